@@ -1,0 +1,1 @@
+"""The commands: one file for each that is more than a few lines."""

@@ -1,0 +1,25 @@
+"""`reconciler approve`."""
+
+import time
+
+import click
+
+from reconciler.control.settings import Settings
+from reconciler.model.status import Approval
+from reconciler.report.store import Store
+
+
+@click.command(short_help="Approve the removals that wait, exactly those, once.")
+@click.pass_obj
+def approve(settings: Settings) -> None:
+    """Approve the removals that wait: exactly those containers, once.
+
+    A running controller goes on at once, otherwise the next `reconciler apply` does. Exit code 1: nothing waits.
+    """
+    store = Store(settings.state)
+    controller = store.controller()
+    if controller is None or controller.withheld is None:
+        raise click.ClickException("no removal waits for approval")
+    withheld = controller.withheld.containers
+    store.approve(Approval(containers=tuple(id_ for ids in withheld.values() for id_ in ids), at=time.time()))
+    click.echo(f"approved the removal of {', '.join(withheld)}")

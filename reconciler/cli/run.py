@@ -1,0 +1,18 @@
+"""`reconciler run`."""
+
+import click
+
+from reconciler.control.controller import Controller
+from reconciler.control.settings import Settings
+from reconciler.engine.docker import DockerEngine
+
+
+@click.command(short_help="Keep the sandboxes as declared, until it is told to stop.")
+@click.pass_obj
+def run(settings: Settings) -> None:
+    """Keep the sandboxes as declared, until it is told to stop.
+
+    Reacts at once to saved files and to the engine, and looks by itself once a minute. SIGHUP asks for a full look now.
+    SIGTERM and Ctrl-C end it; the sandboxes run on. What it does is in `reconciler status` and in journal.jsonl.
+    """
+    Controller(settings, DockerEngine(settings.host, settings.instance)).run()

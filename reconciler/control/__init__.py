@@ -1,0 +1,1 @@
+"""Time: the only place with threads and clocks."""

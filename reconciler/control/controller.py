@@ -1,0 +1,374 @@
+"""The controller: one thread that owns all state, reads everything, decides, sends lanes off, and writes down."""
+
+import logging
+import os
+import queue
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import assert_never
+
+from reconciler import __version__
+from reconciler.control.lanes import Lanes
+from reconciler.control.ledger import Clock, Ledger
+from reconciler.control.observe import Observer
+from reconciler.control.settings import Settings
+from reconciler.control.wake import (
+    EngineConnected,
+    EngineSaid,
+    EngineSilent,
+    FilesChanged,
+    LaneEnded,
+    Message,
+    Progress,
+    ResyncAsked,
+    StopAsked,
+    on_signals,
+    watch_engine,
+    watch_files,
+)
+from reconciler.desired.directory import Directory
+from reconciler.engine.host import examine
+from reconciler.engine.protocol import Engine
+from reconciler.model.desired import Desired
+from reconciler.model.errors import DirectoryUnreadable, EngineUnavailable, PolicyInvalid
+from reconciler.model.plan import Lane, Outcome, Plan, Pull, Reason, Verdict
+from reconciler.model.rendered import Rendered
+from reconciler.model.status import ControllerStatus, EngineStatus, Phase, WithheldRemovals
+from reconciler.model.world import World
+from reconciler.planning.decide import Memory, decide
+from reconciler.report.journal import Journal
+from reconciler.report.store import Store
+
+log = logging.getLogger(__name__)
+
+RESYNC_SECONDS = 60.0
+RETRY_SECONDS_MAX = 30.0
+"""The longest pause between two attempts to reach an engine that does not answer."""
+
+SETTLE_SECONDS = 0.2
+"""How often `apply` looks again while it waits for a health check."""
+
+FAREWELL_SECONDS = 20.0
+"""How long lanes may take to finish once the controller is asked to stop."""
+
+FREEZES = frozenset({Reason.DIRECTORY_UNREADABLE, Reason.DIRECTORY_REPLACED, Reason.REMOVAL_BUDGET_EXCEEDED})
+"""Causes that withhold removals."""
+
+
+class Controller:
+    """`run` for ever, or `apply` once. Raises `StateUnusable` or `PolicyInvalid` when it cannot begin."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        *,
+        clock: Clock = time.time,
+        on_outcome: Callable[[Outcome], None] = lambda _: None,
+    ) -> None:
+        self._settings, self._engine, self._clock = settings, engine, clock
+        self._policy = settings.policy()
+        self._store = Store(settings.state)
+        self._store.claim()
+        self._ledger = Ledger(self._store, Journal(settings.state / "journal.jsonl"), clock, on_outcome)
+        self._directory = Directory(settings.directory)
+        self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._observer = Observer(engine, settings.instance, settings.engine_socket)
+        self._lanes = Lanes(engine, self._queue.put, self._mounts_refused)
+        self._desired = Desired((0, 0), sound=False)
+        self._in_flight: dict[str, Lane] = {}
+        self._sandbox_of: dict[str, str] = {}
+        self._plan = Plan()
+        self._status = self._first_status()
+        self._stopping = False
+        self._stale_files = True
+        self._engine_failures = 0
+        self._pass_at = time.monotonic()
+        self._resync_at = self._pass_at + RESYNC_SECONDS
+        self._not_before = self._pass_at
+
+    # --- commands ------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Keeps the sandboxes as declared until SIGTERM or SIGINT. Leaves them running. Main thread only."""
+        on_signals(self._queue.put)
+        others = (self._store.approvals, *filter(None, [self._settings.policy_file]))
+        watch_files(self._settings.directory, others, self._queue.put)
+        watch_engine(self._engine, self._queue.put)
+        log.info("watching %s as instance %s", self._settings.directory, self._settings.instance)
+        while not self._stopping:
+            self._turn()
+        self._farewell()
+
+    def apply(self, timeout_seconds: float) -> None:
+        """Converges once: returns when nothing is left to do now, or when the time is up."""
+        deadline = time.monotonic() + timeout_seconds
+        on_signals(self._queue.put)
+        while not self._stopping and time.monotonic() < deadline:
+            self._turn(deadline)
+            if self._settled():
+                break
+            if not self._in_flight:
+                self._pass_at = min(self._pass_at, time.monotonic() + SETTLE_SECONDS)
+        self._farewell()
+
+    @property
+    def status(self) -> ControllerStatus:
+        return self._status
+
+    def _settled(self) -> bool:
+        if not self._status.available:
+            return True
+        unsettled = {Phase.STARTING, Phase.PULLING, Phase.UPDATING, Phase.STOPPING}
+        busy = any(status.phase in unsettled for status in self._ledger.statuses.values())
+        return self._plan.changes_nothing and not self._in_flight and not busy
+
+    # --- time ----------------------------------------------------------------------------------------------------
+
+    def _turn(self, deadline: float = float("inf")) -> None:
+        """Waits for a message or for the time of the next pass, handles what came, and makes the pass if it is due."""
+        due = max(min(self._pass_at, self._resync_at), self._not_before)
+        self._receive(min(due, deadline))
+        now = time.monotonic()
+        if self._stopping:
+            return
+        if now >= self._resync_at:
+            self._resync()
+        if now >= max(self._pass_at, self._not_before):
+            self.make_pass()
+        self._ledger.flush()
+
+    def _receive(self, until: float) -> None:
+        """Handles all messages that are there, after waiting for the first one until the given monotonic time."""
+        try:
+            self._handle(self._queue.get(timeout=max(0.0, until - time.monotonic())))
+            while True:
+                self._handle(self._queue.get_nowait())
+        except queue.Empty:
+            return
+
+    def _handle(self, message: Message) -> None:
+        match message:
+            case FilesChanged():
+                self._stale_files = True
+                self._pass_soon()
+            case EngineSaid(event):
+                self._observer.forget(event.container)
+                sandbox = self._sandbox_of.get(event.container)
+                if sandbox not in self._in_flight and (sandbox is not None or not self._in_flight):
+                    self._pass_soon()
+            case EngineConnected():
+                self._resync()
+            case EngineSilent():
+                self._pass_soon()
+            case ResyncAsked():
+                log.info("full resync, as asked")
+                self._resync()
+            case StopAsked():
+                self._stopping = True
+            case Progress(lane, text):
+                self._ledger.progress(lane, text)
+            case Outcome():
+                self._done(message)
+            case LaneEnded(lane):
+                self._in_flight.pop(lane.sandbox, None)
+                self._pass_soon()
+            case other:
+                assert_never(other)
+
+    def _pass_soon(self) -> None:
+        self._pass_at = time.monotonic()
+
+    def _resync(self) -> None:
+        """Believes nothing that is remembered: the next pass reads all files and inspects all containers."""
+        self._observer.forget_all()
+        self._stale_files = True
+        self._resync_at = time.monotonic() + RESYNC_SECONDS
+        self._pass_soon()
+
+    def _done(self, outcome: Outcome) -> None:
+        if isinstance(outcome.action, Pull) or outcome.failure is Reason.IMAGE_PULL_FAILED:
+            self._observer.forget_image(outcome.lane.rendered.image if outcome.lane.rendered else "")
+        if outcome.failure is Reason.ENGINE_UNAVAILABLE:
+            self._observer.forget_all()
+        self._ledger.done(outcome, self._policy)
+
+    def _farewell(self) -> None:
+        """No lane begins anything new; those under way get a little time. The sandboxes run on."""
+        self._lanes.abandon()
+        until = time.monotonic() + FAREWELL_SECONDS
+        while self._in_flight and time.monotonic() < until:
+            self._receive(until)
+        if self._in_flight:
+            log.warning("ended while %s were under way", ", ".join(sorted(self._in_flight)))
+        self._ledger.flush()
+        self._store.release()
+
+    # --- the pass ------------------------------------------------------------------------------------------------
+
+    def make_pass(self) -> None:
+        """Scan, observe, decide, act, report."""
+        begun = time.monotonic()
+        self._pass_at = float("inf")
+        self._read_files()
+        try:
+            self._converge(self._desired)
+            self._engine_failures = 0
+            self._change_status(pass_error="")
+        except EngineUnavailable as error:
+            self._unavailable(str(error))
+        except Exception as error:
+            log.exception("the pass failed; please report this")
+            self._change_status(pass_error=f"{type(error).__name__}: see the log")
+            self._pass_at = time.monotonic() + self._retry_seconds()
+        took = time.monotonic() - begun
+        self._not_before = time.monotonic() + min(2 * took, 1.0)  # passes never keep a core busy
+        self._change_status(last_pass_at=self._clock(), last_pass_seconds=round(took, 4))
+        self._store.write_controller(self._status)
+
+    def _read_files(self) -> None:
+        """The policy and the directory, when they may have changed. Of each, the last good one stays in force."""
+        if not self._stale_files:
+            return
+        try:
+            self._policy = self._settings.policy()
+            policy_error = ""
+        except PolicyInvalid as error:
+            policy_error = str(error)
+        if policy_error and policy_error != self._status.policy_error:
+            log.error("the last good policy stays in force: %s", policy_error)
+        try:
+            self._desired = self._directory.scan()
+            self._stale_files = False
+            scan_error, scanned_at = "", self._clock()
+        except DirectoryUnreadable as error:
+            scan_error, scanned_at = str(error), self._status.last_scan_at
+            self._desired = replace(self._desired, sound=False)
+        if scan_error and scan_error != self._status.scan_error:
+            log.error("nothing is removed: %s", scan_error)
+        if scan_error:
+            self._pass_at = time.monotonic() + RETRY_SECONDS_MAX
+        self._change_status(policy_error=policy_error, scan_error=scan_error, last_scan_at=scanned_at)
+
+    def _converge(self, desired: Desired) -> None:
+        world = self._observer.observe(desired, self._policy, self._clock())
+        self._sandbox_of = {container.id: container.sandbox for container in world.containers}
+        self._ledger.seen(world)
+        self._plan = decide(desired, self._policy, world, self._memory(), self._clock())
+        self._ledger.planned(self._plan, desired, self._policy, world)
+        names = {lane.sandbox for lane in self._plan.lanes}
+        self._ledger.keep_only(names | self._in_flight.keys())
+        self._remember(desired, world)
+        self._act(self._plan)
+
+    def _memory(self) -> Memory:
+        return Memory(
+            statuses=self._ledger.statuses,
+            directory=self._status.directory_id,
+            approved=self._store.approved(),
+            in_flight=frozenset(self._in_flight),
+            seed=random.getrandbits(64),
+        )
+
+    def _remember(self, desired: Desired, world: World) -> None:
+        """The directory counts once it was read and nothing that it says had to be doubted; approvals are used up."""
+        withheld = self._plan.withheld
+        if desired.sound and withheld.reason is not Reason.DIRECTORY_REPLACED:
+            self._change_status(directory_id=desired.directory)
+        approved = self._store.approved()
+        if approved and not approved & {container.id for container in world.containers}:
+            self._store.spend_approval()
+        self._report(desired, world)
+
+    def _act(self, plan: Plan) -> None:
+        for action in plan.setup:
+            lane = Lane("", Verdict.CREATE, Reason.NETWORK_MISSING, actions=(action,))
+            outcome = self._lanes.perform(lane, action)
+            self._done(outcome)
+            if outcome.failure is not None:
+                self._pass_at = time.monotonic() + self._retry_seconds()
+                return
+        for lane in plan.lanes:
+            if lane.actions:
+                self._in_flight[lane.sandbox] = lane
+        for lane in plan.lanes:
+            if lane.actions:
+                self._lanes.submit(lane, len(self._in_flight))
+        self._wake_for_retries(plan)
+
+    def _wake_for_retries(self, plan: Plan) -> None:
+        waits = [lane.retry_at - self._clock() for lane in plan.lanes if lane.retry_at]
+        if any(lane.cause is Reason.ENGINE_BUSY for lane in plan.lanes):
+            waits.append(1.0)
+        if waits:
+            self._pass_at = min(self._pass_at, time.monotonic() + max(0.01, min(waits)))
+
+    def _mounts_refused(self, rendered: Rendered) -> str:
+        """The last look before a container is created: every source is still what was judged."""
+        for mount in rendered.body["HostConfig"]["Mounts"]:
+            source = examine(mount["Source"], self._settings.engine_socket)
+            if source.trouble or source.real != mount["Source"]:
+                return f"volume {mount['Source']} {source.trouble or 'has become a link'}"
+        return ""
+
+    # --- the controller's own status -----------------------------------------------------------------------------
+
+    def _first_status(self) -> ControllerStatus:
+        last = self._store.controller()
+        directory = str(self._settings.directory.absolute())
+        return ControllerStatus(
+            available=False,
+            unavailable_reason="the engine has not been asked yet",
+            host=self._settings.host,
+            instance=self._settings.instance,
+            version=__version__,
+            pid=os.getpid(),
+            directory=directory,
+            directory_id=last.directory_id if last and last.directory == directory else None,
+            policy_file=str(self._settings.policy_file or ""),
+            limit=self._policy.sandboxes_max,
+        )
+
+    def _unavailable(self, why: str) -> None:
+        if self._status.available or why != self._status.unavailable_reason:
+            log.error("the engine is not available: %s", why)
+        self._observer.forget_all()
+        self._change_status(available=False, unavailable_reason=why)
+        self._pass_at = time.monotonic() + self._retry_seconds()
+
+    def _retry_seconds(self) -> float:
+        self._engine_failures += 1
+        return float(min(2 ** (self._engine_failures - 1), RETRY_SECONDS_MAX))
+
+    def _report(self, desired: Desired, world: World) -> None:
+        if not self._status.available:
+            log.info("the engine answers: %s %s", world.engine.name, world.engine.version)
+        statuses = self._ledger.statuses.values()
+        withheld = self._plan.withheld
+        frozen = [lane for lane in self._plan.lanes if lane.cause in FREEZES]
+        self._change_status(
+            available=True,
+            unavailable_reason="",
+            engine=EngineStatus(
+                name=world.engine.name, version=world.engine.version, api_version=world.engine.api_version
+            ),
+            counts=dict(Counter(status.phase for status in statuses)),
+            limit=self._policy.sandboxes_max,
+            limit_held_by=tuple(sorted({container.sandbox for container in world.containers if container.up})),
+            frozen=bool(frozen) or not desired.sound,
+            frozen_reason=frozen[0].message if frozen else self._status.scan_error,
+            withheld=WithheldRemovals(reason=withheld.reason, containers=withheld.containers)
+            if withheld.reason
+            else None,
+            broken={
+                **{desired.file_of(name): tuple(map(str, problems)) for name, problems in desired.broken.items()},
+                **{problem.file: (str(problem),) for problem in desired.strays},
+            },
+            foreign=tuple(f"{found.name} ({found.id[:12]}): {found.why}" for found in world.foreign),
+        )
+
+    def _change_status(self, **changes: object) -> None:
+        self._status = self._status.model_copy(update={**changes, "updated_at": self._clock()})

@@ -1,0 +1,170 @@
+"""Carries out lanes: in order within a sandbox, in parallel across sandboxes."""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import assert_never
+
+from reconciler.control.wake import LaneEnded, Progress, Tell
+from reconciler.engine.protocol import Engine
+from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
+from reconciler.model.plan import (
+    NEW,
+    Action,
+    Create,
+    CreateNetwork,
+    Lane,
+    Outcome,
+    Pull,
+    Reason,
+    Remove,
+    Start,
+    Stop,
+    Unpause,
+    Verify,
+)
+from reconciler.model.rendered import Rendered
+from reconciler.planning.attest import attest
+
+log = logging.getLogger(__name__)
+
+WORKERS_MAX = 64
+"""Enough that lanes which wait (for a slow stop, for a pull) leave room for others."""
+
+CALLS_MAX = 8
+"""So many calls that keep the engine busy at a time; with more of them, each takes longer than the gain."""
+
+FAILURES: dict[type[Action], Reason] = {
+    CreateNetwork: Reason.CREATE_FAILED,
+    Pull: Reason.IMAGE_PULL_FAILED,
+    Create: Reason.CREATE_FAILED,
+    Verify: Reason.VERIFICATION_FAILED,
+    Start: Reason.START_FAILED,
+    Stop: Reason.STOP_FAILED,
+    Unpause: Reason.START_FAILED,
+    Remove: Reason.REMOVE_FAILED,
+}
+
+REFUSALS: dict[Refusal, Reason] = {
+    Refusal.NAME_TAKEN: Reason.NAME_TAKEN,
+    Refusal.PORT_TAKEN: Reason.PORT_TAKEN,
+    Refusal.IMAGE_MISSING: Reason.IMAGE_PULL_FAILED,
+    Refusal.BUSY: Reason.ENGINE_BUSY,
+}
+
+MountCheck = Callable[[Rendered], str]
+"""Why the container's mounts may not be made now; empty when they may."""
+
+
+class Lanes:
+    """A pool of workers. `tell` gets `Progress`, one `Outcome` per action, and `LaneEnded` at the end of each lane."""
+
+    def __init__(self, engine: Engine, tell: Tell, check_mounts: MountCheck) -> None:
+        self._engine, self._tell, self._check_mounts = engine, tell, check_mounts
+        self._waiting: queue.SimpleQueue[Lane] = queue.SimpleQueue()
+        self._workers = 0
+        self._calls = threading.BoundedSemaphore(CALLS_MAX)
+        self._abandoned = threading.Event()
+
+    def submit(self, lane: Lane, in_flight: int) -> None:
+        """Carries the lane out as soon as a worker is free; `in_flight` is the number of lanes under way with it."""
+        self._waiting.put(lane)
+        if self._workers < min(in_flight, WORKERS_MAX):
+            self._workers += 1
+            threading.Thread(target=self._work, name=f"lane-{self._workers}", daemon=True).start()
+
+    def abandon(self) -> None:
+        """No lane begins another action."""
+        self._abandoned.set()
+
+    def _work(self) -> None:
+        while True:
+            self.carry_out(self._waiting.get())
+
+    def carry_out(self, lane: Lane) -> None:
+        """Does the lane's actions in order, until one fails. Never raises: a failure stays in its lane."""
+        created = ""
+        failed = False
+        for action in lane.actions:
+            if failed or self._abandoned.is_set():
+                break
+            outcome = self.perform(lane, action, created)
+            if isinstance(action, Create):
+                created = outcome.container
+            failed = outcome.failure is not None
+            self._tell(outcome)
+        self._tell(LaneEnded(lane, failed))
+
+    def perform(self, lane: Lane, action: Action, created: str = "") -> Outcome:
+        """Does one action; `created` is the container that stands for `NEW`."""
+        begun = time.monotonic()
+        outcome = Outcome(lane, action, _container(action, created))
+        try:
+            outcome = self._call(outcome)
+        except EngineUnavailable as error:
+            outcome = replace(outcome, failure=Reason.ENGINE_UNAVAILABLE, message=str(error))
+        except EngineRefused as error:
+            failure = REFUSALS.get(error.refusal, FAILURES[type(action)])
+            outcome = replace(outcome, failure=failure, message=str(error))
+        except Exception as error:
+            log.exception("cannot %s", action)
+            outcome = replace(outcome, failure=Reason.INTERNAL_ERROR, message=f"{type(error).__name__}: see the log")
+        return replace(outcome, duration_seconds=round(time.monotonic() - begun, 3))
+
+    def _call(self, outcome: Outcome) -> Outcome:
+        match outcome.action:
+            case Pull(reference):
+                self._tell(Progress(outcome.lane, f"pulling {reference}"))
+                self._engine.pull(
+                    reference, lambda text: self._tell(Progress(outcome.lane, f"pulling {reference}: {text}"))
+                )
+                return outcome
+            case Stop(_, grace_seconds):
+                self._engine.stop(outcome.container, grace_seconds)
+                return outcome
+        with self._calls:
+            return self._brief_call(outcome)
+
+    def _brief_call(self, outcome: Outcome) -> Outcome:
+        container = outcome.container
+        match outcome.action:
+            case CreateNetwork():
+                self._engine.create_network()
+            case Create(rendered):
+                if why := self._check_mounts(rendered):
+                    return replace(outcome, failure=Reason.CREATE_FAILED, message=why)
+                return replace(outcome, container=self._engine.create(rendered))
+            case Verify(rendered):
+                return _verified(outcome, rendered, self._engine)
+            case Start():
+                self._engine.start(container)
+            case Unpause():
+                self._engine.unpause(container)
+            case Remove():
+                self._engine.remove(container)
+            case Pull() | Stop():
+                raise AssertionError(outcome.action)
+            case other:
+                assert_never(other)
+        return outcome
+
+
+def _verified(outcome: Outcome, rendered: Rendered, engine: Engine) -> Outcome:
+    mismatches = attest(rendered, engine.inspect(outcome.container))
+    if not mismatches:
+        return outcome
+    message = "it is not as rendered: " + "; ".join(map(str, mismatches))
+    return replace(outcome, failure=Reason.VERIFICATION_FAILED, message=message, mismatches=mismatches)
+
+
+def _container(action: Action, created: str) -> str:
+    match action:
+        case Verify(container=container) | Start(container) | Stop(container) | Unpause(container) | Remove(container):
+            return created if container == NEW else container
+        case CreateNetwork() | Pull() | Create():
+            return ""
+        case other:
+            assert_never(other)

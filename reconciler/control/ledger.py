@@ -1,0 +1,119 @@
+"""What is remembered of each sandbox: folded from what is seen, planned and done, then written and journalled."""
+
+import logging
+from collections.abc import Callable, Mapping
+
+from reconciler.model.desired import Desired
+from reconciler.model.plan import Lane, Outcome, Plan, Reason, Verdict
+from reconciler.model.policy import Policy
+from reconciler.model.status import JournalEntry, SandboxStatus
+from reconciler.model.world import World
+from reconciler.planning import fold
+from reconciler.report.journal import Journal
+from reconciler.report.store import Store
+
+log = logging.getLogger(__name__)
+
+Clock = Callable[[], float]
+
+
+class Ledger:
+    """The statuses of all sandboxes. Nothing is written before `flush`."""
+
+    def __init__(self, store: Store, journal: Journal, clock: Clock, on_outcome: Callable[[Outcome], None]) -> None:
+        self._store, self._journal, self._clock, self._on_outcome = store, journal, clock, on_outcome
+        self._statuses = store.statuses()
+        self._changed: set[str] = set()
+        self._gone: set[str] = set()
+        self._refusals: dict[str, tuple[Verdict, Reason, str]] = {}
+
+    @property
+    def statuses(self) -> Mapping[str, SandboxStatus]:
+        return self._statuses
+
+    def seen(self, world: World) -> None:
+        now = self._clock()
+        for name, status in self._statuses.items():
+            self._put(fold.seen(status, world.of(name), now))
+
+    def planned(self, plan: Plan, desired: Desired, policy: Policy, world: World) -> None:
+        now = self._clock()
+        for lane in plan.lanes:
+            name = lane.sandbox
+            before = self._statuses.get(name) or SandboxStatus(name=name)
+            file = desired.file_of(name)
+            self._put(fold.planned(before, lane, file, policy.fingerprint, world.images, now))
+            self._journal_refusal(lane, now)
+
+    def keep_only(self, names: set[str]) -> None:
+        """The others have neither a file nor a container any more."""
+        self._gone |= self._statuses.keys() - names
+        for name in self._gone:
+            self._statuses.pop(name, None)
+            self._refusals.pop(name, None)
+
+    def progress(self, lane: Lane, text: str) -> None:
+        if lane.sandbox in self._statuses:
+            self._put(fold.pulling(self._statuses[lane.sandbox], lane, text, self._clock()))
+
+    def done(self, outcome: Outcome, policy: Policy) -> None:
+        now, lane = self._clock(), outcome.lane
+        if lane.sandbox in self._statuses:
+            self._put(fold.done(self._statuses[lane.sandbox], outcome, policy.fingerprint, now))
+        self._journal.write(
+            JournalEntry(
+                at=now,
+                sandbox=lane.sandbox,
+                verdict=lane.verdict,
+                cause=lane.cause,
+                action=str(outcome.action),
+                container=outcome.container,
+                result=outcome.failure or "ok",
+                message=outcome.message or lane.message,
+                duration_seconds=outcome.duration_seconds,
+            )
+        )
+        if outcome.failure is None:
+            log.info("%s: %s (%s)", lane.sandbox or "all", outcome.action, lane.cause)
+        else:
+            log.warning(
+                "%s: cannot %s: %s: %s", lane.sandbox or "all", outcome.action, outcome.failure, outcome.message
+            )
+        self._on_outcome(outcome)
+
+    def flush(self) -> None:
+        for name in self._changed - self._gone:
+            self._store.write_status(self._statuses[name])
+        for name in self._gone:
+            self._store.forget(name)
+        self._changed.clear()
+        self._gone.clear()
+
+    def _put(self, status: SandboxStatus) -> None:
+        if self._statuses.get(status.name) is not status:
+            self._statuses[status.name] = status
+            self._changed.add(status.name)
+            self._gone.discard(status.name)
+
+    def _journal_refusal(self, lane: Lane, now: float) -> None:
+        """A refusal is told once, when it begins or changes."""
+        if lane.cause is Reason.IN_FLIGHT:
+            return
+        if lane.verdict not in {Verdict.HOLD, Verdict.WAIT}:
+            self._refusals.pop(lane.sandbox, None)
+            return
+        refusal = (lane.verdict, lane.cause, lane.message)
+        if self._refusals.get(lane.sandbox) == refusal:
+            return
+        self._refusals[lane.sandbox] = refusal
+        self._journal.write(
+            JournalEntry(
+                at=now,
+                sandbox=lane.sandbox,
+                verdict=lane.verdict,
+                cause=lane.cause,
+                result="refused",
+                message=lane.message,
+            )
+        )
+        log.warning("%s: %s, %s: %s", lane.sandbox, lane.verdict.lower(), lane.cause, lane.message)

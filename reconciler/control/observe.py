@@ -1,0 +1,135 @@
+"""One observation: one list call, and an inspection of what is new, changed or asked for."""
+
+import re
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.control.sources import examined
+from reconciler.engine.protocol import EngineReader
+from reconciler.model import labels
+from reconciler.model.desired import Desired
+from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
+from reconciler.model.policy import Policy
+from reconciler.model.world import EngineFacts, Foreign, Image, Inspection, Network, Observed, Summary, World
+
+INSPECTIONS_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    summary: Summary
+    inspection: Inspection
+    at: float
+
+
+class Observer:
+    """Observes one instance on one engine. It remembers inspections until something changes or `forget` is called."""
+
+    def __init__(self, engine: EngineReader, instance: str, engine_socket: Path | None) -> None:
+        self._engine, self._instance, self._socket = engine, instance, engine_socket
+        self._facts: EngineFacts | None = None
+        self._network: Network | None = None
+        self._seen: dict[str, _Seen] = {}
+        self._images: dict[str, Image] = {}
+
+    def forget(self, container: str) -> None:
+        """What is remembered of one container is doubtful."""
+        self._seen.pop(container, None)
+
+    def forget_image(self, reference: str) -> None:
+        self._images.pop(reference, None)
+
+    def forget_all(self) -> None:
+        """Everything is doubtful: the next observation asks for all of it."""
+        self._facts, self._network = None, None
+        self._seen.clear()
+        self._images.clear()
+
+    def observe(self, desired: Desired, policy: Policy, now: float) -> World:
+        """Raises `EngineUnavailable`, also when the engine answers in part: half a world is none."""
+        if self._facts is None:
+            self._facts = self._engine.facts()
+        summaries = self._engine.containers()
+        if self._network is None or self._network.why_unfit:
+            self._network = self._engine.network()
+        self._inspect([summary for summary in summaries if not _foreign(summary, self._instance)], now)
+        return World(
+            instance=self._instance,
+            engine=self._facts,
+            network=self._network,
+            containers=tuple(_observed(seen) for seen in self._seen.values()),
+            foreign=tuple(
+                Foreign(summary.id, summary.name, why)
+                for summary in summaries
+                if (why := _foreign(summary, self._instance))
+            ),
+            images=self._present(_references(desired, policy)),
+            sources=examined(desired.declared.values(), policy, self._socket),
+        )
+
+    def _inspect(self, summaries: list[Summary], now: float) -> None:
+        current = {summary.id: summary for summary in summaries}
+        self._seen = {id_: seen for id_, seen in self._seen.items() if current.get(id_) == seen.summary}
+        missing = [summary for summary in summaries if summary.id not in self._seen]
+        with ThreadPoolExecutor(INSPECTIONS_AT_ONCE, "inspect") as pool:
+            found = list(pool.map(self._inspected, missing))
+        for summary, inspection in zip(missing, found, strict=True):
+            if inspection is not None:
+                self._seen[summary.id] = _Seen(summary, inspection, now)
+
+    def _inspected(self, summary: Summary) -> Inspection | None:
+        """None for a container that has gone since it was listed."""
+        try:
+            return self._engine.inspect(summary.id)
+        except EngineRefused as error:
+            if error.refusal is Refusal.NOT_FOUND:
+                return None
+            raise EngineUnavailable(f"the engine answers in part: {error}") from error
+
+    def _present(self, references: Iterable[str]) -> dict[str, Image]:
+        for reference in references:
+            if reference not in self._images:
+                try:
+                    image = self._engine.image(reference)
+                except EngineRefused:
+                    image = None
+                if image is not None:
+                    self._images[reference] = image
+        return dict(self._images)
+
+
+def _references(desired: Desired, policy: Policy) -> set[str]:
+    images = {declaration.sandbox.image for declaration in desired.declared.values()}
+    return {image for image in {*images, policy.defaults.image} if image}
+
+
+def _foreign(summary: Summary, instance: str) -> str:
+    """Why a container that carries our label is not ours; empty when it is. An image can bring labels, but no name."""
+    sandbox = summary.labels.get(labels.SANDBOX, "")
+    fingerprint = summary.labels.get(labels.FINGERPRINT, "")
+    if not re.fullmatch(labels.SANDBOX_NAME, sandbox) or not re.fullmatch(r"[0-9a-f]{64}", fingerprint):
+        return "its labels are not complete"
+    if summary.name != labels.container_name(instance, sandbox, fingerprint):
+        return "its name is not the one that its labels ask for"
+    if labels.parse_ports(summary.labels.get(labels.PORTS, "")) is None:
+        return "its label of ports cannot be read"
+    return ""
+
+
+def _observed(seen: _Seen) -> Observed:
+    summary, inspection = seen.summary, seen.inspection
+    return Observed(
+        id=summary.id,
+        name=summary.name,
+        sandbox=summary.labels[labels.SANDBOX],
+        fingerprint=summary.labels[labels.FINGERPRINT],
+        policy=summary.labels.get(labels.POLICY, ""),
+        ports=labels.parse_ports(summary.labels.get(labels.PORTS, "")) or {},
+        state=inspection.state,
+        health=inspection.health,
+        created_at=summary.created_at,
+        inspection=inspection,
+        inspected_at=seen.at,
+    )

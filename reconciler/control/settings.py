@@ -1,0 +1,26 @@
+"""Where everything is."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.desired.policy_file import read_policy
+from reconciler.model.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`policy_file` None means the built-in policy; `host` is the engine's address, such as `unix:///run/docker.sock`."""
+
+    directory: Path
+    policy_file: Path | None
+    state: Path
+    host: str
+    instance: str
+
+    @property
+    def engine_socket(self) -> Path | None:
+        return Path(self.host.removeprefix("unix://")) if self.host.startswith("unix://") else None
+
+    def policy(self) -> Policy:
+        """The policy in its file, or the built-in one; raises `PolicyInvalid`."""
+        return Policy() if self.policy_file is None else read_policy(self.policy_file)

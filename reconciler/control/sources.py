@@ -1,0 +1,17 @@
+"""What the volumes of the sandboxes are on this host."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from reconciler.engine.host import examine
+from reconciler.model.desired import Declaration
+from reconciler.model.policy import Policy
+from reconciler.model.world import Source
+
+
+def examined(declarations: Iterable[Declaration], policy: Policy, engine_socket: Path | None) -> Mapping[str, Source]:
+    """What each volume's source, and each root of the policy, really is, now."""
+    declared = (volume for declaration in declarations for volume in declaration.sandbox.volumes)
+    paths = {volume.source for volume in (*declared, *policy.defaults.volumes)}
+    roots = {root.root: Source(str(Path(root.root).resolve())) for root in policy.volumes}
+    return {**roots, **{path: examine(path, engine_socket) for path in paths}}

@@ -1,0 +1,166 @@
+"""Everything that can wake the controller puts one message on its queue: files, the engine, signals, and its own lanes.
+
+Files and events are only hints. The controller looks for itself, and also when no hint comes.
+"""
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import watchfiles
+
+from reconciler.engine.protocol import EngineReader
+from reconciler.model.errors import ReconcilerError
+from reconciler.model.plan import Lane, Outcome
+from reconciler.model.world import Event
+
+log = logging.getLogger(__name__)
+
+DEBOUNCE_MILLISECONDS = 100
+STEP_MILLISECONDS = 25
+IDENTITY_CHECK_MILLISECONDS = 5_000
+RECONNECT_SECONDS_MAX = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class FilesChanged:
+    """The watched directory, the policy or an approval may have changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConnected:
+    """The engine's events can be heard, from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSilent:
+    """The engine's events cannot be heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSaid:
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class ResyncAsked:
+    """SIGHUP."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopAsked:
+    """SIGTERM or SIGINT."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A lane tells how far a long action is."""
+
+    lane: Lane
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LaneEnded:
+    lane: Lane
+    failed: bool
+
+
+Message = (
+    FilesChanged
+    | EngineConnected
+    | EngineSilent
+    | EngineSaid
+    | ResyncAsked
+    | StopAsked
+    | Progress
+    | Outcome
+    | LaneEnded
+)
+Tell = Callable[[Message], None]
+
+
+def on_signals(tell: Tell) -> None:
+    """From now on, SIGTERM and SIGINT ask to stop and SIGHUP asks for a full resync. Main thread only."""
+    signal.signal(signal.SIGTERM, lambda *_: tell(StopAsked()))
+    signal.signal(signal.SIGINT, lambda *_: tell(StopAsked()))
+    signal.signal(signal.SIGHUP, lambda *_: tell(ResyncAsked()))
+
+
+def watch_files(directory: Path, others: tuple[Path, ...], tell: Tell) -> None:
+    """Starts to tell of changes in `directory` and of `others`, files and directories, for as long as we live."""
+    _background("files", lambda: _watch_files(directory, others, tell))
+
+
+def watch_engine(engine: EngineReader, tell: Tell) -> None:
+    """Starts to tell of the engine's events, and of its going and coming, for as long as we live."""
+    _background("events", lambda: _watch_engine(engine, tell))
+
+
+def _background(name: str, work: Callable[[], None]) -> None:
+    threading.Thread(target=work, name=name, daemon=True).start()
+
+
+def _watch_files(directory: Path, others: tuple[Path, ...], tell: Tell) -> None:
+    """A watcher stays with the inode that it was given: when the directory is another one, it begins anew."""
+    while True:
+        identity = _identity(directory)
+        try:
+            for changed in _changes(directory, others):
+                if changed:
+                    tell(FilesChanged())
+                if _identity(directory) != identity:
+                    break
+        except Exception as error:
+            log.debug("the file watcher ended: %s", error)
+            time.sleep(1)
+        tell(FilesChanged())
+
+
+def _changes(directory: Path, others: tuple[Path, ...]) -> Iterator[bool]:
+    """True for a change that concerns us, False now and then, so that the caller can look."""
+    ours = {str(path.absolute()) for path in (directory, *others)}
+    inside = tuple(str(path.resolve()) + os.sep for path in (directory, *others))
+    parents = {path.absolute().parent for path in (directory, *others)}
+    paths = [path for path in {*parents, directory.resolve(), *others} if path.exists()]
+    for changes in watchfiles.watch(
+        *paths,
+        watch_filter=lambda _, path: path in ours or path.startswith(inside),
+        debounce=DEBOUNCE_MILLISECONDS,
+        step=STEP_MILLISECONDS,
+        rust_timeout=IDENTITY_CHECK_MILLISECONDS,
+        yield_on_timeout=True,
+        raise_interrupt=False,
+        recursive=False,
+    ):
+        yield bool(changes)
+
+
+def _identity(directory: Path) -> tuple[int, int] | None:
+    try:
+        found = directory.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _watch_engine(engine: EngineReader, tell: Tell) -> None:
+    """Begins each connection with `EngineConnected`: what happened before it was not heard."""
+    pause = 0.1
+    while True:
+        try:
+            events = engine.events()
+            tell(EngineConnected())
+            for event in events:
+                pause = 0.1
+                tell(EngineSaid(event))
+        except ReconcilerError as error:
+            log.debug("the engine's events ended: %s", error)
+        tell(EngineSilent())
+        time.sleep(pause)
+        pause = min(pause * 2, RECONNECT_SECONDS_MAX)

@@ -1,0 +1,126 @@
+"""The watched directory: files to what should exist."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from reconciler.desired.document import FileBroken, read_document
+from reconciler.desired.names import by_folded_stem, display, is_sandbox_name, meant, sandbox_name
+from reconciler.desired.root import Root
+from reconciler.desired.validation import validated
+from reconciler.model.desired import Declaration, Desired
+from reconciler.model.errors import DirectoryUnreadable, Problem
+from reconciler.model.mistake import Mistake
+from reconciler.model.sandbox import Sandbox
+
+Outcome = Declaration | tuple[Problem, ...]
+"""What came of one file."""
+
+
+class Directory:
+    """The watched directory. What came of a file is remembered, and its contents not parsed again while they last."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: frozenset[str] = frozenset()
+        self._outcomes: dict[str, tuple[bytes, Outcome]] = {}
+
+    def scan(self) -> Desired:
+        """All that the directory declares now; raises `DirectoryUnreadable` when that cannot be known.
+
+        A file that cannot be read or understood is broken; only one that is really gone is absent.
+        """
+        with Root(self._path) as root:
+            seen = self._list(root)
+            groups = by_folded_stem(seen)
+            conflicts = {
+                stem: _conflict(files) for stem, files in groups.items() if len(files) > 1 and is_sandbox_name(stem)
+            }
+            names, strays = _named(file for stem in groups.keys() - conflicts.keys() for file in groups[stem])
+            outcomes = {name: self._outcome(root, name, file) for name, file in sorted(names.items())}
+            root.check_still_there()
+            identity = root.identity
+        self._seen = seen
+        self._outcomes = {file: kept for file, kept in self._outcomes.items() if file in seen}
+        return Desired(
+            directory=identity,
+            declared={name: outcome for name, outcome in outcomes.items() if isinstance(outcome, Declaration)},
+            broken={**conflicts, **{name: outcome for name, outcome in outcomes.items() if isinstance(outcome, tuple)}},
+            strays=tuple(sorted(strays)),
+        )
+
+    def _list(self, root: Root) -> frozenset[str]:
+        """The files that are meant to declare sandboxes.
+
+        A listing may miss a file that is replaced at that moment, so those of the last scan are looked for by name.
+        """
+        listed = frozenset(filter(meant, root.names()))
+        return listed | {file for file in self._seen - listed if root.has(file)}
+
+    def _outcome(self, root: Root, name: str, file: str) -> Outcome | None:
+        """None for a file that is gone."""
+        try:
+            contents = root.read(file)
+        except Mistake as mistake:
+            return (_problem(file, mistake),)
+        if contents is None:
+            return None
+        digest = hashlib.sha256(contents).digest()
+        kept = self._outcomes.get(file)
+        if kept is None or kept[0] != digest:
+            kept = digest, _declared(name, display(file), contents)
+            self._outcomes[file] = kept
+        return kept[1]
+
+
+def read_file(path: Path) -> Outcome:
+    """What comes of one file that somebody names, by the rules of a scan: also those for links and names."""
+    try:
+        name = sandbox_name(path.name)
+        with Root(path.parent) as root:
+            contents = root.read(path.name)
+    except Mistake as mistake:
+        return (_problem(str(path), mistake),)
+    except DirectoryUnreadable as error:
+        return (_problem(str(path), Mistake(str(error))),)
+    if contents is None:
+        return (_problem(str(path), Mistake("does not exist")),)
+    return _declared(name, display(str(path)), contents)
+
+
+def _declared(name: str, file: str, contents: bytes) -> Outcome:
+    try:
+        document = read_document(contents, file)
+        sandbox = validated(document, Sandbox)
+    except FileBroken as error:
+        return error.problems
+    lines = {str(path[0]): place.line for path, place in document.keys.items() if len(path) == 1}
+    return Declaration(name, file, sandbox, lines)
+
+
+def _named(files: Iterable[str]) -> tuple[dict[str, str], list[Problem]]:
+    """Files by the sandbox that they declare, and those that no sandbox can come from."""
+    names: dict[str, str] = {}
+    strays: list[Problem] = []
+    for file in files:
+        try:
+            names[sandbox_name(file)] = file
+        except Mistake as mistake:
+            strays.append(_problem(file, mistake))
+    return names, strays
+
+
+def _conflict(files: list[str]) -> tuple[Problem, ...]:
+    """All of them are broken: nobody knows which one is meant."""
+    return tuple(
+        _problem(file, Mistake(f"declares the same sandbox as {_others(file, files)}", "rename or delete all but one"))
+        for file in files
+    )
+
+
+def _others(file: str, files: list[str]) -> str:
+    return " and ".join(display(other) for other in files if other != file)
+
+
+def _problem(file: str, mistake: Mistake) -> Problem:
+    return Problem(display(file), 0, 0, mistake.message, mistake.hint)

@@ -1,0 +1,135 @@
+"""A directory that is opened once, and files that are certainly beneath it."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import Self
+
+from reconciler.desired.document import SIZE_BYTES_MAX
+from reconciler.model.errors import DirectoryUnreadable
+from reconciler.model.mistake import Mistake
+
+_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+"""A plain open of a FIFO waits for ever."""
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class Root:
+    """An open directory. Its own path is resolved once; whatever is swapped meanwhile, only this one is read.
+
+    Raises `DirectoryUnreadable` when it cannot be opened or listed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._real = path.resolve(strict=True)
+            self._descriptor = os.open(self._real, _DIRECTORY)
+        except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
+            raise DirectoryUnreadable(f"cannot open the directory {path}: {_why(error)}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Device and inode."""
+        return _identity(os.fstat(self._descriptor))
+
+    def names(self) -> list[str]:
+        """Everything in the directory; bytes that are not UTF-8 are escaped as surrogates."""
+        try:
+            return os.listdir(self._descriptor)  # noqa: PTH208 - a descriptor is no path
+        except OSError as error:
+            raise DirectoryUnreadable(f"cannot list the directory {self._path}: {_why(error)}") from error
+
+    def has(self, name: str) -> bool:
+        """Whether there is something of that name, be it a link to nothing. Doubt counts as yes."""
+        try:
+            os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return True
+
+    def check_still_there(self) -> None:
+        """Raises `DirectoryUnreadable` when the path no longer leads here: what was read may be half of two."""
+        try:
+            now = _identity(self._path.stat())
+        except OSError as error:
+            raise DirectoryUnreadable(f"the directory {self._path} went away: {_why(error)}") from error
+        if now != self.identity:
+            raise DirectoryUnreadable(f"the directory {self._path} was replaced while it was read")
+
+    def read(self, name: str) -> bytes | None:
+        """The contents, up to one byte more than a document may have; None when the file is really gone.
+
+        Raises `Mistake` for everything else that cannot be read.
+        """
+        try:
+            descriptor = self._open(name)
+        except FileNotFoundError as error:
+            if not self.has(name):
+                return None
+            raise Mistake("is a link to nothing", "mend or delete the link") from error
+        except OSError as error:
+            raise Mistake(f"cannot be read: {_why(error)}") from error
+        return read_regular(descriptor)
+
+    def _open(self, name: str) -> int:
+        try:
+            return os.open(name, _FILE | os.O_NOFOLLOW, dir_fd=self._descriptor)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+        return self._open_linked(name)
+
+    def _open_linked(self, name: str) -> int:
+        """Opens what a link leads to, step by step, so that no step is swapped for a link to somewhere else."""
+        real = Path(os.path.realpath(self._real / name, strict=True))
+        if not real.is_relative_to(self._real):
+            raise Mistake("is a link that leads out of the directory", "put the file itself there")
+        *directories, last = real.relative_to(self._real).parts or (".",)
+        here = os.dup(self._descriptor)
+        try:
+            for directory in directories:
+                inner = os.open(directory, _DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
+                os.close(here)
+                here = inner
+            return os.open(last, _FILE | os.O_NOFOLLOW, dir_fd=here)
+        finally:
+            os.close(here)
+
+
+def open_anywhere(path: Path) -> int:
+    """A descriptor for `read_regular`; links are followed. Raises OSError."""
+    return os.open(path, _FILE)
+
+
+def read_regular(descriptor: int) -> bytes:
+    """The contents, up to one byte more than a document may have; closes the descriptor.
+
+    Raises `Mistake` for what is no regular file, or cannot be read.
+    """
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise Mistake("is not a regular file", "put a file there")
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(SIZE_BYTES_MAX + 1)
+    except OSError as error:
+        raise Mistake(f"cannot be read: {_why(error)}") from error
+    finally:
+        os.close(descriptor)
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
+
+
+def _why(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

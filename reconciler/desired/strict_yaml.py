@@ -1,0 +1,88 @@
+"""The events of a YAML text, from PyYAML's own scanner and parser; what could harm somebody is refused on sight.
+
+Nothing here calls PyYAML's constructors or its C code, which a deep document crashes.
+"""
+
+from typing import NoReturn, cast
+
+from yaml.error import Mark, MarkedYAMLError
+from yaml.events import Event
+from yaml.parser import Parser
+from yaml.scanner import Scanner
+
+DEPTH_MAX = 20
+EVENTS_MAX = 2000
+
+
+class _Characters:
+    """What PyYAML's scanner reads from, in place of its `Reader`, which looks at every character for a line break.
+
+    Lines end with `\\n` alone. All positions count from 0.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.buffer = text + "\0"
+        self.pointer = self.index = self.line = self.column = 0
+        self.encoding = None
+
+    def peek(self, index: int = 0) -> str:
+        return self.buffer[self.pointer + index]
+
+    def prefix(self, length: int = 1) -> str:
+        return self.buffer[self.pointer : self.pointer + length]
+
+    def forward(self, length: int = 1) -> None:
+        start, end = self.pointer, self.pointer + length
+        self.pointer = self.index = end
+        if breaks := self.buffer.count("\n", start, end):
+            self.line += breaks
+            self.column = end - self.buffer.rindex("\n", start, end) - 1
+        else:
+            self.column += length
+
+    def get_mark(self) -> Mark:
+        return Mark("", self.index, self.line, self.column, None, 0)
+
+
+def start(event: Event) -> Mark:
+    """Where an event of the parser begins; the types do not know that it always does so somewhere."""
+    return cast(Mark, event.start_mark)
+
+
+class Events(_Characters, Scanner, Parser):
+    """The events one after another; raises MarkedYAMLError, whose `note` is a hint, and ValueError for bad escapes.
+
+    The scanner runs ahead of the parser by a line, so what it must not even begin is refused there.
+    """
+
+    def __init__(self, text: str) -> None:
+        _Characters.__init__(self, text)
+        Scanner.__init__(self)
+        Parser.__init__(self)
+        self._taken = 0
+
+    def take(self) -> Event:
+        self._taken += 1
+        if self._taken > EVENTS_MAX:
+            self.refuse(f"the file has more than {EVENTS_MAX} values", "split it")
+        return cast(Event, self.get_event())  # type: ignore[no-untyped-call]
+
+    def refuse(self, problem: str, hint: str, mark: Mark | None = None) -> NoReturn:
+        raise MarkedYAMLError(problem=problem, problem_mark=mark or self.get_mark(), note=hint)
+
+    def fetch_flow_collection_start(self, token_class: type) -> None:
+        if self.flow_level >= DEPTH_MAX:
+            self.refuse(f"more than {DEPTH_MAX} levels", "nest less deeply")
+        super().fetch_flow_collection_start(token_class)
+
+    def fetch_directive(self) -> None:
+        self.refuse("directives are not allowed", "leave the line that begins with '%' out")
+
+    def fetch_alias(self) -> None:
+        self.refuse("aliases are not allowed", "write the value again, or quote a text that begins with '*'")
+
+    def fetch_anchor(self) -> None:
+        self.refuse("anchors are not allowed", "leave it out, or quote a text that begins with '&'")
+
+    def fetch_tag(self) -> None:
+        self.refuse("tags are not allowed", "leave it out, or quote a text that begins with '!'")

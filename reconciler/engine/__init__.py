@@ -1,0 +1,1 @@
+"""The calls to a Docker Engine."""

@@ -1,0 +1,161 @@
+"""What an engine's answers mean: plain functions from the JSON of the Docker Engine API to our own words.
+
+Where a field that matters is missing or misshapen, they raise one of `MALFORMED`: half an answer is none.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from reconciler.engine.references import digest_of
+from reconciler.model import labels
+from reconciler.model.world import EngineFacts, Event, Health, Image, Inspection, Network, State, Summary
+
+Answer = Mapping[str, Any]
+
+MALFORMED = (LookupError, TypeError, ValueError, AttributeError)
+
+FULL_ID = re.compile(r"[0-9a-f]{64}")
+
+TEXT_MAX = 500
+
+NO_TRAFFIC_BETWEEN = {"com.docker.network.bridge.enable_icc": "false"}
+
+SUBSCRIBED = Event("", "subscribed")
+"""The first of all events: from here on the engine tells."""
+
+PODMAN_STATES = {
+    "configured": State.CREATED,
+    "initialized": State.CREATED,
+    "stopping": State.RUNNING,
+    "stopped": State.EXITED,
+}
+
+HEALTH_IN_STATUS = {
+    "(health: starting)": Health.STARTING,
+    "(starting)": Health.STARTING,
+    "(healthy)": Health.HEALTHY,
+    "(unhealthy)": Health.UNHEALTHY,
+}
+"""How the status text of a list ends, the only place there where the health is told."""
+
+
+def bounded(text: object) -> str:
+    """Text of an engine or of a container, whole or its beginning, as valid Unicode."""
+    clean = str(text).encode(errors="replace").decode().strip()
+    return clean if len(clean) <= TEXT_MAX else clean[: TEXT_MAX - 1] + "…"
+
+
+def full_id(text: str) -> str:
+    """The id itself. An engine takes the beginning of an id, or a path, for an id too: nothing else may be sent."""
+    if not FULL_ID.fullmatch(text):
+        raise ValueError(f"{bounded(text)!r} is not a full id")
+    return text
+
+
+def summary(row: Answer) -> Summary:
+    """One row of the list of containers."""
+    return Summary(
+        id=full_id(row["Id"]),
+        name=_name(row["Names"] or []),
+        labels={str(key): str(value) for key, value in (row["Labels"] or {}).items()},
+        state=_state(row["State"]),
+        health=next((health for sign, health in HEALTH_IN_STATUS.items() if sign in row["Status"]), None),
+        created_at=float(row["Created"]),
+    )
+
+
+def _name(names: list[str]) -> str:
+    """Among `/name` and `/neighbour/alias`, the container's own; empty while it is being removed."""
+    return next((name[1:] for name in names if name.count("/") == 1), "")
+
+
+def _state(word: str) -> State:
+    return PODMAN_STATES.get(word) or State(word)
+
+
+def inspection(container: str, raw: Answer) -> Inspection:
+    """The container with the full id `container`, inspected."""
+    if raw["Id"] != container:
+        raise ValueError(f"asked for {container}, answered {bounded(raw['Id'])}")
+    state, health = raw["State"], raw["State"].get("Health") or {}
+    return Inspection(
+        state=_state(state["Status"]),
+        health=_health(health.get("Status")),
+        health_output=bounded((health.get("Log") or [{}])[-1].get("Output") or ""),
+        exit_code=int(state["ExitCode"]),
+        oom_killed=state["OOMKilled"] is True,
+        error=bounded(state.get("Error") or ""),
+        started_at=epoch(state["StartedAt"]),
+        finished_at=epoch(state["FinishedAt"]),
+        image_id=str(raw["Image"]),
+        raw=raw,
+    )
+
+
+def _health(word: str | None) -> Health | None:
+    return None if word in (None, "", "none") else Health(word)
+
+
+def epoch(time: str) -> float:
+    """Go's zero time, in the year 1, is never: 0."""
+    return max(0.0, datetime.fromisoformat(time).timestamp())
+
+
+def network(rows: list[Answer], instance: str) -> Network | None:
+    """The instance's network among `rows`, which may hold others with names alike."""
+    name = labels.network_name(instance)
+    named = [row for row in rows if row["Name"] == name]
+    return Network(name, str(named[0]["Id"]), "; ".join(_unfit(named, instance))) if named else None
+
+
+def _unfit(named: list[Answer], instance: str) -> Iterator[str]:
+    row = named[0]
+    if len(named) > 1:
+        yield f"{len(named)} networks have this name"
+    if row["Driver"] != "bridge":
+        yield f"its driver is {bounded(row['Driver'])}, not bridge"
+    if not NO_TRAFFIC_BETWEEN.items() <= (row["Options"] or {}).items():
+        yield "traffic between its containers is not off"
+    if row.get("Internal"):
+        yield "it is internal, so no port can be published"
+    if (row["Labels"] or {}).get(labels.INSTANCE) != instance:
+        yield f"it lacks the label {labels.INSTANCE}={instance}"
+
+
+def image(reference: str, raw: Answer) -> Image:
+    """An image, inspected under this reference."""
+    return Image(reference, str(raw["Id"]), digest_of(reference, raw.get("RepoDigests") or []))
+
+
+def facts(version: Answer, info: Answer) -> EngineFacts:
+    """From two answers, of which engines leave out one thing or another: what is missing reads `unknown` or false."""
+    components = [str(component.get("Name")) for component in version.get("Components") or ()]
+    return EngineFacts(
+        name="Podman" if any("Podman" in name for name in components) else "Docker",
+        version=bounded(version.get("Version") or "unknown"),
+        api_version=bounded(version.get("ApiVersion") or "unknown"),
+        seccomp=any(map(_is_seccomp, info.get("SecurityOptions") or ())),
+        runtimes=tuple(sorted(info.get("Runtimes") or {})),
+    )
+
+
+def _is_seccomp(option: str) -> bool:
+    """`name=seccomp,profile=default`; an engine whose own profile is `unconfined` filters nothing."""
+    parts = option.split(",")
+    return "name=seccomp" in parts and "profile=unconfined" not in parts
+
+
+def event(item: Answer, instance: str) -> Event | None:
+    """None for what is not of this instance.
+
+    That a container joins or leaves a network is told of every container, as such an event carries no label.
+    """
+    action, _, _ = item["Action"].partition(":")  # `health_status: healthy`
+    attributes = item["Actor"].get("Attributes") or {}
+    if item["Type"] == "container":
+        return Event(item["Actor"]["ID"], action) if attributes.get(labels.INSTANCE) == instance else None
+    if attributes.get("container"):
+        return Event(attributes["container"], action)
+    return Event("", action) if attributes.get("name") == labels.network_name(instance) else None

@@ -1,0 +1,280 @@
+"""A Docker Engine, or what speaks its API. The only file that knows docker-py; none of its errors leave it."""
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPException
+from typing import Any, Protocol
+
+from docker import APIClient
+from docker.errors import DockerException
+from requests import PreparedRequest, Response
+from requests.exceptions import HTTPError, RequestException
+from urllib3.exceptions import HTTPError as Urllib3Error
+from urllib3.exceptions import TimeoutError as Urllib3Timeout
+
+from reconciler.engine import answers
+from reconciler.engine.answers import bounded, full_id
+from reconciler.engine.pulling import PullProgress
+from reconciler.engine.references import tagged
+from reconciler.engine.refusals import refusal
+from reconciler.model import labels
+from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
+from reconciler.model.rendered import Rendered
+from reconciler.model.world import EngineFacts, Event, Image, Inspection, Network, Summary
+
+READ_SECONDS = 10
+CHANGE_SECONDS = 60
+STOP_SECONDS = 30
+"""Besides the grace period."""
+PULL_SECONDS = 120
+"""Between two pieces of what the engine tells about a pull."""
+EVENTS_SECONDS = 600
+"""Between two events; a connection that was silent for so long may be dead, and is opened anew."""
+
+PROGRESS_SECONDS = 1.0
+LOG_PIECE_BYTES = 64 * 1024
+LOG_HEADER_BYTES = 8
+
+EVENTS = [
+    *("create", "start", "die", "died", "oom", "kill", "stop", "pause", "unpause", "destroy", "remove"),
+    *("update", "rename", "health_status", "connect", "disconnect"),
+]
+"""What may change a decision, in Docker's words and Podman's; without the flood of `exec_*` of health checks."""
+
+ENGINE_TROUBLE = (
+    DockerException,
+    RequestException,
+    Urllib3Error,
+    HTTPException,
+    OSError,
+    RecursionError,
+    *answers.MALFORMED,
+)
+
+REMEDIES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
+    (FileNotFoundError, "no engine is there; start Docker, or name another host"),
+    (ConnectionRefusedError, "no engine listens there; start Docker, or name another host"),
+    (PermissionError, "not allowed; run as root or as a member of the group that owns the socket, mostly `docker`"),
+    ((TimeoutError, Urllib3Timeout), "no answer in time"),
+)
+
+UNAVAILABLE = 503
+
+
+class _Client(APIClient):
+    """docker-py's client, with an end to every wait: where docker-py would wait for ever, `timeout` holds."""
+
+    def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
+        kwargs["timeout"] = kwargs.get("timeout") or self.timeout
+        return super().send(request, **kwargs)
+
+
+class _ReadingClient(_Client):
+    """A client that cannot change anything, whoever asks."""
+
+    def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
+        if request.method not in {"GET", "HEAD"}:
+            raise RuntimeError(f"a read-only engine was asked to {request.method} {request.path_url}")
+        return super().send(request, **kwargs)
+
+
+class DockerEngine:
+    """The `Engine` at `host` (`unix:///path`, `tcp://host:port`), of which it sees one instance.
+
+    It connects when it is first asked, and may be asked by several threads at once: each call has a client to itself.
+    With `read_only` a call that would change anything raises `RuntimeError` before anything is sent.
+    """
+
+    def __init__(self, host: str, instance: str, *, read_only: bool = False) -> None:
+        self._host = host
+        self._instance = instance
+        self._build: type[_Client] = _ReadingClient if read_only else _Client
+        self._idle: deque[_Client] = deque()
+
+    def facts(self) -> EngineFacts:
+        with self._asking("ask the engine about itself", READ_SECONDS) as client:
+            return answers.facts(client.version(), client.info())
+
+    def containers(self) -> tuple[Summary, ...]:
+        with self._asking("list the containers", READ_SECONDS) as client:
+            rows = client.containers(all=True, filters={"label": f"{labels.INSTANCE}={self._instance}"})
+            return tuple(map(answers.summary, rows))
+
+    def inspect(self, container: str) -> Inspection:
+        with self._asking(f"inspect container {full_id(container)}", READ_SECONDS) as client:
+            return answers.inspection(container, client.inspect_container(container))
+
+    def network(self) -> Network | None:
+        with self._asking("look for the network", READ_SECONDS) as client:
+            return answers.network(client.networks(names=[labels.network_name(self._instance)]), self._instance)
+
+    def image(self, reference: str) -> Image | None:
+        try:
+            with self._asking(f"look for image {reference}", READ_SECONDS) as client:
+                return answers.image(reference, client.inspect_image(tagged(reference)))
+        except EngineRefused as refused:
+            if refused.refusal is Refusal.IMAGE_MISSING:
+                return None
+            raise
+
+    def logs(self, container: str, *, tail: int | None, follow: bool) -> Iterator[bytes]:
+        what, path = f"read the logs of container {full_id(container)}", f"/containers/{container}/logs"
+        query = {"stdout": "1", "stderr": "1", "follow": str(int(follow)), "tail": "all" if tail is None else str(tail)}
+        silence_seconds = None if follow else READ_SECONDS
+        with self._streaming(what, path, query, silence_seconds) as response:
+            yield from _demultiplexed(response.raw)
+
+    def events(self) -> Iterator[Event]:
+        """The first one tells nothing but that the engine listens: what happened before must be looked for."""
+        query = {"filters": json.dumps({"type": ["container", "network"], "event": EVENTS})}
+        with self._streaming("follow the events", "/events", query, EVENTS_SECONDS) as response:
+            yield answers.SUBSCRIBED
+            for line in response.iter_lines():
+                if event := answers.event(json.loads(line), self._instance):
+                    yield event
+
+    def create_network(self) -> None:
+        with _accepting(Refusal.NAME_TAKEN), self._asking("create the network", CHANGE_SECONDS) as client:
+            client.create_network(
+                labels.network_name(self._instance),
+                driver="bridge",
+                options=answers.NO_TRAFFIC_BETWEEN,
+                labels={labels.INSTANCE: self._instance},
+                check_duplicate=True,
+            )
+
+    def pull(self, reference: str, progress: Callable[[str], None]) -> None:
+        so_far = PullProgress()
+        told_at = -PROGRESS_SECONDS
+        with self._asking(f"pull {reference}", PULL_SECONDS) as client:
+            for message in client.pull(tagged(reference), stream=True, decode=True):
+                if error := message.get("error"):
+                    text = bounded(error)
+                    raise EngineRefused(refusal(0, text), f"cannot pull {reference}: {text}")
+                so_far.hear(message)
+                if time.monotonic() - told_at >= PROGRESS_SECONDS:
+                    told_at = time.monotonic()
+                    progress(str(so_far))
+
+    def create(self, rendered: Rendered) -> str:
+        with self._asking(f"create container {rendered.name}", CHANGE_SECONDS) as client:
+            return full_id(client.create_container_from_config(rendered.body, rendered.name)["Id"])
+
+    def start(self, container: str) -> None:
+        with self._asking(f"start container {full_id(container)}", CHANGE_SECONDS) as client:
+            client.start(container)
+
+    def stop(self, container: str, grace_seconds: int) -> None:
+        what = f"stop container {full_id(container)}"
+        with _accepting(Refusal.NOT_FOUND), self._asking(what, STOP_SECONDS) as client:
+            client.stop(container, timeout=grace_seconds)
+
+    def unpause(self, container: str) -> None:
+        try:
+            with self._asking(f"unpause container {full_id(container)}", CHANGE_SECONDS) as client:
+                client.unpause(container)
+        except EngineRefused as refused:
+            if "is not paused" not in str(refused):
+                raise
+
+    def remove(self, container: str) -> None:
+        what = f"remove container {full_id(container)}"
+        with _accepting(Refusal.NOT_FOUND), self._asking(what, CHANGE_SECONDS) as client:
+            client.remove_container(container, v=True)
+
+    @contextmanager
+    def _asking(self, what: str, seconds: int) -> Iterator[Any]:
+        """A client for one call, which raises nothing but our own errors; `what` completes "cannot".
+
+        It is a `_Client`, of which docker-py's types know half the methods. One that saw trouble is not used again:
+        another engine may be behind the socket by then.
+        """
+        client: _Client | None = None
+        usable = False
+        try:
+            client = self._borrow()
+            client.timeout = seconds
+            yield client
+            usable = True
+        except HTTPError as error:
+            raise _said_no(what, error.response) from error
+        except ENGINE_TROUBLE as error:
+            raise EngineUnavailable(f"cannot {what}: {self._host}: {_remedy(error)}") from error
+        finally:
+            if usable and client:
+                self._idle.append(client)
+            elif client:
+                client.close()
+
+    def _borrow(self) -> _Client:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._build(base_url=self._host, version="auto", timeout=READ_SECONDS)
+
+    @contextmanager
+    def _streaming(
+        self, what: str, path: str, query: Mapping[str, str], silence_seconds: int | None
+    ) -> Iterator[Response]:
+        """The answer to a GET, to be read piece by piece; docker-py's own streams have no end to their waits."""
+        with self._asking(what, READ_SECONDS) as client:
+            url = f"{client.base_url}/v{client.api_version}{path}"
+            with client.get(url, params=query, stream=True, timeout=(READ_SECONDS, silence_seconds)) as response:
+                if not response.ok:
+                    raise _said_no(what, response)
+                yield response
+
+
+@contextmanager
+def _accepting(kind: Refusal) -> Iterator[None]:
+    """What the engine refuses for this reason is already as wanted."""
+    try:
+        yield
+    except EngineRefused as refused:
+        if refused.refusal is not kind:
+            raise
+
+
+def _said_no(what: str, response: Response) -> EngineRefused | EngineUnavailable:
+    text = _message(response)
+    if response.status_code == UNAVAILABLE:
+        return EngineUnavailable(f"cannot {what}: {text}")
+    return EngineRefused(refusal(response.status_code, text), f"cannot {what}: {text}")
+
+
+def _message(response: Response) -> str:
+    try:
+        return bounded(response.json()["message"])
+    except ENGINE_TROUBLE:
+        return bounded(response.reason)
+
+
+def _remedy(error: BaseException) -> str:
+    """What people can do about it, or else the error's own words."""
+    causes = tuple(_causes(error))
+    for kind, remedy in REMEDIES:
+        if any(isinstance(cause, kind) for cause in causes):
+            return remedy
+    return f"no answer that can be trusted ({type(error).__name__}: {bounded(error)})"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+class _Readable(Protocol):
+    def read(self, amt: int, /) -> bytes: ...
+
+
+def _demultiplexed(stream: _Readable) -> Iterator[bytes]:
+    """The output of both streams without the headers between, in pieces of a bounded length."""
+    while len(header := stream.read(LOG_HEADER_BYTES)) == LOG_HEADER_BYTES:
+        left = int.from_bytes(header[4:], "big")
+        while left and (piece := stream.read(min(left, LOG_PIECE_BYTES))):
+            left -= len(piece)
+            yield piece

@@ -1,0 +1,57 @@
+"""What reconciler asks of an engine: one method, one call.
+
+Each method raises `EngineUnavailable` when there is no answer that can be trusted, and `EngineRefused` when the
+engine says no. What is already as wanted (started, stopped, gone) is success. Containers are named by their full id.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from reconciler.model.rendered import Rendered
+from reconciler.model.world import EngineFacts, Event, Image, Inspection, Network, Summary
+
+
+class EngineReader(Protocol):
+    """The calls that change nothing."""
+
+    def facts(self) -> EngineFacts: ...
+
+    def containers(self) -> tuple[Summary, ...]:
+        """All containers, in any state, that carry this instance's label."""
+
+    def inspect(self, container: str) -> Inspection: ...
+
+    def network(self) -> Network | None:
+        """The instance's network, None when there is none."""
+
+    def image(self, reference: str) -> Image | None:
+        """The image, None when the engine does not have it."""
+
+    def logs(self, container: str, *, tail: int | None, follow: bool) -> Iterator[bytes]:
+        """The last `tail` lines (None: all) of its output, in pieces of any length; ends with the container."""
+
+    def events(self) -> Iterator[Event]:
+        """What happens to this instance from now on; ends, or raises `EngineUnavailable`, with the connection."""
+
+
+class Engine(EngineReader, Protocol):
+    """All calls."""
+
+    def create_network(self) -> None:
+        """Creates the instance's bridge network, with traffic between containers off."""
+
+    def pull(self, reference: str, progress: Callable[[str], None]) -> None:
+        """Pulls the image; `progress` is told now and then how far it is."""
+
+    def create(self, rendered: Rendered) -> str:
+        """Creates the container and returns its id."""
+
+    def start(self, container: str) -> None: ...
+
+    def stop(self, container: str, grace_seconds: int) -> None:
+        """Sends the stop signal, and kills after `grace_seconds`."""
+
+    def unpause(self, container: str) -> None: ...
+
+    def remove(self, container: str) -> None:
+        """Removes a container that does not run, with its anonymous volumes."""

@@ -1,0 +1,43 @@
+"""What should exist: all files of one scan."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reconciler.model.errors import Problem
+from reconciler.model.sandbox import Sandbox
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """One accepted file. `lines` gives the line of each key that was said, for messages: `{"mem_limit": 4}`."""
+
+    name: str
+    file: str
+    sandbox: Sandbox
+    lines: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """One whole scan. Every file is in exactly one of `declared`, `broken` and `strays`.
+
+    `strays` are files that no sandbox can come from, because their name is no sandbox's name.
+    `directory` is `(st_dev, st_ino)` of the directory that was read. `sound` is false for a scan kept from
+    earlier because the directory cannot be read now: it says what should run, but removes nothing.
+    """
+
+    directory: tuple[int, int]
+    declared: Mapping[str, Declaration] = field(default_factory=dict)
+    broken: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)
+    strays: tuple[Problem, ...] = ()
+    sound: bool = True
+
+    def file_of(self, name: str) -> str:
+        """The file that declares the sandbox, also when it is broken; empty when there is none."""
+        if name in self.declared:
+            return self.declared[name].file
+        return self.broken[name][0].file if name in self.broken else ""
+
+    @property
+    def empty(self) -> bool:
+        return not (self.declared or self.broken or self.strays)

@@ -1,0 +1,184 @@
+"""The types of values that people write, shared by sandboxes and the policy.
+
+Each takes what YAML gives or the value that it becomes, and raises `Mistake` for everything else.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, TypeAdapter
+
+from reconciler.model import labels
+from reconciler.model.mistake import Mistake, shown
+from reconciler.model.quantities import MIB, duration_text, parse_duration, parse_size, size_text
+
+STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True)
+"""Of every model that a file is read into."""
+
+TEXT_BYTES_MAX = 32 * 1024
+PATH_BYTES_MAX = 4095
+MEMORY_BYTES_MIN = 6 * MIB
+"""An engine refuses less."""
+CPUS_MIN = 0.05
+PIDS_MAX = 2**22
+"""No Linux kernel counts further."""
+DURATION_SECONDS_MAX = 24 * 60 * 60
+RESERVED_LABELS = (labels.PREFIX, "com.docker.")
+
+Seconds = TypeVar("Seconds", int, float)
+
+_CPUS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LABEL = re.compile(r"[^\s=]{1,255}")
+
+
+def _bounded(value: str) -> str:
+    if len(value.encode(errors="surrogatepass")) > TEXT_BYTES_MAX:
+        raise Mistake("is too long", f"at most {size_text(TEXT_BYTES_MAX)}")
+    return value
+
+
+def _text(value: object) -> str:
+    """Numbers keep the form in which they were written: `1.10` is not `1.1`."""
+    if isinstance(value, bool):
+        raise Mistake("is a boolean where text is meant", "quote it")
+    if value is None:
+        raise Mistake("has no value", 'write "" for an empty one')
+    if not isinstance(value, str | int | float):
+        raise Mistake(f"must be text, not {shown(value)}")
+    return _bounded(str(value))
+
+
+def _variable_value(value: object) -> str:
+    if value is None:
+        raise Mistake("has no value", 'the host\'s environment is never read; write "" for an empty one')
+    return _text(value)
+
+
+def _variable_name(name: str) -> str:
+    if not _VARIABLE.fullmatch(name):
+        raise Mistake("is no name of a variable", "letters, digits and '_', no digit first")
+    return name
+
+
+def _label_name(name: str) -> str:
+    if not _LABEL.fullmatch(name):
+        raise Mistake("is no name of a label", "1 to 255 characters without spaces and '='")
+    if name.startswith(RESERVED_LABELS):
+        raise Mistake("is a reserved label", f"do not begin with {' or '.join(RESERVED_LABELS)}")
+    return name
+
+
+def _pair(entry: object) -> tuple[str, str]:
+    name, equals, value = entry.partition("=") if isinstance(entry, str) else ("", "", "")
+    if not equals:
+        raise Mistake("must be KEY=VALUE", "a name alone has no value: the host's environment is never read")
+    return name, value
+
+
+_PAIRS: TypeAdapter[list[tuple[str, str]]] = TypeAdapter(
+    list[Annotated[tuple[str, str], BeforeValidator(_pair)]], config=ConfigDict(hide_input_in_errors=True)
+)
+
+
+def _mapping(value: object) -> object:
+    """A mapping, also from Compose's list of `KEY=VALUE`."""
+    if value is None:
+        raise Mistake("is empty", "leave the key out")
+    if not isinstance(value, list):
+        return value
+    pairs: dict[str, str] = {}
+    for index, (name, text) in enumerate(_PAIRS.validate_python(value)):
+        if name in pairs:
+            raise Mistake(f"{shown(name)} is given twice", at=(index,))
+        pairs[name] = text
+    return pairs
+
+
+def _path(value: str) -> str:
+    segments = value.split("/")
+    normal = value == "/" or not any(segment in ("", ".", "..") for segment in segments[1:])
+    if segments[0] or not normal or len(segments) < 2:
+        raise Mistake(
+            f"{shown(value)} is no absolute, normalised path", "begin with '/', without '.', '..', '//' or '/' last"
+        )
+    if len(value.encode(errors="surrogatepass")) > PATH_BYTES_MAX:
+        raise Mistake("is too long", f"at most {PATH_BYTES_MAX} bytes")
+    return value
+
+
+def _memory(size: int) -> int:
+    if size < MEMORY_BYTES_MIN:
+        raise Mistake(f"{size_text(size)} is too little", f"at least {size_text(MEMORY_BYTES_MIN)}; 0 is not unlimited")
+    return size
+
+
+def _cpus(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise Mistake(f"{shown(value)} is no number of CPUs", "write such as 0.5")
+    if isinstance(value, str) and not _CPUS.fullmatch(value):
+        raise Mistake(f"{shown(value)} is no number of CPUs", "write such as 0.5")
+    cpus = float(value)
+    if not math.isfinite(cpus) or cpus < CPUS_MIN:
+        raise Mistake(f"{shown(value)} is out of range", f"at least {CPUS_MIN}; 0 is not unlimited")
+    return cpus
+
+
+def _pids(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Mistake(f"{shown(value)} is no number of processes", "write such as 100")
+    if not 1 <= value <= PIDS_MAX:
+        raise Mistake(f"{value} is out of range", f"1 to {PIDS_MAX}; -1 and 0 are not unlimited")
+    return int(value)
+
+
+def _whole_seconds(value: object) -> int:
+    return math.ceil(parse_duration(value))
+
+
+def _bounded_duration(seconds: Seconds) -> Seconds:
+    if seconds > DURATION_SECONDS_MAX:
+        raise Mistake(f"{duration_text(seconds)} is too long", f"at most {duration_text(DURATION_SECONDS_MAX)}")
+    return seconds
+
+
+def listed(value: object) -> object:
+    """YAML's list becomes the tuple that a frozen model holds."""
+    if isinstance(value, list):
+        return tuple(value)
+    if isinstance(value, tuple):
+        return value
+    raise Mistake(f"must be a list, not {shown(value)}")
+
+
+Text = Annotated[str, BeforeValidator(_text, json_schema_input_type=str | float)]
+"""A string, or a number as it was written."""
+Path = Annotated[str, AfterValidator(_path)]
+"""Absolute and normalised; not looked up anywhere."""
+Size = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=int | str)]
+"""Bytes."""
+Memory = Annotated[Size, AfterValidator(_memory)]
+"""Bytes, at least what an engine accepts."""
+Cpus = Annotated[float, BeforeValidator(_cpus, json_schema_input_type=float | str)]
+Pids = Annotated[int, BeforeValidator(_pids, json_schema_input_type=int)]
+Duration = Annotated[
+    float, BeforeValidator(parse_duration, json_schema_input_type=str | float), AfterValidator(_bounded_duration)
+]
+"""Seconds, at most a day."""
+GracePeriod = Annotated[
+    int, BeforeValidator(_whole_seconds, json_schema_input_type=str | float), AfterValidator(_bounded_duration)
+]
+"""Whole seconds, rounded up, at most a day."""
+Environment = Annotated[
+    Mapping[
+        Annotated[str, AfterValidator(_variable_name)],
+        Annotated[str, BeforeValidator(_variable_value, json_schema_input_type=str | float)],
+    ],
+    BeforeValidator(_mapping, json_schema_input_type=dict[str, str | float] | list[str]),
+]
+Labels = Annotated[
+    Mapping[Annotated[str, AfterValidator(_label_name)], Text],
+    BeforeValidator(_mapping, json_schema_input_type=dict[str, str | float] | list[str]),
+]

@@ -1,0 +1,39 @@
+"""The labels and names that make a container ours."""
+
+import re
+from collections.abc import Mapping
+
+PREFIX = "reconciler."
+
+INSTANCE = PREFIX + "instance"
+SANDBOX = PREFIX + "sandbox"
+FINGERPRINT = PREFIX + "fingerprint"
+POLICY = PREFIX + "policy"
+"""Hash of the policy under which the container was created."""
+PORTS = PREFIX + "ports"
+"""The host ports that were chosen for the container: `3000:61234,8080:61235`."""
+
+SANDBOX_NAME = r"^[a-z][a-z0-9-]{0,40}$"
+INSTANCE_NAME = SANDBOX_NAME
+
+
+def container_name(instance: str, sandbox: str, fingerprint: str) -> str:
+    """Neither part may hold a dot, so no two instances ever form the same name."""
+    return f"reconciler.{instance}.{sandbox}.{fingerprint[:8]}"
+
+
+def network_name(instance: str) -> str:
+    return f"reconciler.{instance}"
+
+
+def ports_label(ports: Mapping[int, int]) -> str:
+    return ",".join(f"{target}:{port}" for target, port in sorted(ports.items()))
+
+
+def parse_ports(label: str) -> dict[int, int] | None:
+    """What `ports_label` wrote, None for what it never writes."""
+    if not label:
+        return {}
+    if not re.fullmatch(r"\d{1,5}:\d{1,5}(,\d{1,5}:\d{1,5})*", label):
+        return None
+    return {int(target): int(port) for target, port in (pair.split(":") for pair in label.split(","))}

@@ -1,0 +1,169 @@
+"""The parts of a sandbox that have keys of their own."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
+
+from reconciler.model.fields import STRICT, Duration, Path, Size, Text, listed
+from reconciler.model.mistake import Mistake, shown
+from reconciler.model.quantities import KIB, MIB, duration_text, parse_size, size_text
+
+TMPFS_BYTES_MIN = 4 * KIB
+"""One page; an engine takes 0 for unlimited."""
+CHECK_SECONDS_MIN = 1.0
+
+_DIGITS = re.compile(r"[1-9][0-9]{0,4}")
+
+
+def _port_number(value: object) -> object:
+    """Compose writes ports as strings of digits, too."""
+    return int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else value
+
+
+PortNumber = Annotated[int, BeforeValidator(_port_number, json_schema_input_type=int | str)]
+
+
+class Port(BaseModel):
+    """A port of the container, published on 127.0.0.1 of the host."""
+
+    model_config = STRICT
+
+    target: PortNumber = Field(ge=1, le=65535, description="Port in the container.")
+    published: Annotated[PortNumber, Field(ge=1024, le=65535)] | None = Field(
+        None, description="Port on the host. Left out: a free one, which is kept from then on."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_number(cls, value: Any) -> Any:
+        number = _port_number(value)
+        if isinstance(number, int) and not isinstance(number, bool):
+            return {"target": number}
+        if not isinstance(value, Mapping | Port):
+            raise Mistake(f"{shown(value)} is no port of a container", "write 3000, or {target: 3000, published: 8080}")
+        return value
+
+
+def _mountable(target: str) -> str:
+    for forbidden in ("/proc", "/sys", "/dev"):
+        if f"{target}/".startswith(f"{forbidden}/"):
+            raise Mistake(f"nothing can be mounted on {forbidden} of a sandbox", "choose another path")
+    if target == "/":
+        raise Mistake("nothing can be mounted on / of a sandbox", "choose a directory in it")
+    return target
+
+
+Target = Annotated[Path, AfterValidator(_mountable)]
+
+
+def _enough(size: int) -> int:
+    if size < TMPFS_BYTES_MIN:
+        raise Mistake(f"{size_text(size)} is too little", f"at least {size_text(TMPFS_BYTES_MIN)}; 0 is not unlimited")
+    return size
+
+
+TmpfsSize = Annotated[Size, AfterValidator(_enough)]
+
+
+class Tmpfs(BaseModel):
+    """A file system in memory; always nosuid, nodev and noexec."""
+
+    model_config = STRICT
+
+    target: Target = Field(description="Path in the container.")
+    size: TmpfsSize = Field(16 * MIB, description="Bytes, such as `64m`; what is in it counts as memory.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            if not isinstance(value, Mapping | Tmpfs):
+                raise Mistake(f"{shown(value)} is no tmpfs", "write /run or /run:size=64m")
+            return value
+        target, colon, options = value.partition(":")
+        if not colon:
+            return {"target": target}
+        key, _, size = options.partition("=")
+        if key != "size" or "," in size:
+            raise Mistake(
+                "only the size of a tmpfs can be chosen, nosuid, nodev and noexec are always set",
+                "write /run:size=64m",
+            )
+        return {"target": target, "size": parse_size(size)}
+
+
+def _bind(value: object) -> object:
+    if value != "bind":
+        raise Mistake(f"{shown(value)} is forbidden, a volume is a path of the host", "write `type: bind`")
+    return value
+
+
+class Volume(BaseModel):
+    """A path of the host, seen in the container; the policy says which paths."""
+
+    model_config = STRICT
+
+    type: Annotated[Literal["bind"], BeforeValidator(_bind)] = Field("bind", description="Only `bind`.")
+    source: Path = Field(description="Path on the host.")
+    target: Target = Field(description="Path in the container.")
+    read_only: bool = Field(True, description="Unlike Compose's, a volume is read-only unless it says `false`.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _long_form(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping | Volume):
+            raise Mistake(
+                f"{shown(value)} is not the long form of a volume",
+                "write {type: bind, source: /srv/data, target: /data, read_only: true}",
+            )
+        return value
+
+
+def _test(value: object) -> object:
+    if isinstance(value, str):
+        value = ("CMD-SHELL", value)
+    test = listed(value)
+    match test:
+        case ("NONE",) | ("CMD-SHELL", _) | ("CMD", _, *_):
+            return test
+    raise Mistake("is no test", "write a command as text, or [CMD, program, argument, ...], or [NONE]")
+
+
+def _not_too_often(seconds: float) -> float:
+    if seconds < CHECK_SECONDS_MIN:
+        raise Mistake(f"{duration_text(seconds)} is too short", f"at least {duration_text(CHECK_SECONDS_MIN)}")
+    return seconds
+
+
+CheckDuration = Annotated[Duration, AfterValidator(_not_too_often)]
+
+
+class Healthcheck(BaseModel):
+    """How the engine finds out whether the sandbox is well."""
+
+    model_config = STRICT
+
+    test: Annotated[tuple[Text, ...], BeforeValidator(_test, json_schema_input_type=str | Sequence[str])] = Field(
+        description="The command; text runs in the container's shell. `[NONE]`: not even the image's own."
+    )
+    interval: CheckDuration = Field(30.0, description="Time between two checks, at least `1s`.")
+    timeout: CheckDuration = Field(30.0, description="Time after which a check has failed, at least `1s`.")
+    start_period: Duration = Field(0.0, description="Time in which failures do not count.")
+    retries: int = Field(3, ge=1, le=100, description="Failures in a row that make a sandbox unhealthy.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _disabled(cls, value: Any) -> Any:
+        """Compose's `disable: true` is its other word for `test: [NONE]`."""
+        if not isinstance(value, Mapping | Healthcheck):
+            raise Mistake(f"must be a mapping, not {shown(value)}", "write such as {test: curl -f localhost:3000}")
+        if not isinstance(value, Mapping) or "disable" not in value:
+            return value
+        match dict(value):
+            case {"disable": True, **rest} if not rest:
+                return {"test": ("NONE",)}
+            case {"disable": False, **rest}:
+                return rest
+        raise Mistake("`disable: true` stands alone", "leave the other keys or `disable` out", at=("disable",))

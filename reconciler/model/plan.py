@@ -1,0 +1,219 @@
+"""What to do: one lane per sandbox, each with a verdict, a cause and the engine calls in their order."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from reconciler.model.rendered import Mismatch, Rendered
+from reconciler.model.world import Observed
+
+
+class Reason(StrEnum):
+    """The closed list of causes: of a verdict, of a status, of a line in the journal."""
+
+    # as declared
+    RUNNING = "Running"
+    HEALTHY = "Healthy"
+    STOPPED = "Stopped"
+    COMPLETED = "Completed"
+    # a change is due
+    ABSENT = "Absent"
+    CONFIGURATION_CHANGED = "ConfigurationChanged"
+    PORTS_CHANGED = "PortsChanged"
+    NOT_STARTED = "NotStarted"
+    EXITED = "Exited"
+    PAUSED = "Paused"
+    DRIFTED = "Drifted"
+    LEFTOVER = "Leftover"
+    STOP_DECLARED = "StopDeclared"
+    FILE_REMOVED = "FileRemoved"
+    NETWORK_MISSING = "NetworkMissing"
+    # waiting
+    STARTING = "Starting"
+    IN_FLIGHT = "InFlight"
+    LIMIT_EXCEEDED = "LimitExceeded"
+    ENGINE_BUSY = "EngineBusy"
+    # left exactly as it is
+    INVALID_FILE = "InvalidFile"
+    SUSPENDED = "Suspended"
+    DIRECTORY_UNREADABLE = "DirectoryUnreadable"
+    DIRECTORY_REPLACED = "DirectoryReplaced"
+    REMOVAL_BUDGET_EXCEEDED = "RemovalBudgetExceeded"
+    # refused
+    POLICY_VIOLATION = "PolicyViolation"
+    SECCOMP_MISSING = "SeccompMissing"
+    NETWORK_UNFIT = "NetworkUnfit"
+    FOREIGN_CONTAINER = "ForeignContainer"
+    # failed
+    UNHEALTHY = "Unhealthy"
+    EXIT_CODE = "ExitCode"
+    OOM_KILLED = "OOMKilled"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    CREATE_FAILED = "CreateFailed"
+    START_FAILED = "StartFailed"
+    STOP_FAILED = "StopFailed"
+    REMOVE_FAILED = "RemoveFailed"
+    NAME_TAKEN = "NameTaken"
+    PORT_TAKEN = "PortTaken"
+    VERIFICATION_FAILED = "VerificationFailed"
+    ENGINE_UNAVAILABLE = "EngineUnavailable"
+    INTERNAL_ERROR = "InternalError"
+
+
+class Verdict(StrEnum):
+    KEEP = "KEEP"
+    CREATE = "CREATE"
+    START = "START"
+    STOP = "STOP"
+    REPLACE = "REPLACE"
+    REMOVE = "REMOVE"
+    HOLD = "HOLD"
+    WAIT = "WAIT"
+
+
+NEW = "new"
+"""Stands for the container that the lane itself creates, whose id is not known yet."""
+
+
+def _short(container: str) -> str:
+    return container[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class CreateNetwork:
+    name: str
+
+    def __str__(self) -> str:
+        return f"create network {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    reference: str
+
+    def __str__(self) -> str:
+        return f"pull {self.reference}"
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    rendered: Rendered
+
+    def __str__(self) -> str:
+        return f"create {self.rendered.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Inspect the container and compare it with what was rendered: the lane goes on only if all is equal."""
+
+    rendered: Rendered
+    container: str = NEW
+
+    def __str__(self) -> str:
+        return f"verify {_short(self.container)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    container: str = NEW
+
+    def __str__(self) -> str:
+        return f"start {_short(self.container)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    container: str
+    grace_seconds: int
+
+    def __str__(self) -> str:
+        return f"stop {_short(self.container)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Unpause:
+    container: str
+
+    def __str__(self) -> str:
+        return f"unpause {_short(self.container)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    container: str
+
+    def __str__(self) -> str:
+        return f"remove {_short(self.container)}"
+
+
+Action = CreateNetwork | Pull | Create | Verify | Start | Stop | Unpause | Remove
+"""Exactly one engine call each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Everything that a pass does for one sandbox, in order; the first failure ends it.
+
+    `message` says the cause as a sentence. `rendered` is what should run, where something should. `current` is the
+    container that stands for the sandbox now. `changes` are the knobs in which it differs from `rendered`.
+    `retry_at`, in seconds since the epoch, is when a WAIT ends by itself.
+    """
+
+    sandbox: str
+    verdict: Verdict
+    cause: Reason
+    message: str = ""
+    actions: tuple[Action, ...] = ()
+    rendered: Rendered | None = None
+    current: Observed | None = None
+    changes: tuple[Mismatch, ...] = ()
+    retry_at: float = 0
+
+    def __str__(self) -> str:
+        head = f"{self.sandbox} {self.verdict} {self.cause}"
+        return head + (": " + ", ".join(map(str, self.actions)) if self.actions else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Removals:
+    """Removals that wait for `reconciler approve`: the ids of the containers, by sandbox."""
+
+    containers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    reason: Reason | None = None
+
+    @property
+    def ids(self) -> frozenset[str]:
+        return frozenset(container for ids in self.containers.values() for container in ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one pass does: `setup` first, then the lanes, which are sorted by name and independent of each other."""
+
+    setup: tuple[Action, ...] = ()
+    lanes: tuple[Lane, ...] = ()
+    withheld: Removals = Removals()
+
+    def __str__(self) -> str:
+        return "\n".join([*(f"- {action}" for action in self.setup), *map(str, self.lanes)])
+
+    @property
+    def changes_nothing(self) -> bool:
+        return not self.setup and not any(lane.actions for lane in self.lanes)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one action ended. `failure` is None on success; `message` then says nothing.
+
+    `container` is the id that the action concerned; `mismatches` is what a Verify found.
+    `duration_seconds` is the time the engine took.
+    """
+
+    lane: Lane
+    action: Action
+    container: str = ""
+    failure: Reason | None = None
+    message: str = ""
+    mismatches: tuple[Mismatch, ...] = ()
+    duration_seconds: float = 0.0

@@ -1,0 +1,117 @@
+"""What the host's owner allows."""
+
+import hashlib
+import json
+import re
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+
+from reconciler.model.fields import STRICT, Cpus, GracePeriod, Labels, Memory, Path, Pids, listed
+from reconciler.model.mistake import Mistake, shown
+from reconciler.model.parts import TmpfsSize
+from reconciler.model.quantities import MIB
+from reconciler.model.sandbox import ID_MAX, Sandbox
+
+SANDBOXES_MAX = 10_000
+OWN_TO_SANDBOXES = ("state", "suspend")
+"""What concerns one sandbox, never all of them."""
+
+_RUNTIME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class OnViolation(StrEnum):
+    """What happens to a running sandbox that the policy has come to reject."""
+
+    STOP = "stop"
+    REPORT = "report"
+
+
+class Limits(BaseModel):
+    """The most that a sandbox may ask for."""
+
+    model_config = STRICT
+
+    mem_limit: Memory = Field(512 * MIB, description="Bytes of memory.")
+    cpus: Cpus = Field(1.0, description="CPUs.")
+    pids_limit: Pids = Field(100, description="Processes and threads.")
+    tmpfs: TmpfsSize = Field(64 * MIB, description="Bytes of each tmpfs.")
+    stop_grace_period: GracePeriod = Field(120, description="Time between asking to stop and killing.")
+
+
+def _not_all(root: str) -> str:
+    if root == "/":
+        raise Mistake("is the whole host", "allow a directory")
+    return root
+
+
+class VolumeRoot(BaseModel):
+    """A directory of the host, from which sandboxes may mount."""
+
+    model_config = STRICT
+
+    root: Annotated[Path, AfterValidator(_not_all)] = Field(description="Path on the host.")
+    read_only: bool = Field(True, description="Whether sandboxes can only read what is in it.")
+
+
+class Removals(BaseModel):
+    """More than `max`, and more than `share` of the running sandboxes: so many removals at once wait for approval."""
+
+    model_config = STRICT
+
+    max: int = Field(3, ge=0, description="So many sandboxes can always be removed in one pass.")
+    share: float = Field(0.5, ge=0, le=1, description="So large a share of the running ones can always be removed.")
+
+
+def _runtime(name: str) -> str:
+    if not _RUNTIME.fullmatch(name):
+        raise Mistake(f"{shown(name)} is no name of a runtime", "write such as runsc")
+    return name
+
+
+def _pattern(pattern: str) -> str:
+    if not pattern:
+        raise Mistake("is empty", "write such as ghcr.io/owner/*")
+    return pattern
+
+
+def _for_all(defaults: Sandbox) -> Sandbox:
+    for key in OWN_TO_SANDBOXES:
+        if key in defaults.model_fields_set:
+            raise Mistake("cannot be a default", "say it in the file of one sandbox", at=(key,))
+    return defaults
+
+
+class Policy(BaseModel):
+    """The policy; without a file, this one."""
+
+    model_config = STRICT
+
+    sandboxes_max: int = Field(5, ge=0, le=SANDBOXES_MAX, description="The most that run at the same time.")
+    limits: Limits = Field(Limits(), description="The most that a sandbox may ask for.")
+    images: Annotated[tuple[Annotated[str, AfterValidator(_pattern)], ...], BeforeValidator(listed)] = Field(
+        (), description="Patterns of the images that are allowed, such as `ghcr.io/owner/*`. Empty: all."
+    )
+    uid_min: int = Field(1000, ge=1, le=ID_MAX, description="The least user id and group id.")
+    volumes: Annotated[tuple[VolumeRoot, ...], BeforeValidator(listed)] = Field(
+        (), description="The directories of the host, from which sandboxes may mount. Empty: none."
+    )
+    runtime: Annotated[str, AfterValidator(_runtime)] | None = Field(
+        None, description="The engine's runtime of all sandboxes, such as `runsc`. Left out: the engine's default."
+    )
+    labels: Labels = Field({}, description="Labels of all containers.")
+    removals: Removals = Field(Removals(), description="How many removals at once need no approval.")
+    on_violation: Annotated[OnViolation, Field(strict=False)] = Field(
+        OnViolation.STOP, description="What happens to a running sandbox that the policy has come to reject."
+    )
+    defaults: Annotated[Sandbox, AfterValidator(_for_all)] = Field(
+        Sandbox(), description="What every sandbox says that does not say otherwise."
+    )
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits: equal for policies that say the same."""
+        said = self.model_dump(mode="json", exclude={"defaults"})
+        said["defaults"] = self.defaults.model_dump(mode="json", exclude_unset=True)
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,62 @@
+"""Sizes and durations, as Compose writes them: `512m`, `1m30s`."""
+
+import math
+import re
+from decimal import Decimal
+
+from reconciler.model.mistake import Mistake, shown
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+SIZE_MAX = 2**63 - 1
+"""An engine keeps sizes in 64 bits."""
+
+_SIZE_UNITS = {"": 1, "b": 1, "k": KIB, "m": MIB, "g": GIB, "t": 1024 * GIB}
+_SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?) ?(b|[kmgt](?:i?b)?|)", re.IGNORECASE | re.ASCII)
+
+_MICROSECONDS = {"h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1_000, "us": 1}
+_DURATION = re.compile("".join(rf"(?:([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?){unit})?" for unit in _MICROSECONDS))
+
+
+def parse_size(value: object) -> int:
+    """Bytes, from `512m`, `1.5g`, `512MiB`, or a whole number of bytes. All units are powers of 1024, as in Compose."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        size = int(value)
+    elif isinstance(value, str) and (match := _SIZE.fullmatch(value)):
+        number, unit = match.groups()
+        size = int(Decimal(number) * _SIZE_UNITS[unit[:1].lower()])
+    else:
+        raise Mistake(f"{shown(value)} is no size", "write such as 512m or 1.5g")
+    if not 0 <= size <= SIZE_MAX:
+        raise Mistake(f"{shown(value)} is out of range", "write such as 512m or 1.5g")
+    return size
+
+
+def size_text(size: int) -> str:
+    """The shortest exact form that `parse_size` reads: `512m`."""
+    for unit in ("t", "g", "m", "k"):
+        if size and size % _SIZE_UNITS[unit] == 0:
+            return f"{size // _SIZE_UNITS[unit]}{unit}"
+    return f"{size}b"
+
+
+def parse_duration(value: object) -> float:
+    """Seconds, from `1m30s`, `500ms`, `1h`, or a number of seconds; at least 0."""
+    if isinstance(value, str) and value and (match := _DURATION.fullmatch(value)):
+        parts = zip(match.groups(default="0"), _MICROSECONDS.values(), strict=True)
+        return float(sum(Decimal(number) * each for number, each in parts) / _MICROSECONDS["s"])
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
+        return float(value)
+    raise Mistake(f"{shown(value)} is no duration", "write such as 10s or 1m30s")
+
+
+def duration_text(seconds: float) -> str:
+    """The form that `parse_duration` reads, to the microsecond: `1m30s`."""
+    rest = round(seconds * _MICROSECONDS["s"])
+    text = ""
+    for unit, each in _MICROSECONDS.items():
+        count, rest = divmod(rest, each)
+        text += f"{count}{unit}" if count else ""
+    return text or "0s"

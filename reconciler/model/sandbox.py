@@ -1,0 +1,205 @@
+"""What the file of a sandbox says, in Compose's words."""
+
+import re
+import shlex
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
+
+from reconciler.model.fields import (
+    STRICT,
+    Cpus,
+    Environment,
+    GracePeriod,
+    Labels,
+    Memory,
+    Path,
+    Pids,
+    Text,
+    listed,
+)
+from reconciler.model.image import Image
+from reconciler.model.mistake import Mistake, shown
+from reconciler.model.parts import Healthcheck, Port, Tmpfs, Volume
+from reconciler.model.quantities import MIB
+
+__all__ = ["DesiredState", "Healthcheck", "Port", "PullPolicy", "Restart", "Sandbox", "Tmpfs", "Volume"]
+
+ID_MAX = 2**31 - 1
+PORTS_MAX = 16
+SUSPEND_MAX = 500
+
+_USER = re.compile(r"(0|[1-9][0-9]{0,9}):(0|[1-9][0-9]{0,9})")
+
+
+class PullPolicy(StrEnum):
+    MISSING = "missing"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+class Restart(StrEnum):
+    """When the controller starts a sandbox again that has exited."""
+
+    ALWAYS = "always"
+    ON_FAILURE = "on-failure"
+    NO = "no"
+
+
+class DesiredState(StrEnum):
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+def _arguments(value: object) -> object:
+    """Words, from a list, or from text that is split as a shell would."""
+    if not isinstance(value, str | list | tuple):
+        raise Mistake(f"must be text or a list, not {shown(value)}")
+    try:
+        words = tuple(shlex.split(value) if isinstance(value, str) else value)
+    except ValueError:
+        raise Mistake("its quotes do not match", "quote as a shell would, or write a list") from None
+    if not words:
+        raise Mistake("is empty", "leave the key out for what the image says")
+    return words
+
+
+def _user(value: object) -> object:
+    if not isinstance(value, str) or not (match := _USER.fullmatch(value)):
+        why = "" if str(value).replace(":", "").isdecimal() else ": an image can give any name to root"
+        raise Mistake(f"{shown(value)} is not a numeric uid:gid{why}", "write both as numbers, such as 1000:1000")
+    if max(map(int, match.groups())) > ID_MAX:
+        raise Mistake(f"{shown(value)} is out of range", f"both at most {ID_MAX}")
+    return value
+
+
+def _network(value: object) -> object:
+    if value in (None, "none"):
+        return value
+    if value == "host":
+        why = "it would share the host's network"
+    elif isinstance(value, str) and value.startswith(("container:", "service:")):
+        why = "it would share another container's network"
+    else:
+        why = "a sandbox is on the isolated bridge or on none"
+    raise Mistake(f"{shown(value)} is forbidden: {why}", "leave the key out for the isolated bridge, or say `none`")
+
+
+def _restart(value: object) -> object:
+    if value == "unless-stopped":
+        raise Mistake("'unless-stopped' is not needed", "say `always`; `state: stopped` stops a sandbox for good")
+    return value
+
+
+def _distinct(ports: tuple[Port, ...]) -> tuple[Port, ...]:
+    if len(ports) > PORTS_MAX:
+        raise Mistake(f"{len(ports)} ports are too many", f"at most {PORTS_MAX}")
+    seen: set[tuple[str, int | None]] = set()
+    for index, port in enumerate(ports):
+        numbers = {("target", port.target), ("published", port.published)} - {("published", None)}
+        for which, number in sorted(numbers & seen):
+            raise Mistake(f"the {which} port {number} is given twice", at=(index,))
+        seen |= numbers
+    return ports
+
+
+def _one_or_more(value: object) -> object:
+    return (value,) if isinstance(value, str) else listed(value)
+
+
+def _reason(text: str) -> str:
+    if not text.strip() or len(text) > SUSPEND_MAX:
+        raise Mistake("is no reason", f"say why in 1 to {SUSPEND_MAX} characters, or leave the key out")
+    return text
+
+
+Arguments = Annotated[tuple[Text, ...], BeforeValidator(_arguments, json_schema_input_type=str | Sequence[str])]
+
+
+class Sandbox(BaseModel):
+    """One sandbox. What was said, and not only defaulted, is in `model_fields_set`."""
+
+    model_config = STRICT
+
+    image: Image = Field(
+        "", description="The image's reference; a digest is allowed. Required, unless the policy's defaults give it."
+    )
+    command: Arguments | None = Field(
+        None, description="A list, or text that is split as a shell would. Left out: the image's."
+    )
+    entrypoint: Arguments | None = Field(None, description="As `command`. Left out: the image's.")
+    environment: Environment = Field(
+        {}, description="A mapping, or a list of KEY=VALUE. Values are text or numbers; none is taken from the host."
+    )
+    working_dir: Path | None = Field(None, description="Absolute path. Left out: the image's.")
+    user: Annotated[str, BeforeValidator(_user)] = Field(
+        "1000:1000", description="Numeric `uid:gid`, both at least the policy's minimum."
+    )
+    network_mode: Annotated[Literal["none"] | None, BeforeValidator(_network)] = Field(
+        None, description="`none`, or left out for the isolated bridge."
+    )
+    ports: Annotated[tuple[Port, ...], BeforeValidator(listed), AfterValidator(_distinct)] = Field(
+        (Port(target=3000),),
+        description="Ports of the container, or `{target: 3000, published: 18080}`. None with `network_mode: none`.",
+    )
+    mem_limit: Memory = Field(512 * MIB, description="Bytes of memory, such as `512m`; there is no swap.")
+    cpus: Cpus = Field(1.0, description="CPUs, such as `0.5`.")
+    pids_limit: Pids = Field(100, description="Processes and threads.")
+    read_only: bool = Field(False, description="Whether the container's own file system is read-only.")
+    tmpfs: Annotated[tuple[Tmpfs, ...], BeforeValidator(_one_or_more, json_schema_input_type=str | Sequence[str])] = (
+        Field((), description="File systems in memory: `/run`, or `/run:size=64m`.")
+    )
+    volumes: Annotated[tuple[Volume, ...], BeforeValidator(listed)] = Field(
+        (), description="Paths of the host in the long form, under the roots that the policy allows."
+    )
+    healthcheck: Healthcheck | None = Field(None, description="As in Compose. Left out: the image's.")
+    stop_grace_period: GracePeriod = Field(10, description="Time between asking to stop and killing, such as `30s`.")
+    pull_policy: Annotated[PullPolicy, Field(strict=False)] = Field(
+        PullPolicy.MISSING, description="When to pull the image: `missing`, `always` or `never`."
+    )
+    restart: Annotated[Restart, Field(strict=False), BeforeValidator(_restart)] = Field(
+        Restart.ALWAYS, description="When to start it again: `always`, `on-failure` or `no`."
+    )
+    labels: Labels = Field({}, description="Labels of the container.")
+    state: Annotated[DesiredState, Field(strict=False)] = Field(
+        DesiredState.RUNNING, description="`running` or `stopped`."
+    )
+    suspend: Annotated[str, AfterValidator(_reason)] | None = Field(
+        None, description="Why the sandbox is to be left exactly as it is, whatever happens."
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.network_mode == "none":
+            if self.ports and "ports" in self.model_fields_set:
+                raise Mistake("nothing reaches a port without a network", "leave `ports` out", at=("ports",))
+            object.__setattr__(self, "ports", ())
+        targets: set[str] = set()
+        for key in ("tmpfs", "volumes"):
+            for index, mount in enumerate(getattr(self, key)):
+                if mount.target in targets:
+                    raise Mistake(f"{shown(mount.target)} is mounted twice", at=(key, index))
+                targets.add(mount.target)
+        return self
+
+    @property
+    def uid(self) -> int:
+        return int(self.user.partition(":")[0])
+
+    @property
+    def gid(self) -> int:
+        return int(self.user.partition(":")[2])
+
+    def over(self, defaults: "Sandbox") -> "Sandbox":
+        """What this sandbox says, over what the policy's `defaults` say: environment and labels key by key, all else
+        whole. Without a network there are no ports, whoever asked for them.
+        """
+        said = {key: getattr(side, key) for side in (defaults, self) for key in side.model_fields_set}
+        said["environment"] = {**defaults.environment, **self.environment}
+        said["labels"] = {**defaults.labels, **self.labels}
+        if said.get("network_mode") == "none":
+            said["ports"] = ()
+        fields_said = defaults.model_fields_set | self.model_fields_set
+        return Sandbox.model_construct(_fields_set=fields_said, **said)

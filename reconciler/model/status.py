@@ -1,0 +1,166 @@
+"""The status files. The fields are documented here, once."""
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from reconciler.model.plan import Reason
+
+FIELD = ConfigDict(frozen=True, extra="ignore")
+
+
+class Phase(StrEnum):
+    """A sandbox's state in one word."""
+
+    RUNNING = "Running"
+    STOPPED = "Stopped"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    PULLING = "Pulling"
+    STARTING = "Starting"
+    UPDATING = "Updating"
+    BACKOFF = "Backoff"
+    WAITING = "Waiting"
+    HELD = "Held"
+    REFUSED = "Refused"
+    STOPPING = "Stopping"
+
+
+class ConditionType(StrEnum):
+    ACCEPTED = "Accepted"
+    READY = "Ready"
+    STALLED = "Stalled"
+
+
+class Condition(BaseModel):
+    """One of the three questions that are asked of every sandbox, in the manner of Kubernetes."""
+
+    model_config = FIELD
+    type: ConditionType = Field(
+        description="Accepted: the file and the policy allow it. Ready: it is as declared. Stalled: it keeps failing."
+    )
+    status: bool
+    reason: Reason
+    message: str = Field("", description="A sentence for people.")
+    since: float = Field(description="When `status` last changed, in seconds since the epoch.")
+
+
+class Attestation(BaseModel):
+    """The last comparison of the container with what was rendered for it."""
+
+    model_config = FIELD
+    at: float = Field(description="When, in seconds since the epoch.")
+    ok: bool
+    container_id: str
+    policy: str = Field(description="Fingerprint of the policy that was in force.")
+    mismatches: tuple[str, ...] = Field((), description="What was not as rendered.")
+
+
+class Failure(BaseModel):
+    """The last failure that has not been made good."""
+
+    model_config = FIELD
+    reason: Reason
+    message: str
+    at: float = Field(description="When, in seconds since the epoch.")
+
+
+class SandboxStatus(BaseModel):
+    """`status/NAME.json`: one sandbox. All times are in seconds since the epoch; 0 means never."""
+
+    model_config = FIELD
+    name: str
+    file: str = Field("", description="The file that declares it; empty once that is gone.")
+    phase: Phase = Phase.STARTING
+    reason: Reason = Reason.ABSENT
+    message: str = Field("", description="What is going on, as a sentence.")
+    conditions: tuple[Condition, ...] = ()
+    image: str = Field("", description="The image as declared.")
+    image_id: str = Field("", description="The id of the image that the container runs.")
+    digest: str = Field("", description="That image's `repository@sha256:...`; empty for one that was never pulled.")
+    container_id: str = ""
+    container_name: str = ""
+    ports: dict[int, int] = Field({}, description="Container ports to host ports on 127.0.0.1; kept over replacements.")
+    fingerprint: str = Field("", description="Hash of the container's whole configuration.")
+    restarts: int = Field(0, description="How often it was started again after it had exited by itself.")
+    exit_code: int | None = Field(None, description="Of the last exit; None before the first.")
+    oom_killed: bool = Field(False, description="Whether the last exit was for want of memory.")
+    failures: int = Field(0, description="Failures in a row; a new configuration or ten good minutes clear it.")
+    failure: Failure | None = Field(None, description="The last of them.")
+    retry_at: float = Field(0, description="Not tried again before.")
+    started_at: float = 0
+    exited_at: float = Field(0, description="The engine's own time of the last exit.")
+    halted: str = Field("", description="Id of the container that the controller itself stopped last.")
+    updated_at: float = 0
+    attested: Attestation | None = None
+
+
+class Approval(BaseModel):
+    """`approval/removals.json`: the containers whose removal an operator has approved."""
+
+    model_config = FIELD
+    containers: tuple[str, ...] = Field(description="Full ids; each is good for one removal.")
+    at: float
+
+
+class WithheldRemovals(BaseModel):
+    """Removals that wait for `reconciler approve`."""
+
+    model_config = FIELD
+    reason: Reason
+    containers: dict[str, tuple[str, ...]] = Field(description="Full container ids by sandbox.")
+
+
+class EngineStatus(BaseModel):
+    model_config = FIELD
+    name: str
+    version: str
+    api_version: str
+
+
+class ControllerStatus(BaseModel):
+    """`controller.json`: the controller as a whole. All times are in seconds since the epoch; 0 means never."""
+
+    model_config = FIELD
+    available: bool = Field(description="Whether the engine answers.")
+    unavailable_reason: str = Field("", description="Why it does not.")
+    engine: EngineStatus | None = Field(None, description="As it last answered.")
+    host: str = Field(description="The engine's address.")
+    instance: str
+    version: str = Field(description="Of reconciler.")
+    pid: int
+    directory: str = Field(description="The watched directory.")
+    directory_id: tuple[int, int] | None = Field(
+        None, description="Its device and inode at the last scan that counted."
+    )
+    policy_file: str = Field("", description="Empty: the built-in policy.")
+    policy_error: str = Field("", description="Why the policy file is not in force; the last good one is.")
+    last_scan_at: float = Field(0, description="When the directory was last read.")
+    scan_error: str = Field("", description="Why it cannot be read now.")
+    last_pass_at: float = 0
+    last_pass_seconds: float = Field(0, description="How long the last pass took, without its lanes.")
+    pass_error: str = Field("", description="A fault of reconciler's own that ended the last pass.")
+    counts: dict[Phase, int] = Field({}, description="Sandboxes by phase.")
+    limit: int = Field(description="`sandboxes_max` of the policy in force.")
+    limit_held_by: tuple[str, ...] = Field((), description="Who holds a place under the limit.")
+    frozen: bool = Field(False, description="Whether removals are withheld.")
+    frozen_reason: str = ""
+    withheld: WithheldRemovals | None = None
+    broken: dict[str, tuple[str, ...]] = Field({}, description="The problems of each file that cannot be used.")
+    foreign: tuple[str, ...] = Field((), description="Containers that carry our labels and are not ours.")
+    updated_at: float = 0
+
+
+class JournalEntry(BaseModel):
+    """One line of `journal.jsonl`: an action, or a refusal to act."""
+
+    model_config = FIELD
+    at: float = Field(description="When, in seconds since the epoch.")
+    sandbox: str = Field(description="Empty for what concerns them all.")
+    verdict: str
+    cause: Reason
+    action: str = Field("", description="Empty for a refusal.")
+    container: str = Field("", description="Full id, where there is one.")
+    result: str = Field(description="`ok`, or the reason of the failure; for a refusal `refused`.")
+    message: str = ""
+    duration_seconds: float = 0

@@ -1,0 +1,17 @@
+"""Text that came from a container, an engine or a stranger, made fit for a file and a terminal."""
+
+import unicodedata
+
+TEXT_MAX = 500
+UNFIT = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Unicode categories of control and format characters (bidirectional marks too), surrogates and the unassigned."""
+
+
+def printable(text: str, length_max: int = TEXT_MAX) -> str:
+    """The text on one line, its control characters escaped, cut to `length_max` characters."""
+    cut = text if len(text) <= length_max else text[: length_max - 1] + "…"
+    return "".join(_escaped(character) if unicodedata.category(character) in UNFIT else character for character in cut)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

@@ -1,0 +1,156 @@
+"""What is: the engine, and the containers of one instance in it, as they were seen at one moment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class State(StrEnum):
+    """The engine's own words for a container's state."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    PAUSED = "paused"
+    RESTARTING = "restarting"
+    REMOVING = "removing"
+    EXITED = "exited"
+    DEAD = "dead"
+
+
+UP = frozenset({State.RUNNING, State.PAUSED, State.RESTARTING})
+"""The states in which a container holds a place under the limit."""
+
+
+class Health(StrEnum):
+    STARTING = "starting"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One row of the engine's list of containers. `created_at` is in seconds since the epoch."""
+
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    state: State
+    health: Health | None
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """One container, inspected. Times are in seconds since the epoch; 0 means never.
+
+    `raw` is the engine's whole answer (`GET /containers/ID/json` of the Docker Engine API); it holds the values of
+    `environment` and must be shown to nobody.
+    """
+
+    state: State
+    health: Health | None
+    health_output: str
+    exit_code: int
+    oom_killed: bool
+    error: str
+    started_at: float
+    finished_at: float
+    image_id: str
+    raw: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A container of ours. `ports` maps container ports to the host ports chosen at its creation.
+
+    `inspected_at`, in seconds since the epoch, is when `inspection` was taken: it is kept until something changes.
+    """
+
+    id: str
+    name: str
+    sandbox: str
+    fingerprint: str
+    policy: str
+    ports: Mapping[int, int]
+    state: State
+    health: Health | None
+    created_at: float
+    inspection: Inspection
+    inspected_at: float
+
+    @property
+    def up(self) -> bool:
+        return self.state in UP
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """A container that carries our labels and is not ours: reported, never touched."""
+
+    id: str
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The instance's bridge network. `why_unfit` is empty when it is what we would create."""
+
+    name: str
+    id: str
+    why_unfit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image that the engine has. `digest` is `repository@sha256:...`, empty for one that was never pulled."""
+
+    reference: str
+    id: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """What the engine says about itself."""
+
+    name: str
+    version: str
+    api_version: str
+    seccomp: bool
+    runtimes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A path of the host that a sandbox wants to mount. `real` is free of links; `trouble` says why it cannot be."""
+
+    real: str
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """One whole observation; lossless: several containers may stand for one sandbox."""
+
+    instance: str
+    engine: EngineFacts
+    network: Network | None
+    containers: tuple[Observed, ...] = ()
+    foreign: tuple[Foreign, ...] = ()
+    images: Mapping[str, Image] = field(default_factory=dict)
+    """The images that are there, by the reference that the sandboxes use."""
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    """What the sandboxes' volumes and the policy's roots are on the host, by path."""
+
+    def of(self, sandbox: str) -> tuple[Observed, ...]:
+        return tuple(container for container in self.containers if container.sandbox == sandbox)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something happened to a container of this instance, or to its network (`container` is empty): a hint to look."""
+
+    container: str
+    action: str

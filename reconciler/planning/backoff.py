@@ -1,0 +1,47 @@
+"""How long to leave alone what failed: at once after the first exit, then 1 s, doubling to 5 minutes."""
+
+from dataclasses import replace
+
+from reconciler.model.plan import Lane, Reason, Verdict
+from reconciler.model.status import SandboxStatus
+
+FIRST_SECONDS = 1.0
+MAX_SECONDS = 300.0
+
+EXIT = frozenset({Reason.EXITED, Reason.EXIT_CODE, Reason.OOM_KILLED})
+DISPOSAL = frozenset({Reason.STOP_FAILED, Reason.REMOVE_FAILED, Reason.ENGINE_BUSY})
+"""Failures after which stopping and removing rest."""
+
+START = frozenset(Reason) - DISPOSAL
+"""Failures after which starting rests."""
+
+
+def delay_seconds(failures: int, reason: Reason) -> float:
+    """The wait after so many failures in a row. A sandbox that exits for the first time is started again at once."""
+    doublings = failures - 1
+    if reason in EXIT:
+        if failures <= 1:
+            return 0.0
+        doublings = failures - 2
+    return min(FIRST_SECONDS * 2.0 ** min(doublings, 20), MAX_SECONDS)
+
+
+def rests(status: SandboxStatus, after: frozenset[Reason], now: float) -> bool:
+    """Whether a failure of this kind still rests; a time too far ahead comes from a clock that was set back."""
+    if status.failure is None or status.failure.reason not in after:
+        return False
+    return 0 < status.retry_at - now <= MAX_SECONDS
+
+
+def wait(lane: Lane, status: SandboxStatus) -> Lane:
+    """The same lane, put off until the failure has rested."""
+    if status.failure is None:
+        return lane
+    return replace(
+        lane,
+        verdict=Verdict.WAIT,
+        cause=status.failure.reason,
+        message=status.failure.message,
+        actions=(),
+        retry_at=status.retry_at,
+    )

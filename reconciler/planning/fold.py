@@ -1,0 +1,203 @@
+"""From what was seen, planned and done to the next status: the only place where a status changes."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from reconciler.model.plan import Create, Lane, Outcome, Pull, Reason, Start, Stop, Verdict, Verify
+from reconciler.model.status import Attestation, Condition, ConditionType, Failure, Phase, SandboxStatus
+from reconciler.model.world import Image, Observed, State
+from reconciler.planning import backoff
+
+GOOD_RUN_SECONDS = 600.0
+"""After running so long, a sandbox's failures are forgotten."""
+
+STALLED_AFTER = 5
+"""So many failures in a row are not bad luck."""
+
+AS_DECLARED = frozenset({Phase.RUNNING, Phase.STOPPED, Phase.COMPLETED})
+
+KEPT: Mapping[Reason, Phase] = {
+    Reason.RUNNING: Phase.RUNNING,
+    Reason.HEALTHY: Phase.RUNNING,
+    Reason.UNHEALTHY: Phase.RUNNING,
+    Reason.STARTING: Phase.STARTING,
+    Reason.STOPPED: Phase.STOPPED,
+    Reason.COMPLETED: Phase.COMPLETED,
+    Reason.EXIT_CODE: Phase.FAILED,
+    Reason.OOM_KILLED: Phase.FAILED,
+}
+
+WAITING: Mapping[Reason, Phase] = {
+    Reason.LIMIT_EXCEEDED: Phase.WAITING,
+    Reason.ENGINE_BUSY: Phase.WAITING,
+    Reason.SECCOMP_MISSING: Phase.REFUSED,
+    Reason.NETWORK_UNFIT: Phase.REFUSED,
+}
+"""Whoever waits for anything else waits for a failure to rest."""
+
+ACTING: Mapping[Verdict, Phase] = {
+    Verdict.CREATE: Phase.STARTING,
+    Verdict.START: Phase.STARTING,
+    Verdict.REPLACE: Phase.UPDATING,
+    Verdict.STOP: Phase.STOPPING,
+    Verdict.REMOVE: Phase.STOPPING,
+}
+
+
+def seen(status: SandboxStatus, containers: Iterable[Observed], now: float) -> SandboxStatus:
+    """After an observation: exits are counted once each, and a long good run makes failures good."""
+    for container in containers:
+        if container.id != status.container_id:
+            continue
+        if container.state is State.EXITED and container.inspection.finished_at != status.exited_at:
+            status = _exited(status, container, now)
+        started = container.inspection.started_at
+        if container.state is State.RUNNING and started:
+            status = _change(status, now, started_at=started)
+            if status.failures and now - started >= GOOD_RUN_SECONDS:
+                status = _change(status, now, failures=0, failure=None, retry_at=0)
+    return status
+
+
+def _exited(status: SandboxStatus, container: Observed, now: float) -> SandboxStatus:
+    inspection = container.inspection
+    status = _change(
+        status,
+        now,
+        exit_code=inspection.exit_code,
+        oom_killed=inspection.oom_killed,
+        exited_at=inspection.finished_at,
+    )
+    if container.id == status.halted:
+        return status
+    if inspection.oom_killed:
+        return _failed(status, Reason.OOM_KILLED, "it was killed: out of memory", now)
+    if inspection.exit_code:
+        return _failed(status, Reason.EXIT_CODE, f"it exited with code {inspection.exit_code}", now)
+    return _failed(status, Reason.EXITED, "it exited with code 0", now)
+
+
+def planned(
+    status: SandboxStatus, lane: Lane, file: str, policy: str, images: Mapping[str, Image], now: float
+) -> SandboxStatus:
+    """After a decision: what the sandbox is about to do, or waits for. `policy` is the fingerprint of the policy."""
+    if lane.cause is Reason.IN_FLIGHT:
+        return status
+    changes: dict[str, Any] = {"file": file}
+    if lane.rendered is not None:
+        if lane.rendered.fingerprint != status.fingerprint:
+            changes |= {"failures": 0, "failure": None, "retry_at": 0.0, "fingerprint": lane.rendered.fingerprint}
+        if any(isinstance(action, Create) for action in lane.actions):
+            changes["ports"] = dict(lane.rendered.ports)
+        changes["image"] = lane.rendered.image
+    if lane.current is not None:
+        changes |= _identity(lane.current, images.get(status.image))
+        changes |= _attestation(lane, lane.current, policy)
+    return _phase(_change(status, now, **changes), _phase_of(lane), lane.cause, lane.message, now)
+
+
+def _phase_of(lane: Lane) -> Phase:
+    match lane.verdict:
+        case Verdict.KEEP:
+            return KEPT[lane.cause]
+        case Verdict.WAIT:
+            return WAITING.get(lane.cause, Phase.BACKOFF)
+        case Verdict.HOLD:
+            return Phase.REFUSED if lane.cause is Reason.POLICY_VIOLATION else Phase.HELD
+    return Phase.RUNNING if lane.cause is Reason.LEFTOVER else ACTING[lane.verdict]
+
+
+def _identity(current: Observed, image: Image | None) -> dict[str, Any]:
+    image_id = current.inspection.image_id
+    changes: dict[str, Any] = {"container_id": current.id, "container_name": current.name, "image_id": image_id}
+    if image is not None and image.id == image_id:
+        changes["digest"] = image.digest
+    if current.up:
+        changes["ports"] = dict(current.ports)
+    return changes
+
+
+def _attestation(lane: Lane, current: Observed, policy: str) -> dict[str, Any]:
+    """Only what claims to be as rendered is compared."""
+    rendered = lane.rendered
+    if rendered is None or current.fingerprint != rendered.fingerprint or not current.up:
+        return {}
+    found = lane.changes if lane.cause is Reason.DRIFTED else ()
+    return {"attested": _attested(current.id, policy, tuple(map(str, found)), current.inspected_at)}
+
+
+def _attested(container: str, policy: str, mismatches: tuple[str, ...], now: float) -> Attestation:
+    return Attestation(at=now, ok=not mismatches, container_id=container, policy=policy, mismatches=mismatches)
+
+
+def pulling(status: SandboxStatus, lane: Lane, progress: str, now: float) -> SandboxStatus:
+    """While an image is pulled; `progress` says how far it is."""
+    return _phase(status, Phase.PULLING, lane.cause, progress, now)
+
+
+def done(status: SandboxStatus, outcome: Outcome, policy: str, now: float) -> SandboxStatus:
+    """After an action."""
+    lane, action = outcome.lane, outcome.action
+    if isinstance(action, Verify) and outcome.failure in {None, Reason.VERIFICATION_FAILED}:
+        found = tuple(map(str, outcome.mismatches))
+        status = _change(status, now, attested=_attested(outcome.container, policy, found, now))
+    if outcome.failure is Reason.ENGINE_UNAVAILABLE:
+        return _phase(status, status.phase, outcome.failure, outcome.message, now)
+    if outcome.failure is not None:
+        status = _failed(status, outcome.failure, outcome.message, now)
+        return _phase(status, Phase.BACKOFF, outcome.failure, outcome.message, now)
+    if isinstance(action, Pull):
+        return _phase(status, ACTING[lane.verdict], lane.cause, lane.message, now)
+    if isinstance(action, Stop):
+        return _change(status, now, halted=outcome.container)
+    if isinstance(action, Start):
+        return _started(status, outcome, now)
+    return status
+
+
+def _started(status: SandboxStatus, outcome: Outcome, now: float) -> SandboxStatus:
+    lane, rendered = outcome.lane, outcome.lane.rendered
+    changes: dict[str, Any] = {"container_id": outcome.container, "started_at": now, "halted": ""}
+    if rendered is not None:
+        changes |= {"container_name": rendered.name, "ports": dict(rendered.ports)}
+    if lane.cause is Reason.EXITED:
+        changes["restarts"] = status.restarts + 1
+    if status.failure is not None and status.failure.reason not in backoff.EXIT:
+        changes |= {"failures": 0, "failure": None, "retry_at": 0.0}
+    return _change(status, now, **changes)
+
+
+def _failed(status: SandboxStatus, reason: Reason, message: str, now: float) -> SandboxStatus:
+    failures = status.failures + 1
+    return _change(
+        status,
+        now,
+        failures=failures,
+        failure=Failure(reason=reason, message=message, at=now),
+        retry_at=now + backoff.delay_seconds(failures, reason),
+    )
+
+
+def _phase(status: SandboxStatus, phase: Phase, reason: Reason, message: str, now: float) -> SandboxStatus:
+    ready = phase in AS_DECLARED and reason is not Reason.UNHEALTHY
+    accepted = reason not in {Reason.INVALID_FILE, Reason.POLICY_VIOLATION}
+    stalled = phase in {Phase.FAILED, Phase.REFUSED} or status.failures >= STALLED_AFTER
+    answers = {ConditionType.ACCEPTED: accepted, ConditionType.READY: ready, ConditionType.STALLED: stalled}
+    since = {condition.type: (condition.status, condition.since) for condition in status.conditions}
+    conditions = tuple(
+        Condition(
+            type=kind,
+            status=answer,
+            reason=reason,
+            message=message,
+            since=since[kind][1] if since.get(kind, (None, 0))[0] is answer else now,
+        )
+        for kind, answer in answers.items()
+    )
+    return _change(status, now, phase=phase, reason=reason, message=message, conditions=conditions)
+
+
+def _change(status: SandboxStatus, now: float, **changes: Any) -> SandboxStatus:
+    """The status with these fields; `updated_at` moves only when one of them really changes."""
+    real = {key: value for key, value in changes.items() if getattr(status, key) != value}
+    return status.model_copy(update={**real, "updated_at": now}) if real else status

@@ -1,0 +1,83 @@
+"""Whether the policy allows what a sandbox asks for."""
+
+from collections.abc import Callable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from reconciler.model.desired import Declaration
+from reconciler.model.errors import Problem
+from reconciler.model.policy import Policy
+from reconciler.model.quantities import duration_text, size_text
+from reconciler.model.sandbox import Sandbox, Volume
+from reconciler.model.world import Source
+
+
+def effective(sandbox: Sandbox, policy: Policy) -> Sandbox:
+    """What the sandbox says, over the policy's defaults, over the built-in ones.
+
+    A built-in default never exceeds the policy's ceiling; what somebody wrote is left for `judge` to refuse.
+    """
+    said = sandbox.over(policy.defaults)
+    ceilings = policy.limits
+    lowered = {
+        key: min(getattr(said, key), getattr(ceilings, key))
+        for key in ("mem_limit", "cpus", "pids_limit", "stop_grace_period")
+        if key not in said.model_fields_set
+    }
+    return said.model_copy(update=lowered)
+
+
+def judge(declaration: Declaration, policy: Policy, sources: Mapping[str, Source]) -> tuple[Problem, ...]:
+    """All that the policy forbids in a declaration; empty when it is accepted.
+
+    `sources` says what the paths of its volumes are on the host.
+    """
+    sandbox = effective(declaration.sandbox, policy)
+    return tuple(
+        Problem(declaration.file, declaration.lines.get(key, 0), 1 if key in declaration.lines else 0, message, hint)
+        for key, message, hint in _violations(sandbox, policy, sources)
+    )
+
+
+def _violations(sandbox: Sandbox, policy: Policy, sources: Mapping[str, Source]) -> Iterator[tuple[str, str, str]]:
+    if not sandbox.image:
+        yield "image", "no image is given", "say `image:`, or give one in the policy's defaults"
+    elif policy.images and not any(fnmatchcase(sandbox.image, pattern) for pattern in policy.images):
+        yield "image", f"the policy does not allow the image {sandbox.image}", f"allowed: {', '.join(policy.images)}"
+    yield from _over_ceilings(sandbox, policy)
+    if min(sandbox.uid, sandbox.gid) < policy.uid_min:
+        yield "user", f"user {sandbox.user} is below the policy's minimum", f"both ids at least {policy.uid_min}"
+    for volume in sandbox.volumes:
+        if why := _volume_refused(volume, policy, sources):
+            yield "volumes", f"volume {volume.source}: {why[0]}", why[1]
+
+
+def _over_ceilings(sandbox: Sandbox, policy: Policy) -> Iterator[tuple[str, str, str]]:
+    ceilings = policy.limits
+    asked: list[tuple[str, float, float, Callable[[Any], str]]] = [
+        ("mem_limit", sandbox.mem_limit, ceilings.mem_limit, size_text),
+        ("cpus", sandbox.cpus, ceilings.cpus, "{:g}".format),
+        ("pids_limit", sandbox.pids_limit, ceilings.pids_limit, str),
+        ("stop_grace_period", sandbox.stop_grace_period, ceilings.stop_grace_period, duration_text),
+        *(("tmpfs", mount.size, ceilings.tmpfs, size_text) for mount in sandbox.tmpfs),
+    ]
+    for key, value, ceiling, text in asked:
+        if value > ceiling:
+            yield key, f"{key} {text(value)} is over the policy's ceiling", f"at most {text(ceiling)}"
+
+
+def _volume_refused(volume: Volume, policy: Policy, sources: Mapping[str, Source]) -> tuple[str, str] | None:
+    source = sources.get(volume.source, Source(volume.source, "it was not examined"))
+    if source.trouble:
+        return source.trouble, "mount an existing directory or file"
+    roots = [root for root in policy.volumes if _is_below(source.real, sources.get(root.root, Source(root.root)).real)]
+    if not roots:
+        allowed = ", ".join(root.root for root in policy.volumes) or "none"
+        return "the policy allows no mount from there", f"allowed roots: {allowed}"
+    if not volume.read_only and all(root.read_only for root in roots):
+        return "the policy allows it read-only", "say `read_only: true`"
+    return None
+
+
+def _is_below(path: str, root: str) -> bool:
+    return f"{path}/".startswith(f"{root}/")

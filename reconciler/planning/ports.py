@@ -1,0 +1,53 @@
+"""Which host port each container port is published on."""
+
+import hashlib
+from collections.abc import Mapping
+
+from reconciler.model.plan import Reason
+from reconciler.model.sandbox import Sandbox
+from reconciler.model.status import SandboxStatus
+from reconciler.model.world import World
+
+RANDOM_PORTS = range(61000, 65536)
+"""Above the ports that Linux gives to outgoing connections (32768 to 60999), so that those never take ours."""
+
+
+def allot(
+    wanted: Mapping[str, Sandbox], world: World, statuses: Mapping[str, SandboxStatus], seed: int
+) -> dict[str, dict[int, int]]:
+    """Host ports by sandbox and container port.
+
+    A port is kept from the sandbox's container, else from its last status; one that turned out to be a stranger's is
+    given up. A new one is a random port that nobody here has; another `seed` draws others.
+    """
+    kept = {name: _kept(name, world, statuses) for name in wanted}
+    fixed = {port.published for sandbox in wanted.values() for port in sandbox.ports if port.published}
+    used = fixed | {port for ports in kept.values() for port in ports.values()}
+    used |= {port for container in world.containers for port in container.ports.values()}
+    allotted: dict[str, dict[int, int]] = {}
+    for name, sandbox in wanted.items():
+        allotted[name] = {}
+        for port in sandbox.ports:
+            mine = kept[name].get(port.target, 0)
+            chosen = port.published or (mine if mine and mine not in fixed else 0)
+            if not chosen:
+                chosen = _draw(f"{seed} {name} {port.target}", used)
+                used.add(chosen)
+            allotted[name][port.target] = chosen
+    return allotted
+
+
+def _draw(seed: str, used: set[int]) -> int:
+    """Of a range that is all in use, a port that is: the engine's refusal then explains it."""
+    first = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4], "big")
+    ports = (RANDOM_PORTS[(first + step) % len(RANDOM_PORTS)] for step in range(len(RANDOM_PORTS)))
+    return next((port for port in ports if port not in used), RANDOM_PORTS[0])
+
+
+def _kept(name: str, world: World, statuses: Mapping[str, SandboxStatus]) -> Mapping[int, int]:
+    newest = max(world.of(name), key=lambda container: (container.up, container.created_at), default=None)
+    status = statuses.get(name)
+    taken = status is not None and status.failure is not None and status.failure.reason is Reason.PORT_TAKEN
+    if newest is not None and (newest.up or not taken):
+        return newest.ports
+    return status.ports if status is not None and not taken else {}

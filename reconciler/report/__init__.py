@@ -1,0 +1,1 @@
+"""What is told: the status files and the journal."""

@@ -1,0 +1,163 @@
+"""The state directory: a cache of statuses that is always whole, whatever happens to the process or the disk.
+
+Layout: `controller.json`, `status/NAME.json`, `journal.jsonl`, `approval/removals.json`, `lock`. Deleting it is safe.
+"""
+
+import contextlib
+import fcntl
+import logging
+import os
+import tempfile
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from reconciler.model.errors import StateUnusable
+from reconciler.model.status import Approval, ControllerStatus, SandboxStatus
+
+log = logging.getLogger(__name__)
+
+Model = TypeVar("Model", bound=BaseModel)
+
+MODE = 0o640
+
+
+class Store:
+    """Reads and writes one state directory. Reading writes nothing."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._lock: int | None = None
+        self._written: dict[Path, str] = {}
+
+    # --- reading -------------------------------------------------------------------------------------------------
+
+    def controller(self) -> ControllerStatus | None:
+        return _read(self.directory / "controller.json", ControllerStatus)
+
+    def statuses(self) -> dict[str, SandboxStatus]:
+        """All statuses that can be read, by name."""
+        found = (_read(path, SandboxStatus) for path in sorted((self.directory / "status").glob("*.json")))
+        return {status.name: status for status in found if status is not None}
+
+    def approved(self) -> frozenset[str]:
+        """Ids of the containers whose removal is approved."""
+        approval = _read(self._approval, Approval)
+        return frozenset(approval.containers) if approval else frozenset()
+
+    @property
+    def approvals(self) -> Path:
+        """The directory that changes when an operator approves something."""
+        return self._approval.parent
+
+    @property
+    def _approval(self) -> Path:
+        return self.directory / "approval" / "removals.json"
+
+    # --- writing -------------------------------------------------------------------------------------------------
+
+    def claim(self) -> None:
+        """Makes the directory and takes it for this process alone; raises `StateUnusable`."""
+        try:
+            for path in (self.directory, self.directory / "status", self.approvals):
+                path.mkdir(mode=0o750, parents=True, exist_ok=True)
+            self._lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StateUnusable(
+                f"another controller (process {self._holder()}) uses the state directory {self.directory}; "
+                "end it, or give this one another --state and --instance"
+            ) from error
+        except OSError as error:
+            raise StateUnusable(f"cannot use the state directory {self.directory}: {error.strerror}") from error
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+        self._set_aside_corrupt()
+
+    def release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _holder(self) -> str:
+        with contextlib.suppress(OSError):
+            return (self.directory / "lock").read_text().strip() or "unknown"
+        return "unknown"
+
+    def _set_aside_corrupt(self) -> None:
+        models: dict[Path, type[BaseModel]] = {self.directory / "controller.json": ControllerStatus}
+        models[self._approval] = Approval
+        models |= dict.fromkeys((self.directory / "status").glob("*.json"), SandboxStatus)
+        for path, model in models.items():
+            if path.exists() and _read(path, model) is None:
+                log.warning("set aside %s, which cannot be read", path)
+                with contextlib.suppress(OSError):
+                    path.replace(path.with_suffix(".corrupt"))
+
+    def write_controller(self, status: ControllerStatus) -> None:
+        self._write(self.directory / "controller.json", status)
+
+    def write_status(self, status: SandboxStatus) -> None:
+        self._write(self._status(status.name), status)
+
+    def forget(self, name: str) -> None:
+        """Removes a sandbox's status."""
+        self._written.pop(self._status(name), None)
+        with contextlib.suppress(OSError):
+            self._status(name).unlink(missing_ok=True)
+
+    def approve(self, approval: Approval) -> None:
+        """Raises `StateUnusable` when it cannot be written: an approval must not be lost in silence."""
+        if not self._write(self._approval, approval):
+            raise StateUnusable(f"cannot write {self._approval}")
+
+    def spend_approval(self) -> None:
+        self._written.pop(self._approval, None)
+        with contextlib.suppress(OSError):
+            self._approval.unlink(missing_ok=True)
+
+    def _status(self, name: str) -> Path:
+        return self.directory / "status" / f"{name}.json"
+
+    def _write(self, path: Path, model: BaseModel) -> bool:
+        """Writes what is not there yet. A write that fails is logged and tried again with the next change."""
+        text = model.model_dump_json(indent=2) + "\n"
+        if self._written.get(path) == text:
+            return True
+        try:
+            write_whole(path, text.encode("utf-8", "backslashreplace"))
+        except OSError as error:
+            self._written.pop(path, None)
+            log.warning("cannot write %s: %s", path, error.strerror)
+            return False
+        self._written[path] = text
+        return True
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """The file has the old content or the new one at any moment, also after a crash or on a full disk."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), MODE)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _read(path: Path, model: type[Model]) -> Model | None:
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None

@@ -1,0 +1,45 @@
+"""What the tests share: one real engine for the session, and an instance of its own for each test."""
+
+import itertools
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from reconciler.model import labels
+from tests.busybox_image import make_image
+from tests.engine_api import ask
+from tests.private_engine import PrivateEngine, install
+
+IMAGE = "sandbox:test"
+
+numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def private_engine() -> Iterator[PrivateEngine]:
+    """A real Docker Engine with the image `sandbox:test`; where it cannot be had, the test fails and says why."""
+    install()
+    engine = PrivateEngine.for_tests()
+    try:
+        engine.start()
+        make_image(engine.host, IMAGE)
+        yield engine
+    finally:
+        engine.erase()
+
+
+@pytest.fixture
+def engine_instance(private_engine: PrivateEngine) -> Iterator[str]:
+    """The name of an instance that no other test has; its containers and its network are gone after the test."""
+    instance = f"test-{next(numbers)}"
+    yield instance
+    _remove_all(private_engine.host, instance)
+
+
+def _remove_all(host: str, instance: str) -> None:
+    ours = json.dumps({"label": [f"{labels.INSTANCE}={instance}"]})
+    for container in json.loads(ask(host, "GET", "/containers/json", {"all": 1, "filters": ours})):
+        ask(host, "DELETE", f"/containers/{container['Id']}", {"force": 1, "v": 1}, seconds=60)
+    for network in json.loads(ask(host, "GET", "/networks", {"filters": ours})):
+        ask(host, "DELETE", f"/networks/{network['Id']}", seconds=60)

@@ -1,0 +1,257 @@
+"""A Docker Engine of our own: for the tests, and for `make run` where there is none.
+
+The standard library only, as it also runs before the environment is there. It needs root, and on a bare Debian it
+installs what is missing.
+"""
+
+import atexit
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tests.engine_api import answers
+
+PACKAGES = {
+    "dockerd": "docker.io",
+    "iptables": "iptables",
+    "busybox": "busybox-static",
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+    "umount": "mount",
+}
+"""What an engine of our own needs, and the Debian package that has it."""
+
+PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin:/usr/bin:/bin"
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+FETCH = """
+import sys, urllib.request
+direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+sys.stdout.write(direct.open(sys.argv[1], timeout=5).read().decode())
+"""
+
+START_SECONDS = 60
+STOP_SECONDS = 60
+END_SECONDS = 20
+
+
+class NoEngineError(Exception):
+    """An engine of our own cannot be had here; the text says what to do."""
+
+
+def say(text: str) -> None:
+    print(f"engine: {text}", file=sys.stderr, flush=True)
+
+
+def install() -> None:
+    """Installs what is missing, and says so. Raises `NoEngineError` where that cannot be done."""
+    missing = sorted(package for tool, package in PACKAGES.items() if not shutil.which(tool, path=PATH))
+    if os.geteuid() != 0:
+        raise NoEngineError("a Docker Engine of our own needs root; start Docker, or run this as root")
+    if not missing:
+        return
+    if not shutil.which("apt-get", path=PATH):
+        raise NoEngineError(f"there is no apt-get to install {', '.join(missing)} with; install Docker by hand")
+    say(f"installing {', '.join(missing)} with apt-get")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["update", "-qq"], ["install", "-qq", "-y", "--no-install-recommends", *missing]):
+        if subprocess.run(["apt-get", *command], env=environment, stdout=sys.stderr, check=False).returncode:
+            raise NoEngineError(f"apt-get {command[0]} failed; see above")
+
+
+class PrivateEngine:
+    """One Docker Engine with everything in directories of its own.
+
+    `isolated` gives it a network namespace of its own too: nothing of the host's network is touched, and published
+    ports are reached from inside only, with `get` or with a command that begins with `inside`.
+    """
+
+    def __init__(self, name: str, data: Path, run: Path, *, isolated: bool) -> None:
+        self.host = f"unix://{run}/docker.sock"
+        self.inside: tuple[str, ...] = ("nsenter", f"--net=/run/netns/{name}") if isolated else ()
+        self.data = data
+        self.run = run
+        self._name = name
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def for_tests(cls) -> "PrivateEngine":
+        """Isolated, empty, in a new directory, and gone for good when this process ends."""
+        base = Path(tempfile.mkdtemp(prefix="rec-", dir="/tmp"))
+        engine = cls(base.name, base / "data", base / "run", isolated=True)
+        atexit.register(engine.erase)
+        return engine
+
+    @property
+    def pid(self) -> int:
+        """Of the engine's own process, for what tests do to it."""
+        if self._process is None:
+            raise RuntimeError("the engine was never started")
+        return self._process.pid
+
+    def start(self, *flags: str) -> None:
+        """Starts it, with more `flags` for dockerd, and returns when it answers."""
+        self.data.mkdir(parents=True, exist_ok=True)
+        self.run.mkdir(parents=True, exist_ok=True)
+        self._enter_namespace()
+        self._forget_the_dead()
+        (self.run / "daemon.json").write_text("{}")
+        log = self.run / "dockerd.log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [*self.inside, *self._dockerd(), *flags],
+                env={**os.environ, "PATH": PATH},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # a Ctrl-C at the terminal is not for it
+            )
+        if not _until(lambda: answers(self.host) or not self._alive(), START_SECONDS) or not self._alive():
+            raise NoEngineError(f"dockerd did not start; the end of {log}:\n{log.read_text(errors='replace')[-2000:]}")
+
+    def _dockerd(self) -> list[str]:
+        return [
+            "dockerd",
+            *("--config-file", f"{self.run}/daemon.json"),  # the machine's own file must not speak for this one
+            *("--data-root", str(self.data)),
+            *("--exec-root", f"{self.run}/exec"),
+            *("--host", self.host),
+            *("--pidfile", f"{self.run}/docker.pid"),
+            *("--cgroup-parent", f"/{self._name}"),
+            *("--exec-opt", "native.cgroupdriver=cgroupfs"),
+        ]
+
+    def stop(self) -> None:
+        """Ends it as an orderly shutdown does; its containers stop, images and containers stay."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """Ends it as a crash does; what it left behind is cleared away by the next start."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(STOP_SECONDS)
+
+    def restart(self, *flags: str) -> None:
+        self.stop()
+        self.start(*flags)
+
+    def get(self, port: int, path: str = "/") -> str:
+        """What a published port answers to HTTP. Raises `ConnectionError` when there is no answer."""
+        url = f"http://127.0.0.1:{port}{path}"
+        done = subprocess.run(
+            [*self.inside, sys.executable, "-c", FETCH, url], capture_output=True, text=True, timeout=30, check=False
+        )
+        if done.returncode:
+            raise ConnectionError(f"{url}: {done.stderr.strip().rpartition(chr(10))[2]}")
+        return done.stdout
+
+    def end(self) -> None:
+        """Stops it, and leaves nothing of it but its data, even when it had crashed."""
+        self.stop()
+        self._end_processes()
+        self._unmount()
+        self._remove_shim_sockets()
+        self._remove_cgroups()
+        if self.inside and (Path("/run/netns") / self._name).exists():
+            subprocess.run(["ip", "netns", "delete", self._name], env={**os.environ, "PATH": PATH}, check=True)
+        shutil.rmtree(self.run, ignore_errors=True)
+
+    def erase(self) -> None:
+        """Leaves nothing of it at all."""
+        if self.data.parent.exists():
+            self.end()
+            shutil.rmtree(self.data.parent)
+
+    def _alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def _enter_namespace(self) -> None:
+        """Not with `ip netns exec`, which mounts another /sys, without the cgroups."""
+        if self.inside and not (Path("/run/netns") / self._name).exists():
+            for command in (["netns", "add", self._name], ["-n", self._name, "link", "set", "lo", "up"]):
+                subprocess.run(["ip", *command], env={**os.environ, "PATH": PATH}, check=True)
+
+    def _forget_the_dead(self) -> None:
+        """After a crash the pid files stay, and may name a process that lives: an engine would not start."""
+        for file in (self.run / "docker.pid", self.run / "exec/containerd/containerd.pid"):
+            if file.exists():
+                pid = int(file.read_text())
+                if str(self.run) in _command_line(pid):
+                    os.kill(pid, signal.SIGKILL)
+                file.unlink()
+
+    def _end_processes(self) -> None:
+        def none_left() -> bool:
+            left = list(self._processes())
+            for pid in left:
+                _kill(pid)
+            return not left
+
+        if not _until(none_left, END_SECONDS):
+            raise RuntimeError(f"processes of {self._name} do not end: {list(self._processes())}")
+
+    def _processes(self) -> Iterator[int]:
+        """The engine's own name its directory, those of the containers are in its cgroups."""
+        for directory in Path("/proc").glob("[0-9]*"):
+            if f"{self.run}/" in _command_line(int(directory.name)):
+                yield int(directory.name)
+        for cgroup in self._cgroups():
+            for file in cgroup.rglob("cgroup.procs"):
+                yield from map(int, file.read_text().split())
+
+    def _unmount(self) -> None:
+        """The innermost first; those still in use vanish with their last user."""
+        mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+        for point in reversed(mounted):
+            if any(Path(point).is_relative_to(directory) for directory in (self.run, self.data)):
+                subprocess.run(["umount", "--lazy", point], env={**os.environ, "PATH": PATH}, check=True)
+
+    def _remove_shim_sockets(self) -> None:
+        """The only files outside of our directories: killed shims cannot remove them."""
+        for file in self.run.glob("exec/containerd/daemon/*/moby/*/address"):
+            Path(file.read_text().removeprefix("unix://")).unlink(missing_ok=True)
+
+    def _cgroups(self) -> list[Path]:
+        """One for each hierarchy of version 1, or the one of version 2."""
+        return [path for path in (CGROUPS / self._name, *CGROUPS.glob(f"*/{self._name}")) if path.is_dir()]
+
+    def _remove_cgroups(self) -> None:
+        for top in self._cgroups():
+            for cgroup in (*sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True), top):
+                cgroup.rmdir()
+
+
+def _until(true: Callable[[], bool], seconds: float) -> bool:
+    """Waits until `true`, and says whether it came to be."""
+    deadline = time.monotonic() + seconds
+    while not (is_true := true()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return is_true
+
+
+def _command_line(pid: int) -> str:
+    """Empty for a process that is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ")
+    except OSError:
+        return ""
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return

@@ -1,0 +1,184 @@
+"""Builds what `decide` is given, in few words, for the tests."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from reconciler.model.desired import Declaration, Desired
+from reconciler.model.errors import Problem
+from reconciler.model.plan import Plan
+from reconciler.model.policy import Policy
+from reconciler.model.rendered import Rendered
+from reconciler.model.sandbox import Sandbox
+from reconciler.model.status import Attestation, Failure, SandboxStatus
+from reconciler.model.world import UP, EngineFacts, Image, Inspection, Network, Observed, State, World
+from reconciler.planning.decide import Memory, decide
+from reconciler.planning.judge import effective
+from reconciler.planning.render import render
+
+NOW = 1_000_000.0
+DIRECTORY = (1, 2)
+IMAGE = "app:1"
+
+
+@dataclass
+class Scene:
+    """A directory, an engine and a memory at one moment: change what a test is about, then ask for the `plan`."""
+
+    policy: Policy = field(default_factory=Policy)
+    files: dict[str, Sandbox] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
+    containers: list[Observed] = field(default_factory=list)
+    statuses: dict[str, SandboxStatus] = field(default_factory=dict)
+    network: Network | None = field(default_factory=lambda: Network("reconciler.default", "n" * 64))
+    seccomp: bool = True
+    sound: bool = True
+    directory: tuple[int, int] = DIRECTORY
+    known_directory: tuple[int, int] | None = DIRECTORY
+    approved: set[str] = field(default_factory=set)
+    in_flight: set[str] = field(default_factory=set)
+    images: set[str] = field(default_factory=lambda: {IMAGE})
+
+    def declare(self, name: str, **keys: Any) -> None:
+        self.files[name] = Sandbox.model_validate({"image": IMAGE, **keys})
+
+    def rendered(self, name: str, port: int, policy: Policy | None = None, **keys: Any) -> Rendered:
+        sandbox = Sandbox.model_validate({"image": IMAGE, **keys})
+        policy = policy or self.policy
+        chosen = effective(sandbox, policy)
+        ports = {one.target: one.published or port for one in chosen.ports}
+        return render(name, chosen, policy, "default", ports, {})
+
+    def container(
+        self,
+        name: str,
+        state: State = State.RUNNING,
+        *,
+        port: int = 61000,
+        exit_code: int = 0,
+        oom_killed: bool = False,
+        health: Any = None,
+        drift: dict[str, Any] | None = None,
+        policy: Policy | None = None,
+        created_at: float = NOW - 100,
+        **keys: Any,
+    ) -> Observed:
+        """A container as the controller would have created it for `keys`, but for `drift` in its HostConfig."""
+        rendered = self.rendered(name, port, policy, **keys)
+        container = observed(
+            rendered, f"{len(self.containers) + 1:x}" * 64, state, exit_code, oom_killed, health, drift, created_at
+        )
+        self.containers.append(container)
+        return container
+
+    def remember(self, name: str, container: Observed | None = None, **fields: Any) -> None:
+        """A status of the sandbox; with a container, as it was when that was attested under the policy."""
+        if container is not None:
+            fields = {
+                "container_id": container.id,
+                "fingerprint": container.fingerprint,
+                "attested": Attestation(
+                    at=NOW - 50, ok=True, container_id=container.id, policy=self.policy.fingerprint
+                ),
+                **fields,
+            }
+        self.statuses[name] = SandboxStatus(name=name, **fields)
+
+    def failed(self, name: str, reason: Any, *, failures: int = 1, retry_in: float = 10, **fields: Any) -> None:
+        """A status whose last failure rests for `retry_in` seconds more."""
+        failure = Failure(reason=reason, message="it failed", at=NOW - 1)
+        fingerprint = self.rendered(name, 61000).fingerprint
+        fields = {"fingerprint": fingerprint, **fields}
+        self.remember(name, failure=failure, failures=failures, retry_at=NOW + retry_in, **fields)
+
+    def plan(self) -> Plan:
+        return decide(self._desired(), self.policy, self._world(), self._memory(), NOW)
+
+    def lines(self) -> list[str]:
+        """The plan's text, with the random parts of names cut off."""
+        return [_without_fingerprints(line) for line in str(self.plan()).splitlines()]
+
+    def _desired(self) -> Desired:
+        return Desired(
+            directory=self.directory,
+            declared={name: Declaration(name, f"{name}.yaml", sandbox) for name, sandbox in self.files.items()},
+            broken={name: (Problem(f"{name}.yaml", 1, 1, "it is broken"),) for name in self.broken},
+            sound=self.sound,
+        )
+
+    def _world(self) -> World:
+        return World(
+            instance="default",
+            engine=EngineFacts("Docker", "20.10", "1.41", self.seccomp, ("runc",)),
+            network=self.network,
+            containers=tuple(self.containers),
+            images={reference: Image(reference, "sha256:0", "") for reference in self.images},
+        )
+
+    def _memory(self) -> Memory:
+        return Memory(
+            statuses=self.statuses,
+            directory=self.known_directory,
+            approved=frozenset(self.approved),
+            in_flight=frozenset(self.in_flight),
+        )
+
+
+def observed(
+    rendered: Rendered,
+    container: str,
+    state: State,
+    exit_code: int = 0,
+    oom_killed: bool = False,
+    health: Any = None,
+    drift: dict[str, Any] | None = None,
+    created_at: float = NOW - 100,
+) -> Observed:
+    inspection = Inspection(
+        state=state,
+        health=health,
+        health_output="",
+        exit_code=exit_code,
+        oom_killed=oom_killed,
+        error="",
+        started_at=0 if state is State.CREATED else NOW - 60,
+        finished_at=NOW - 5 if state is State.EXITED else 0,
+        image_id="sha256:0",
+        raw=readback(rendered, state, drift or {}),
+    )
+    return Observed(
+        id=container,
+        name=rendered.name,
+        sandbox=rendered.sandbox,
+        fingerprint=rendered.fingerprint,
+        policy=rendered.body["Labels"]["reconciler.policy"],
+        ports=rendered.ports,
+        state=state,
+        health=health,
+        created_at=created_at,
+        inspection=inspection,
+        inspected_at=NOW - 1,
+    )
+
+
+def readback(rendered: Rendered, state: State, drift: dict[str, Any]) -> dict[str, Any]:
+    """What an engine answers for the container when it is inspected."""
+    host = rendered.body["HostConfig"]
+    hidden = {"MaskedPaths": ["/proc/kcore"], "ReadonlyPaths": ["/proc/sys"]}
+    return {
+        "Config": {**rendered.body, "Env": [*rendered.body["Env"], "PATH=/bin"]},
+        "HostConfig": {**host, **hidden, **drift},
+        "NetworkSettings": {
+            "Networks": {host["NetworkMode"]: {}},
+            "Ports": host["PortBindings"] if state in UP else {},
+        },
+        "Mounts": [],
+    }
+
+
+def up_to(limit: int) -> Policy:
+    return Policy(sandboxes_max=limit)
+
+
+def _without_fingerprints(line: str) -> str:
+    return re.sub(r"(reconciler\.default\.[a-z0-9-]+)\.[0-9a-f]{8}", r"\1", line)

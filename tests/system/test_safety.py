@@ -1,0 +1,311 @@
+"""What must never happen: too many, too much removed, strangers touched, a policy evaded."""
+
+import contextlib
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.busybox_image import make_image
+from tests.conftest import IMAGE
+from tests.private_engine import PrivateEngine
+from tests.system.conftest import Operator
+
+
+def running(operator: Operator) -> set[str]:
+    return {row["Labels"]["reconciler.sandbox"] for row in operator.containers(running=True)}
+
+
+def test_eight_files_under_a_limit_of_five(operator: Operator) -> None:
+    """Five run, three wait and are told for whom; deleting one starts exactly one."""
+    for name in "abcdefgh":
+        operator.declare(name)
+    with operator.run():
+        operator.until_phase(**dict.fromkeys("abcde", "Running"), **dict.fromkeys("fgh", "Waiting"))
+        assert running(operator) == set("abcde")
+        waiting = operator.status("f")
+        assert waiting["reason"] == "LimitExceeded"
+        assert "held by a, b, c, d, e;" in waiting["message"]
+        operator.remove("b")
+        operator.until_phase(f="Running")
+        operator.until(lambda: running(operator) == set("acdef"))
+        assert operator.phase("g") == operator.phase("h") == "Waiting"
+
+
+def test_a_killed_container_comes_back(operator: Operator) -> None:
+    """The controller heals what dies, each restart verified and counted."""
+    operator.declare("web")
+    with operator.run():
+        operator.until_phase(web="Running")
+        for restarts in (1, 2):
+            operator.api("POST", f"/containers/{operator.container('web')}/kill")
+            operator.until(lambda count=restarts: operator.status("web")["restarts"] == count)
+            operator.until_phase(web="Running")
+        assert operator.status("web")["exit_code"] == 137
+        assert len(operator.containers()) == 1
+
+
+def test_a_crash_loop_backs_off(operator: Operator) -> None:
+    """A sandbox that exits at once is restarted at longer and longer intervals, and disturbs nobody."""
+    operator.declare("crash", command=["sh", "-c", "exit 3"])
+    operator.declare("web")
+    with operator.run():
+        operator.until(lambda: operator.status("crash").get("failures", 0) >= 3)
+        operator.until_phase(crash="Backoff")
+        status = operator.status("crash")
+        assert (status["exit_code"], status["reason"]) == (3, "ExitCode")
+        assert status["retry_at"] - status["exited_at"] > 1.5
+        assert operator.phase("web") == "Running"
+
+
+def test_out_of_memory_is_told_apart(operator: Operator) -> None:
+    """A sandbox that is killed for its memory says so."""
+    eat = "exec dd if=/dev/zero of=/dev/null bs=100M count=1"
+    operator.declare("hungry", command=["sh", "-c", eat], mem_limit="8m", restart="no")
+    operator.until(lambda: operator.reconciler("apply") and operator.phase("hungry") == "Failed")
+    status = operator.status("hungry")
+    assert (status["oom_killed"], status["reason"]) == (True, "OOMKilled")
+
+
+def test_drift_by_docker_update_is_repaired(operator: Operator) -> None:
+    """Somebody's `docker update` is found at once, and recorded."""
+    operator.declare("web")
+    with operator.run():
+        operator.until_phase(web="Running")
+        drifted = operator.container("web")
+        operator.api("POST", f"/containers/{drifted}/update", body={"Memory": 1 << 30, "MemorySwap": 1 << 30})
+        operator.until(lambda: operator.status("web")["container_id"] != drifted)
+        operator.until_phase(web="Running")
+        assert operator.inspect("web")["HostConfig"]["Memory"] == 512 << 20
+    assert any(line["cause"] == "Drifted" and "mem_limit" in line["message"] for line in operator.journal())
+
+
+def test_drift_by_a_second_network_is_repaired(operator: Operator) -> None:
+    """A container that somebody connected to another network is replaced."""
+    network = f"elsewhere-{operator.instance}"
+    operator.api("POST", "/networks/create", body={"Name": network, "Driver": "bridge"})
+    operator.declare("web")
+    try:
+        with operator.run():
+            operator.until_phase(web="Running")
+            drifted = operator.container("web")
+            operator.api("POST", f"/networks/{network}/connect", body={"Container": drifted})
+            operator.until(lambda: operator.status("web")["container_id"] != drifted)
+            operator.until_phase(web="Running")
+            assert list(operator.inspect("web")["NetworkSettings"]["Networks"]) == [f"reconciler.{operator.instance}"]
+    finally:
+        operator.api("DELETE", f"/networks/{network}")
+
+
+def test_a_pause_is_undone(operator: Operator) -> None:
+    """What somebody paused runs on."""
+    operator.declare("web")
+    with operator.run():
+        operator.until_phase(web="Running")
+        operator.api("POST", f"/containers/{operator.container('web')}/pause")
+        operator.until(lambda: any(line["cause"] == "Paused" for line in operator.journal()))
+        operator.until(lambda: operator.inspect("web")["State"]["Status"] == "running")
+
+
+def test_an_image_that_brings_our_labels_makes_no_container_ours(operator: Operator) -> None:
+    """A stranger's container with our labels, spoofed by its image, is reported and left alone."""
+    spoofed = {
+        "reconciler.instance": operator.instance,
+        "reconciler.sandbox": "web",
+        "reconciler.fingerprint": "0" * 64,
+        "reconciler.ports": "",
+    }
+    make_image(operator.engine.host, "sandbox:spoof", [f"LABEL {key}={value}" for key, value in spoofed.items()])
+    stranger = operator.foreign(f"stranger-{operator.instance}", Image="sandbox:spoof")
+    operator.declare("honest")
+    with operator.run():
+        operator.until_phase(honest="Running")
+        assert stranger in {row["Id"] for row in operator.containers(running=True)}
+        assert any(f"stranger-{operator.instance}" in line for line in operator.controller()["foreign"])
+    assert operator.status("web") == {}
+
+
+def test_a_stranger_that_holds_our_name_is_left_alone(operator: Operator) -> None:
+    """A name that is taken is an explained failure of that sandbox alone."""
+    operator.declare("web")
+    operator.declare("other")
+    plan = operator.reconciler("plan", code=2).stdout
+    (name,) = (
+        word.strip(",")
+        for line in plan.splitlines()
+        if line.startswith("web ")
+        for word in line.split()
+        if ".web." in word
+    )
+    stranger = operator.foreign(name)
+    try:
+        operator.reconciler("apply", code=1)
+        assert (operator.phase("web"), operator.status("web")["reason"]) == ("Backoff", "NameTaken")
+        assert operator.phase("other") == "Running"
+        assert operator.api("GET", f"/containers/{stranger}/json")["State"]["Running"]
+    finally:
+        operator.api("DELETE", f"/containers/{stranger}", {"force": 1})
+
+
+def test_a_taken_port_is_that_sandboxs_failure_alone(operator: Operator) -> None:
+    """`published` that somebody else holds is explained; a random port that is taken is drawn anew."""
+    binding = {"3000/tcp": [{"HostIp": "127.0.0.1", "HostPort": "18080"}]}
+    stranger = operator.foreign(
+        f"holder-{operator.instance}", ExposedPorts={"3000/tcp": {}}, HostConfig={"PortBindings": binding}
+    )
+    operator.declare("fixed", ports=[{"target": 3000, "published": 18080}])
+    operator.declare("random")
+    try:
+        operator.reconciler("apply", code=1)
+        assert (operator.phase("fixed"), operator.status("fixed")["reason"]) == ("Backoff", "PortTaken")
+        assert operator.phase("random") == "Running"
+    finally:
+        operator.api("DELETE", f"/containers/{stranger}", {"force": 1})
+    with operator.run():
+        operator.until_phase(fixed="Running")
+    assert operator.status("fixed")["ports"] == {"3000": 18080}
+
+
+def test_neighbours_cannot_talk_and_instances_do_not_see_each_other(operator: Operator) -> None:
+    """Traffic between containers is off, and a second instance leaves the first one's sandboxes alone."""
+    operator.declare("a")
+    operator.declare("b")
+    operator.reconciler("apply", code=0)
+    networks = operator.inspect("b")["NetworkSettings"]["Networks"]
+    (address,) = (network["IPAddress"] for network in networks.values())
+    assert "it works" not in operator.inside("a", f"wget -T 2 -q -O - http://{address}:3000/")
+    other = Operator(operator.root / "second", operator.engine, f"{operator.instance}-x")
+    other.directory.mkdir(parents=True)
+    other.reconciler("apply", code=0)
+    assert running(operator) == {"a", "b"}
+
+
+def test_an_absent_engine_is_a_state_to_report(operator: Operator, tmp_path: Path) -> None:
+    """Without an engine `run` stays up and says why; when the engine comes, it converges."""
+    socket = tmp_path / "docker.sock"
+    operator.host = f"unix://{socket}"
+    operator.declare("web")
+    with operator.run() as process:
+        operator.until(lambda: operator.controller().get("available") is False)
+        assert "no engine" in operator.controller()["unavailable_reason"]
+        assert process.poll() is None
+        socket.symlink_to(operator.engine.host.removeprefix("unix://"))
+        operator.until_phase(web="Running")
+        assert operator.controller()["available"] is True
+    operator.host = "unix:///nowhere.sock"
+    operator.reconciler("apply", code=1)
+    assert "no engine" in operator.reconciler("plan", code=1).stderr
+
+
+def test_a_tightened_policy_stops_what_it_forbids(operator: Operator) -> None:
+    """A policy that comes to reject a running sandbox stops it; one that is broken loosens and stops nothing."""
+    operator.decree(sandboxes_max=5)
+    operator.declare("big", mem_limit="512m")
+    operator.declare("small")
+    with operator.run():
+        operator.until_phase(big="Running", small="Running")
+        operator.policy_file.write_text("sandboxes_max: [")
+        operator.until(lambda: operator.controller()["policy_error"])
+        assert running(operator) == {"big", "small"}
+        operator.decree(limits={"mem_limit": "256m"})
+        operator.until_phase(big="Refused")
+        operator.until(lambda: running(operator) == {"small"})
+        operator.until(lambda: operator.inspect("small")["HostConfig"]["Memory"] == 256 << 20)
+        assert operator.controller()["policy_error"] == ""
+    operator.policy_file.write_text("sandboxes_max: [")
+    assert "policy.yaml:1" in operator.reconciler("apply", code=1).stderr
+
+
+def test_removals_over_the_budget_wait_for_approval(operator: Operator) -> None:
+    """Emptying the directory removes nothing before `approve`, which approves exactly what waits, once."""
+    for name in "abcde":
+        operator.declare(name)
+    operator.reconciler("approve", code=1)
+    with operator.run():
+        operator.until_phase(**dict.fromkeys("abcde", "Running"))
+        hidden = operator.root / "hidden"
+        hidden.mkdir()
+        for name in "abcd":
+            (operator.directory / f"{name}.yaml").rename(hidden / f"{name}.yaml")
+        operator.until_phase(**dict.fromkeys("abcd", "Held"))
+        assert operator.status("a")["reason"] == "RemovalBudgetExceeded"
+        assert operator.controller()["frozen"]
+        assert running(operator) == set("abcde")
+        assert "a, b, c, d" in operator.reconciler("approve", code=0).stdout
+        operator.until(lambda: running(operator) == {"e"})
+        operator.until(lambda: not operator.controller()["frozen"])
+        operator.reconciler("approve", code=1)
+
+
+def test_a_directory_that_is_missing_or_another_one_removes_nothing(operator: Operator) -> None:
+    """Unknown is not empty: unmounted, moved or unreadable directories freeze removals."""
+    operator.declare("web")
+    with operator.run():
+        operator.until_phase(web="Running")
+        away = operator.root / "away"
+        operator.directory.rename(away)
+        operator.until(lambda: operator.controller()["scan_error"])
+        assert running(operator) == {"web"}
+        operator.directory.mkdir()
+        operator.until(lambda: operator.status("web")["reason"] == "DirectoryReplaced")
+        assert running(operator) == {"web"}
+        operator.directory.rmdir()
+        away.rename(operator.directory)
+        operator.until_phase(web="Running")
+        operator.remove("web")
+        operator.until(lambda: running(operator) == set())
+
+
+def test_a_second_controller_on_the_same_state_ends_with_an_explanation(operator: Operator) -> None:
+    """One state directory, one controller; and the first one is not disturbed."""
+    with operator.run() as process:
+        assert f"process {process.pid}" in operator.reconciler("run", code=1).stderr
+        assert "state directory" in operator.reconciler("apply", code=1).stderr
+
+
+def test_the_controller_killed_at_any_moment_leaves_nothing_wrong(operator: Operator) -> None:
+    """SIGKILL again and again while it converges: in the end there is exactly what is declared."""
+    for name in "abc":
+        operator.declare(name)
+    for round_ in range(6):
+        operator.declare("a", pids_limit=50 + round_)
+        with contextlib.suppress(AssertionError), operator.run() as process:
+            time.sleep(0.1 * round_)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            assert len(operator.containers(running=True)) <= 3
+    operator.reconciler("apply", code=0)
+    assert running(operator) == set("abc")
+    assert len(operator.containers()) == 3
+
+
+def test_state_can_be_deleted(operator: Operator) -> None:
+    """The state directory is a cache: without it nothing is touched, and the port stays."""
+    operator.declare("web")
+    operator.reconciler("apply", code=0)
+    before = (operator.container("web"), operator.status("web")["ports"])
+    shutil.rmtree(operator.state)
+    operator.reconciler("apply", code=0)
+    assert (operator.container("web"), operator.status("web")["ports"]) == before
+
+
+def test_an_engine_restart_is_survived(private_engine: PrivateEngine, operator: Operator) -> None:
+    """When the engine goes, nothing is lost; when it is back, what it stopped runs again."""
+    operator.declare("web")
+    with operator.run():
+        operator.until_phase(web="Running")
+        private_engine.stop()
+        operator.until(lambda: not operator.controller()["available"])
+        private_engine.start()
+        operator.until(lambda: operator.controller()["available"] and running(operator) == {"web"})
+        operator.until_phase(web="Running")
+
+
+@pytest.mark.parametrize("key", ["privileged", "cap_add", "devices", "pid", "security_opt"])
+def test_what_the_policy_forbids_for_good_cannot_be_said(operator: Operator, key: str) -> None:
+    """Keys that would open the host are errors that say why."""
+    operator.write("evil.yaml", f"image: {IMAGE}\n{key}: anything\n")
+    done = operator.reconciler("validate", code=1)
+    assert f"evil.yaml:2:1: '{key}' is forbidden" in done.stderr

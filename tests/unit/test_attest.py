@@ -1,0 +1,172 @@
+"""`attest` finds every knob that is not as rendered, whoever turned it."""
+
+from typing import Any
+
+import pytest
+
+from reconciler.model.rendered import Rendered
+from reconciler.model.world import Network, State
+from reconciler.planning.attest import MUST_BE_EMPTY, attest, stranded
+from tests.scene import Scene, observed, readback
+
+SECRET = "correct-horse-battery-staple"  # noqa: S105 - it must not turn up anywhere
+
+
+@pytest.fixture
+def rendered() -> Rendered:
+    keys: dict[str, Any] = {
+        "environment": {"TOKEN": SECRET},
+        "command": ["serve"],
+        "tmpfs": ["/run:size=8m"],
+        "healthcheck": {"test": ["CMD", "true"]},
+        "labels": {"team": "blue"},
+        "working_dir": "/srv",
+    }
+    return Scene().rendered("web", 61000, **keys)
+
+
+def knobs(rendered: Rendered, raw: dict[str, Any]) -> set[str]:
+    container = observed(rendered, "1" * 64, State.RUNNING)
+    object.__setattr__(container.inspection, "raw", raw)
+    return {mismatch.knob for mismatch in attest(rendered, container.inspection)}
+
+
+def test_what_is_as_rendered_has_no_mismatch(rendered: Rendered) -> None:
+    """A faithful readback, with the image's own environment beside ours, is right."""
+    assert knobs(rendered, readback(rendered, State.RUNNING, {})) == set()
+
+
+WRONG_HOST: dict[str, Any] = {
+    "Memory": 0,
+    "MemorySwap": -1,
+    "NanoCpus": 0,
+    "PidsLimit": None,
+    "CapAdd": ["SYS_ADMIN"],
+    "CapDrop": None,
+    "SecurityOpt": ["no-new-privileges:false"],
+    "Privileged": True,
+    "NetworkMode": "host",
+    "PortBindings": {"3000/tcp": [{"HostIp": "0.0.0.0", "HostPort": "61000"}]},
+    "PublishAllPorts": True,
+    "IpcMode": "host",
+    "CgroupnsMode": "host",
+    "PidMode": "host",
+    "UTSMode": "host",
+    "UsernsMode": "host",
+    "Init": None,
+    "ReadonlyRootfs": True,
+    "ShmSize": 1 << 36,
+    "Tmpfs": {"/run": "rw"},
+    "Mounts": [{"Type": "bind", "Source": "/", "Target": "/host"}],
+    "LogConfig": {"Type": "json-file", "Config": {}},
+    "RestartPolicy": {"Name": "always", "MaximumRetryCount": 0},
+    "AutoRemove": True,
+}
+
+
+def test_every_rendered_knob_has_a_wrong_value_here(rendered: Rendered) -> None:
+    """The table is whole: a knob that is rendered anew must be given a wrong value too."""
+    assert WRONG_HOST.keys() == rendered.body["HostConfig"].keys()
+
+
+@pytest.mark.parametrize("knob", WRONG_HOST)
+def test_every_rendered_knob_is_compared(rendered: Rendered, knob: str) -> None:
+    """One wrong value in HostConfig is one mismatch at least."""
+    assert knobs(rendered, readback(rendered, State.RUNNING, {knob: WRONG_HOST[knob]}))
+
+
+@pytest.mark.parametrize("knob", MUST_BE_EMPTY)
+def test_every_knob_that_is_never_set_is_compared(rendered: Rendered, knob: str) -> None:
+    """What reconciler never sets must not be set by anybody."""
+    assert knobs(rendered, readback(rendered, State.RUNNING, {knob: ["x"]})) == {f"HostConfig.{knob}"}
+
+
+@pytest.mark.parametrize("knob", ["MaskedPaths", "ReadonlyPaths"])
+def test_what_the_engine_hides_stays_hidden(rendered: Rendered, knob: str) -> None:
+    """An empty list of hidden paths is a mismatch."""
+    assert knobs(rendered, readback(rendered, State.RUNNING, {knob: []})) == {f"HostConfig.{knob}"}
+
+
+WRONG_CONFIG: dict[str, Any] = {
+    "Image": "other:1",
+    "User": "0:0",
+    "Cmd": ["other"],
+    "StopTimeout": 1,
+    "Tty": True,
+    "OpenStdin": True,
+    "WorkingDir": "/",
+    "Healthcheck": {"Test": ["NONE"]},
+    "Env": ["TOKEN=other"],
+    "Labels": {},
+}
+
+
+@pytest.mark.parametrize("key", WRONG_CONFIG)
+def test_every_part_of_the_process_is_compared(rendered: Rendered, key: str) -> None:
+    """One wrong value in Config is one mismatch at least."""
+    raw = readback(rendered, State.RUNNING, {})
+    raw["Config"] = {**raw["Config"], key: WRONG_CONFIG[key]}
+    assert knobs(rendered, raw)
+
+
+def test_another_network_is_a_mismatch(rendered: Rendered) -> None:
+    """A container that somebody connected to a second network is not as rendered."""
+    raw = readback(rendered, State.RUNNING, {})
+    raw["NetworkSettings"]["Networks"]["bridge"] = {}
+    assert knobs(rendered, raw) == {"networks"}
+
+
+def test_a_port_that_is_really_open_elsewhere_is_a_mismatch(rendered: Rendered) -> None:
+    """What counts is where the port is published, not only where it was asked for."""
+    raw = readback(rendered, State.RUNNING, {})
+    raw["NetworkSettings"]["Ports"] = {"3000/tcp": [{"HostIp": "::", "HostPort": "61000"}]}
+    assert knobs(rendered, raw) == {"ports"}
+
+
+def test_anonymous_volumes_of_the_image_are_no_mismatch(rendered: Rendered) -> None:
+    """An image may bring volumes; a named one, or a bind, is somebody else's doing."""
+    raw = readback(rendered, State.RUNNING, {})
+    raw["Mounts"] = [{"Type": "volume", "Name": "a" * 64, "Driver": "local", "Destination": "/data", "RW": True}]
+    assert knobs(rendered, raw) == set()
+    raw["Mounts"] = [{"Type": "volume", "Name": "named", "Driver": "local", "Destination": "/data", "RW": True}]
+    assert knobs(rendered, raw) == {"mounts"}
+
+
+def test_labels_under_our_prefix_must_be_ours(rendered: Rendered) -> None:
+    """An image may bring labels, but none of ours."""
+    raw = readback(rendered, State.RUNNING, {})
+    raw["Config"] = {**raw["Config"], "Labels": {**raw["Config"]["Labels"], "maintainer": "x", "reconciler.x": "y"}}
+    assert knobs(rendered, raw) == {"labels.reconciler.x"}
+
+
+def test_a_container_of_a_network_that_is_gone_is_stranded(rendered: Rendered) -> None:
+    """A stopped container remembers its network by id; when that is another one it cannot be started again."""
+    there, gone = Network("reconciler.default", "n" * 64), Network("reconciler.default", "m" * 64)
+    raw = readback(rendered, State.EXITED, {})
+    raw["NetworkSettings"]["Networks"]["reconciler.default"] = {"NetworkID": "n" * 64}
+    container = observed(rendered, "1" * 64, State.EXITED)
+    object.__setattr__(container.inspection, "raw", raw)
+    assert stranded(rendered, container.inspection, there) == ()
+    assert stranded(rendered, container.inspection, gone)
+    assert stranded(rendered, container.inspection, None)
+
+
+def test_no_value_of_environment_is_told(rendered: Rendered) -> None:
+    """Neither the wrong value nor the right one is in a mismatch, nor in the text of what was rendered."""
+    raw = readback(rendered, State.RUNNING, {})
+    raw["Config"] = {**raw["Config"], "Env": [f"TOKEN={SECRET}x"]}
+    container = observed(rendered, "1" * 64, State.RUNNING)
+    object.__setattr__(container.inspection, "raw", raw)
+    found = attest(rendered, container.inspection)
+    assert found
+    assert SECRET not in f"{found} {rendered} {container}"
+
+
+def test_changes_are_said_as_in_yaml() -> None:
+    """What a replacement changes is told in the words of the file."""
+    scene = Scene()
+    scene.declare("web", mem_limit="256m", cpus=0.5)
+    scene.container("web")
+    changes = {str(change.knob): (change.actual, change.expected) for change in scene.plan().lanes[0].changes}
+    assert changes["mem_limit"] == ("512m", "256m")
+    assert changes["cpus"] == ("1", "0.5")

@@ -1,0 +1,566 @@
+"""Tables for `decide`: a scene, and the text of the plan that follows from it."""
+
+from collections.abc import Callable
+
+import pytest
+
+from reconciler.model.plan import Reason
+from reconciler.model.policy import OnViolation, Policy
+from reconciler.model.world import Health, Network, State
+from tests.scene import NOW, Scene, up_to
+
+A, B, C = ("1" * 12, "2" * 12, "3" * 12)
+
+Table = dict[str, tuple[Callable[[Scene], object], list[str]]]
+
+
+def case(sentence: str, *lines: str) -> Callable[[Callable[[Scene], object]], Callable[[Scene], object]]:
+    def add(build: Callable[[Scene], object]) -> Callable[[Scene], object]:
+        assert sentence not in CASES
+        CASES[sentence] = (build, list(lines))
+        return build
+
+    return add
+
+
+CASES: Table = {}
+
+
+# --- creating and starting -------------------------------------------------------------------------------------------
+
+
+@case(
+    "a new file becomes a container: created, verified, then started",
+    "web CREATE Absent: create reconciler.default.web, verify new, start new",
+)
+def _(scene: Scene) -> None:
+    scene.declare("web")
+
+
+@case(
+    "an image that is not there is pulled first",
+    "web CREATE Absent: pull app:1, create reconciler.default.web, verify new, start new",
+)
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.images.clear()
+
+
+@case(
+    "pull_policy always pulls also what is there",
+    "web CREATE Absent: pull app:1, create reconciler.default.web, verify new, start new",
+)
+def _(scene: Scene) -> None:
+    scene.declare("web", pull_policy="always")
+
+
+@case(
+    "pull_policy never does not pull what is missing",
+    "web CREATE Absent: create reconciler.default.web, verify new, start new",
+)
+def _(scene: Scene) -> None:
+    scene.declare("web", pull_policy="never")
+    scene.images.clear()
+
+
+@case(
+    "the network is created once, before the lanes",
+    "- create network reconciler.default",
+    "a CREATE Absent: create reconciler.default.a, verify new, start new",
+    "b CREATE Absent: create reconciler.default.b, verify new, start new",
+)
+def _(scene: Scene) -> None:
+    scene.declare("a")
+    scene.declare("b")
+    scene.network = None
+
+
+@case("what runs as declared is kept", "web KEEP Running")
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.container("web")
+
+
+@case(
+    "a container that was created and never started, as after a crash, is verified and started",
+    f"web START NotStarted: verify {A}, start {A}",
+)
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.container("web", State.CREATED)
+
+
+@case("a paused container is unpaused", f"web START Paused: unpause {A}")
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.container("web", State.PAUSED)
+
+
+@case("no seccomp, no start", "web WAIT SeccompMissing")
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.seccomp = False
+
+
+@case(
+    "a network that lets neighbours talk admits nobody",
+    "alone CREATE Absent: create reconciler.default.alone, verify new, start new",
+    "web WAIT NetworkUnfit",
+)
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.declare("alone", network_mode="none")
+    scene.network = Network("reconciler.default", "n" * 64, "lets containers talk to each other")
+
+
+# --- health ----------------------------------------------------------------------------------------------------------
+
+
+@case("until its health check has passed, a sandbox is starting", "web KEEP Starting")
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.container("web", health=Health.STARTING)
+
+
+@case("a healthy sandbox is kept", "web KEEP Healthy")
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.container("web", health=Health.HEALTHY)
+
+
+@case("an unhealthy sandbox is told, not restarted", "web KEEP Unhealthy")
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.container("web", health=Health.UNHEALTHY)
+
+
+# --- replacing -------------------------------------------------------------------------------------------------------
+
+
+@case(
+    "a changed file replaces in the order: create, verify, stop old, start new, remove old",
+    f"web REPLACE ConfigurationChanged: create reconciler.default.web, verify new, stop {A}, start new, remove {A}",
+)
+def _(scene: Scene) -> None:
+    scene.declare("web", mem_limit="256m")
+    scene.container("web")
+
+
+@case(
+    "a replacement that was cut off after the create goes on from there",
+    f"web START NotStarted: verify {B}, stop {A}, start {B}, remove {A}",
+)
+def _(scene: Scene) -> None:
+    scene.declare("web", mem_limit="256m")
+    scene.container("web")
+    scene.container("web", State.CREATED, mem_limit="256m")
+
+
+@case(
+    "a replacement that was cut off after the stop goes on from there",
+    f"web START NotStarted: verify {B}, start {B}, remove {A}",
+)
+def _(scene: Scene) -> None:
+    scene.declare("web", mem_limit="256m")
+    scene.container("web", State.EXITED)
+    scene.container("web", State.CREATED, mem_limit="256m")
+
+
+@case("a replacement that was cut off before the remove is finished", f"web REPLACE Leftover: remove {A}")
+def _(scene: Scene) -> None:
+    scene.declare("web", mem_limit="256m")
+    scene.container("web", State.EXITED)
+    scene.container("web", mem_limit="256m")
+
+
+@case("of two that run for one name, the one that is not declared goes", f"web REPLACE Leftover: stop {A}, remove {A}")
+def _(scene: Scene) -> None:
+    scene.declare("web", mem_limit="256m")
+    scene.container("web")
+    scene.container("web", mem_limit="256m")
+
+
+@case(
+    "a policy that renders a sandbox otherwise replaces it",
+    f"web REPLACE ConfigurationChanged: create reconciler.default.web, verify new, stop {A}, start new, remove {A}",
+)
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.container("web", policy=Policy())
+    scene.policy = Policy.model_validate({"limits": {"mem_limit": "256m"}})
+
+
+@case(
+    "drift is not left running while a new one is made",
+    f"web REPLACE Drifted: stop {A}, remove {A}, create reconciler.default.web, verify new, start new",
+)
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.container("web", drift={"Memory": 1 << 30})
+
+
+@case(
+    "a stopped container that is not as rendered is removed, never started",
+    f"web REMOVE VerificationFailed: remove {A}",
+)
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.container("web", State.CREATED, drift={"Privileged": True})
+
+
+@case(
+    "a random port that was taken is given up",
+    f"web REPLACE PortsChanged: remove {A}, create reconciler.default.web, verify new, start new",
+)
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.container("web", State.CREATED)
+    scene.failed("web", Reason.PORT_TAKEN, retry_in=-1)
+
+
+# --- restarting ------------------------------------------------------------------------------------------------------
+
+
+@case("what exited is started again, verified anew", f"web START Exited: verify {A}, start {A}")
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.container("web", State.EXITED, exit_code=1)
+
+
+@case("what failed rests until its time", "web WAIT ExitCode")
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.container("web", State.EXITED, exit_code=1)
+    scene.failed("web", Reason.EXIT_CODE, failures=3)
+
+
+@case("a clock that was set back does not make it rest for hours", f"web START Exited: verify {A}, start {A}")
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.container("web", State.EXITED, exit_code=1)
+    scene.failed("web", Reason.EXIT_CODE, failures=3, retry_in=3600)
+
+
+@case(
+    "a new configuration does not wait for the old one's failures",
+    f"web REPLACE ConfigurationChanged: create reconciler.default.web, verify new, start new, remove {A}",
+)
+def _(scene: Scene) -> None:
+    scene.declare("web", mem_limit="256m")
+    scene.container("web", State.EXITED, exit_code=1)
+    scene.failed("web", Reason.EXIT_CODE, failures=9, retry_in=200)
+
+
+@case("on-failure does not restart success", "web KEEP Completed")
+def _(scene: Scene) -> None:
+    scene.declare("web", restart="on-failure")
+    scene.container("web", State.EXITED, restart="on-failure")
+
+
+@case("on-failure restarts failure", f"web START Exited: verify {A}, start {A}")
+def _(scene: Scene) -> None:
+    scene.declare("web", restart="on-failure")
+    scene.container("web", State.EXITED, exit_code=3, restart="on-failure")
+
+
+@case("restart no leaves an exit as it is", "web KEEP ExitCode")
+def _(scene: Scene) -> None:
+    scene.declare("web", restart="no")
+    scene.container("web", State.EXITED, exit_code=3)
+
+
+@case("an exit for want of memory is told apart", "web KEEP OOMKilled")
+def _(scene: Scene) -> None:
+    scene.declare("web", restart="no")
+    scene.container("web", State.EXITED, exit_code=137, oom_killed=True)
+
+
+@case("restart no does start what the controller itself had stopped", f"web START NotStarted: verify {A}, start {A}")
+def _(scene: Scene) -> None:
+    scene.declare("web", restart="no")
+    container = scene.container("web", State.EXITED, exit_code=143)
+    scene.remember("web", container, halted=container.id)
+
+
+@case("the old one runs on while its replacement rests", "web WAIT ImagePullFailed")
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.container("web", mem_limit="256m")
+    scene.failed("web", Reason.IMAGE_PULL_FAILED)
+
+
+@case(
+    "an old one of an earlier policy does not run on while its replacement rests", f"web STOP PolicyViolation: stop {A}"
+)
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.container("web", policy=Policy(uid_min=500), mem_limit="256m")
+    scene.failed("web", Reason.IMAGE_PULL_FAILED)
+
+
+# --- stopping, holding, refusing -------------------------------------------------------------------------------------
+
+
+@case("state stopped stops", f"web STOP StopDeclared: stop {A}")
+def _(scene: Scene) -> None:
+    scene.declare("web", state="stopped")
+    scene.container("web")
+
+
+@case("what is stopped and meant to be stays", "web KEEP Stopped")
+def _(scene: Scene) -> None:
+    scene.declare("web", state="stopped")
+    scene.container("web", State.EXITED)
+
+
+@case("a broken file holds what runs", "web HOLD InvalidFile")
+def _(scene: Scene) -> None:
+    scene.broken.add("web")
+    scene.container("web")
+
+
+@case("a broken file holds also what has exited", "web HOLD InvalidFile")
+def _(scene: Scene) -> None:
+    scene.broken.add("web")
+    scene.container("web", State.EXITED, exit_code=1)
+
+
+@case("suspend means hands off, whatever happens", "web HOLD Suspended")
+def _(scene: Scene) -> None:
+    scene.declare("web", suspend="being looked at", mem_limit="256m")
+    scene.container("web", drift={"Memory": 1})
+
+
+@case("what the policy forbids is not created", "web HOLD PolicyViolation")
+def _(scene: Scene) -> None:
+    scene.declare("web", mem_limit="1g")
+
+
+@case("a file that asks too much leaves the accepted version running", "web HOLD PolicyViolation")
+def _(scene: Scene) -> None:
+    scene.declare("web", mem_limit="1g")
+    scene.container("web")
+
+
+@case("a policy that comes to forbid what runs stops it", f"web STOP PolicyViolation: stop {A}")
+def _(scene: Scene) -> None:
+    scene.declare("web", mem_limit="512m")
+    scene.container("web", policy=Policy())
+    scene.policy = Policy.model_validate({"limits": {"mem_limit": "256m"}})
+
+
+@case("on_violation report lets it run", "web HOLD PolicyViolation")
+def _(scene: Scene) -> None:
+    scene.declare("web", mem_limit="512m")
+    scene.container("web", policy=Policy())
+    scene.policy = Policy.model_validate({"limits": {"mem_limit": "256m"}, "on_violation": OnViolation.REPORT.value})
+
+
+@case("a sandbox that a lane works on is left to it", "web WAIT InFlight")
+def _(scene: Scene) -> None:
+    scene.declare("web", mem_limit="256m")
+    scene.container("web")
+    scene.in_flight.add("web")
+
+
+# --- removing --------------------------------------------------------------------------------------------------------
+
+
+@case("what has no file any more is stopped and removed", f"web REMOVE FileRemoved: stop {A}, remove {A}")
+def _(scene: Scene) -> None:
+    scene.container("web")
+
+
+@case("the engine's own removal is waited for", "web WAIT EngineBusy")
+def _(scene: Scene) -> None:
+    scene.container("web", State.REMOVING)
+
+
+@case("an unreadable directory removes nothing", "web HOLD DirectoryUnreadable")
+def _(scene: Scene) -> None:
+    scene.container("web")
+    scene.sound = False
+
+
+@case("an empty directory that is another one removes nothing", "web HOLD DirectoryReplaced")
+def _(scene: Scene) -> None:
+    scene.container("web")
+    scene.known_directory = (1, 3)
+
+
+@case("an empty directory that is the same one is believed", f"web REMOVE FileRemoved: stop {A}, remove {A}")
+def _(scene: Scene) -> None:
+    scene.container("web")
+
+
+@case(
+    "three removals are within the budget",
+    *(f"{name} REMOVE FileRemoved: stop {id_}, remove {id_}" for name, id_ in zip("abc", (A, B, C), strict=True)),
+)
+def _(scene: Scene) -> None:
+    for name in "abc":
+        scene.container(name)
+
+
+@case("four of four are not", *(f"{name} HOLD RemovalBudgetExceeded" for name in "abcd"))
+def _(scene: Scene) -> None:
+    for name in "abcd":
+        scene.container(name)
+
+
+@case("removals under way count too", "a WAIT InFlight", *(f"{name} HOLD RemovalBudgetExceeded" for name in "bcd"))
+def _(scene: Scene) -> None:
+    for name in "abcd":
+        scene.container(name)
+    scene.in_flight.add("a")
+
+
+@case(
+    "approved removals happen, and only those",
+    f"a REMOVE FileRemoved: stop {A}, remove {A}",
+    *(f"{name} HOLD RemovalBudgetExceeded" for name in "bcde"),
+)
+def _(scene: Scene) -> None:
+    for name in "abcde":
+        scene.container(name)
+    scene.approved.add("1" * 64)
+
+
+# --- the limit -------------------------------------------------------------------------------------------------------
+
+
+@case(
+    "who runs keeps its place; the next in the order of names gets the free one",
+    "a WAIT LimitExceeded",
+    "b WAIT LimitExceeded",
+    "z KEEP Running",
+)
+def _(scene: Scene) -> None:
+    scene.policy = up_to(1)
+    scene.declare("a")
+    scene.declare("b")
+    scene.declare("z")
+    scene.container("z")
+
+
+@case(
+    "a place is not free before its container has stopped",
+    "a WAIT LimitExceeded",
+    f"z REMOVE FileRemoved: stop {A}, remove {A}",
+)
+def _(scene: Scene) -> None:
+    scene.policy = up_to(1)
+    scene.declare("a")
+    scene.container("z")
+
+
+@case("a lane under way holds a place", "a WAIT InFlight", "b WAIT LimitExceeded")
+def _(scene: Scene) -> None:
+    scene.policy = up_to(1)
+    scene.declare("a")
+    scene.declare("b")
+    scene.in_flight.add("a")
+
+
+@case(
+    "what has only ever failed does not keep others waiting",
+    "a WAIT LimitExceeded",
+    "b CREATE Absent: create reconciler.default.b, verify new, start new",
+)
+def _(scene: Scene) -> None:
+    scene.policy = up_to(1)
+    scene.declare("a")
+    scene.declare("b")
+    scene.failed("a", Reason.IMAGE_PULL_FAILED, retry_in=-1)
+
+
+@case("a lower limit stops the last by name", "a KEEP Running", f"b STOP LimitExceeded: stop {B}")
+def _(scene: Scene) -> None:
+    scene.policy = up_to(1)
+    for name in "ab":
+        scene.declare(name)
+        scene.container(name)
+
+
+@case("a held sandbox that runs keeps its place", "a WAIT LimitExceeded", "web HOLD InvalidFile")
+def _(scene: Scene) -> None:
+    scene.policy = up_to(1)
+    scene.declare("a")
+    scene.broken.add("web")
+    scene.container("web")
+
+
+@case(
+    "what has completed holds no place",
+    "a KEEP Completed",
+    "b CREATE Absent: create reconciler.default.b, verify new, start new",
+)
+def _(scene: Scene) -> None:
+    scene.policy = up_to(1)
+    scene.declare("a", restart="no")
+    scene.container("a", State.EXITED)
+    scene.declare("b")
+
+
+@pytest.mark.parametrize("sentence", CASES)
+def test_decide(sentence: str) -> None:
+    """Each scene leads to exactly its plan."""
+    build, lines = CASES[sentence]
+    scene = Scene()
+    build(scene)
+    assert scene.lines() == lines
+
+
+def test_limit_message_names_who_holds_the_places() -> None:
+    """A sandbox that waits is told by whom the places are held, and what would free one."""
+    scene = Scene(policy=up_to(2))
+    for name in "abc":
+        scene.declare(name)
+    for name in "ab":
+        scene.container(name)
+    message = scene.plan().lanes[2].message
+    assert "limit of 2" in message
+    assert "held by a, b;" in message
+
+
+def test_withheld_removals_name_exactly_the_containers() -> None:
+    """What `approve` will approve are the ids of the containers that wait, and no others."""
+    scene = Scene()
+    ids = {name: scene.container(name).id for name in "abcd"}
+    scene.declare("kept", state="stopped")
+    assert scene.plan().withheld.containers == {name: (id_,) for name, id_ in ids.items()}
+
+
+def test_unreadable_directory_offers_nothing_to_approve() -> None:
+    """What could not be read cannot be approved either."""
+    scene = Scene(sound=False)
+    scene.container("web")
+    assert scene.plan().withheld.containers == {}
+
+
+def test_ports_are_kept_over_a_replacement() -> None:
+    """The random host port of the old container is the new one's."""
+    scene = Scene()
+    scene.declare("web", mem_limit="256m")
+    scene.container("web", port=61234)
+    rendered = scene.plan().lanes[0].rendered
+    assert rendered is not None
+    assert rendered.ports == {3000: 61234}
+
+
+def test_two_new_sandboxes_never_get_the_same_port() -> None:
+    """Random ports differ, also from those that are published by declaration."""
+    scene = Scene(policy=up_to(300))
+    for number in range(300):
+        scene.declare(f"s{number}")
+    ports = [lane.rendered.ports[3000] for lane in scene.plan().lanes if lane.rendered]
+    assert len(set(ports)) == 300
+    assert all(61000 <= port <= 65535 for port in ports)
+
+
+def test_waiting_says_when_it_ends() -> None:
+    """A sandbox that rests carries the time of its next attempt."""
+    scene = Scene()
+    scene.declare("web")
+    scene.failed("web", Reason.IMAGE_PULL_FAILED, retry_in=7)
+    assert scene.plan().lanes[0].retry_at == NOW + 7

@@ -1,0 +1,209 @@
+"""How a status follows from what is seen, planned and done."""
+
+from dataclasses import replace
+
+import pytest
+
+from reconciler.model.plan import Create, Lane, Outcome, Pull, Reason, Start, Stop, Verdict, Verify
+from reconciler.model.rendered import Mismatch
+from reconciler.model.status import ConditionType, Phase, SandboxStatus
+from reconciler.model.world import Health, State
+from reconciler.planning import backoff, fold
+from tests.scene import NOW, Scene
+
+POLICY = "policy"
+
+
+def after_plan(scene: Scene, name: str = "web") -> SandboxStatus:
+    (lane,) = (lane for lane in scene.plan().lanes if lane.sandbox == name)
+    status = scene.statuses.get(name) or SandboxStatus(name=name)
+    return fold.planned(status, lane, f"{name}.yaml", scene.policy.fingerprint, {}, NOW)
+
+
+def web(**keys: object) -> Scene:
+    scene = Scene()
+    scene.declare("web", **keys)
+    return scene
+
+
+def condition(status: SandboxStatus, kind: ConditionType) -> bool:
+    return next(condition.status for condition in status.conditions if condition.type is kind)
+
+
+PHASES = {
+    "running": (lambda scene: scene.container("web"), Phase.RUNNING, True),
+    "healthy": (lambda scene: scene.container("web", health=Health.HEALTHY), Phase.RUNNING, True),
+    "unhealthy": (lambda scene: scene.container("web", health=Health.UNHEALTHY), Phase.RUNNING, False),
+    "starting": (lambda scene: scene.container("web", health=Health.STARTING), Phase.STARTING, False),
+    "absent": (lambda _: None, Phase.STARTING, False),
+    "replaced": (lambda scene: scene.container("web", mem_limit="256m"), Phase.UPDATING, False),
+    "left over": (
+        lambda scene: (scene.container("web", State.EXITED, mem_limit="256m"), scene.container("web")),
+        Phase.RUNNING,
+        True,
+    ),
+    "resting": (lambda scene: scene.failed("web", Reason.START_FAILED), Phase.BACKOFF, False),
+    "crashing": (
+        lambda scene: (scene.container("web", State.EXITED, exit_code=3), scene.failed("web", Reason.EXIT_CODE)),
+        Phase.BACKOFF,
+        False,
+    ),
+    "broken": (lambda scene: (scene.files.clear(), scene.broken.add("web")), Phase.HELD, False),
+    "suspended": (lambda scene: scene.declare("web", suspend="why"), Phase.HELD, False),
+    "refused": (lambda scene: scene.declare("web", mem_limit="1g"), Phase.REFUSED, False),
+    "stopped": (lambda scene: scene.declare("web", state="stopped"), Phase.STOPPED, True),
+    "no seccomp": (lambda scene: setattr(scene, "seccomp", False), Phase.REFUSED, False),
+}
+
+
+@pytest.mark.parametrize("situation", PHASES)
+def test_phase(situation: str) -> None:
+    """Each situation has one phase, and is ready or not."""
+    change, phase, ready = PHASES[situation]
+    scene = web()
+    change(scene)
+    status = after_plan(scene)
+    assert (status.phase, condition(status, ConditionType.READY)) == (phase, ready)
+
+
+def test_condition_moves_its_time_only_with_its_answer() -> None:
+    """`since` says when the answer changed, not when the sentence did."""
+    scene = web()
+    scene.container("web")
+    first = after_plan(scene)
+    later = fold.planned(first, scene.plan().lanes[0], "web.yaml", POLICY, {}, NOW + 50)
+    assert {condition.since for condition in later.conditions} == {NOW}
+
+
+def test_nothing_new_changes_nothing() -> None:
+    """A pass that finds all as it was leaves the very same status, so nothing is written."""
+    scene = web()
+    scene.container("web")
+    first = after_plan(scene)
+    assert fold.planned(first, scene.plan().lanes[0], "web.yaml", scene.policy.fingerprint, {}, NOW + 9) is first
+
+
+def exited(scene: Scene, **exit_: object) -> SandboxStatus:
+    container = scene.container("web", State.EXITED, **exit_)  # type: ignore[arg-type]
+    status = SandboxStatus(name="web", container_id=container.id)
+    return fold.seen(status, [container], NOW)
+
+
+def test_an_exit_is_counted_once() -> None:
+    """However often the same exit is seen, it is one failure."""
+    scene = web()
+    status = exited(scene, exit_code=3)
+    again = fold.seen(status, scene.containers, NOW + 1)
+    assert (again.failures, again.exit_code) == (1, 3)
+    assert again is status
+
+
+def test_the_first_exit_is_restarted_at_once_and_then_backoff_doubles() -> None:
+    """0, 1, 2, 4 ... seconds, and never more than five minutes."""
+    delays = [backoff.delay_seconds(failures, Reason.EXIT_CODE) for failures in range(1, 13)]
+    assert delays == [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
+    assert backoff.delay_seconds(1, Reason.IMAGE_PULL_FAILED) == 1
+    assert backoff.delay_seconds(10_000, Reason.IMAGE_PULL_FAILED) == 300
+
+
+def test_out_of_memory_is_told_apart() -> None:
+    """An exit for want of memory is its own reason."""
+    status = exited(web(), exit_code=137, oom_killed=True)
+    assert status.oom_killed
+    assert status.failure is not None
+    assert status.failure.reason is Reason.OOM_KILLED
+
+
+def test_what_the_controller_stopped_is_no_failure() -> None:
+    """The exit of a container that was stopped on purpose is noted, not counted."""
+    container = web().container("web", State.EXITED, exit_code=143)
+    status = SandboxStatus(name="web", container_id=container.id, halted=container.id)
+    after = fold.seen(status, [container], NOW)
+    assert (after.failures, after.exit_code) == (0, 143)
+
+
+def test_ten_good_minutes_make_failures_good() -> None:
+    """A sandbox that has run well long enough starts from the beginning."""
+    scene = web()
+    container = scene.container("web")
+    status = SandboxStatus(name="web", container_id=container.id, failures=4)
+    started = container.inspection.started_at
+    assert fold.seen(status, [container], started + fold.GOOD_RUN_SECONDS - 1).failures == 4
+    assert fold.seen(status, [container], started + fold.GOOD_RUN_SECONDS).failures == 0
+
+
+def test_a_new_configuration_forgets_failures() -> None:
+    """Failures belong to a fingerprint."""
+    scene = web(mem_limit="256m")
+    scene.failed("web", Reason.IMAGE_PULL_FAILED, failures=5)
+    status = after_plan(scene)
+    assert (status.failures, status.failure, status.retry_at) == (0, None, 0)
+
+
+def lane_of(scene: Scene) -> Lane:
+    return scene.plan().lanes[0]
+
+
+def test_pulling_is_a_phase_with_progress() -> None:
+    """While an image is pulled the status says how far it is."""
+    scene = web()
+    scene.images.clear()
+    status = fold.pulling(after_plan(scene), lane_of(scene), "3 of 7 layers", NOW)
+    assert (status.phase, status.message) == (Phase.PULLING, "3 of 7 layers")
+    done = fold.done(status, Outcome(lane_of(scene), Pull("app:1")), POLICY, NOW)
+    assert done.phase is Phase.STARTING
+
+
+def test_a_failed_action_rests_and_says_why() -> None:
+    """A failure has its reason, its sentence and the time of the next attempt."""
+    scene = web()
+    outcome = Outcome(lane_of(scene), Pull("app:1"), failure=Reason.IMAGE_PULL_FAILED, message="no such image")
+    status = fold.done(after_plan(scene), outcome, POLICY, NOW)
+    assert (status.phase, status.reason, status.message) == (Phase.BACKOFF, Reason.IMAGE_PULL_FAILED, "no such image")
+    assert status.retry_at == NOW + 1
+
+
+def test_an_engine_that_went_away_is_no_failure_of_the_sandbox() -> None:
+    """No sandbox pays for an engine that is down."""
+    scene = web()
+    outcome = Outcome(lane_of(scene), Start(), failure=Reason.ENGINE_UNAVAILABLE, message="gone")
+    assert fold.done(after_plan(scene), outcome, POLICY, NOW).failures == 0
+
+
+def test_a_failed_verification_is_kept_as_evidence() -> None:
+    """The status says what was not as rendered, and of which container."""
+    scene = web()
+    lane = lane_of(scene)
+    assert lane.rendered is not None
+    outcome = Outcome(
+        lane,
+        Verify(lane.rendered),
+        container="9" * 64,
+        failure=Reason.VERIFICATION_FAILED,
+        message="it is not as rendered",
+        mismatches=(Mismatch("mem_limit", "512m", "nothing"),),
+    )
+    attested = fold.done(after_plan(scene), outcome, POLICY, NOW).attested
+    assert attested is not None
+    assert not attested.ok
+    assert attested.container_id == "9" * 64
+    assert attested.mismatches == ("mem_limit: nothing should be 512m",)
+
+
+def test_a_start_is_what_makes_a_container_current() -> None:
+    """Container, ports and start are recorded when it has really been started; only then is a restart counted."""
+    scene = web()
+    lane = lane_of(scene)
+    created = fold.done(after_plan(scene), Outcome(lane, Create(lane.rendered), container="9" * 64), POLICY, NOW)  # type: ignore[arg-type]
+    assert created.container_id == ""
+    started = fold.done(created, Outcome(lane, Start(), container="9" * 64), POLICY, NOW)
+    assert (started.container_id, started.restarts) == ("9" * 64, 0)
+    again = fold.done(started, Outcome(replace(lane, cause=Reason.EXITED), Start("9" * 64), "9" * 64), POLICY, NOW)
+    assert again.restarts == 1
+
+
+def test_a_stop_is_remembered_as_our_own() -> None:
+    """The controller knows which container it stopped itself."""
+    lane = Lane("web", Verdict.STOP, Reason.STOP_DECLARED)
+    status = fold.done(SandboxStatus(name="web"), Outcome(lane, Stop("9" * 64, 10), "9" * 64), POLICY, NOW)
+    assert status.halted == "9" * 64

@@ -1,0 +1,143 @@
+"""The state directory is whole at any moment, and belongs to one controller."""
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from reconciler.model.errors import StateUnusable
+from reconciler.model.plan import Reason
+from reconciler.model.status import Approval, JournalEntry, SandboxStatus
+from reconciler.report.journal import KEPT, Journal
+from reconciler.report.store import Store, write_whole
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path / "state")
+    store.claim()
+    return store
+
+
+def test_what_is_written_is_read_again(store: Store) -> None:
+    """A status survives the process."""
+    status = SandboxStatus(name="web", ports={3000: 61000}, failures=2)
+    store.write_status(status)
+    assert Store(store.directory).statuses() == {"web": status}
+
+
+def test_ports_are_json_objects_keyed_by_container_port(store: Store) -> None:
+    """The file has the form that scripts are promised: `{"3000": 61000}`."""
+    store.write_status(SandboxStatus(name="web", ports={3000: 61000}))
+    assert json.loads((store.directory / "status" / "web.json").read_text())["ports"] == {"3000": 61000}
+
+
+def test_files_are_not_for_everybody(store: Store) -> None:
+    """A status may be read by owner and group, and by nobody else."""
+    store.write_status(SandboxStatus(name="web"))
+    mode = (store.directory / "status" / "web.json").stat().st_mode
+    assert stat.S_IMODE(mode) == 0o640
+
+
+def test_two_controllers_cannot_share_a_state_directory(store: Store) -> None:
+    """The second is told which process is the first."""
+    with pytest.raises(StateUnusable, match=rf"process {os.getpid()}\b"):
+        Store(store.directory).claim()
+
+
+def test_a_stale_lock_file_stops_nobody(store: Store) -> None:
+    """Only a living controller holds the lock, not the file that a dead one left."""
+    store.release()
+    assert (store.directory / "lock").exists()
+    Store(store.directory).claim()
+
+
+def test_a_state_directory_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
+    """A file in the way is an error in a sentence."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateUnusable, match="cannot use the state directory"):
+        Store(tmp_path / "file" / "state").claim()
+
+
+def test_a_corrupt_file_is_set_aside(store: Store) -> None:
+    """What cannot be read is kept for people and forgotten by the controller."""
+    path = store.directory / "status" / "web.json"
+    path.write_text('{"name": "we')
+    store.release()
+    again = Store(store.directory)
+    again.claim()
+    assert again.statuses() == {}
+    assert path.with_suffix(".corrupt").exists()
+
+
+def test_a_failed_write_leaves_the_old_file_and_is_tried_again(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """When the directory is gone the pass goes on; when it is back the status is written."""
+    store.write_status(SandboxStatus(name="web", failures=1))
+    moved = store.directory / "moved"
+    (store.directory / "status").rename(moved)
+    store.write_status(SandboxStatus(name="web", failures=2))
+    assert "cannot write" in caplog.text
+    assert json.loads((moved / "web.json").read_text())["failures"] == 1
+    moved.rename(store.directory / "status")
+    store.write_status(SandboxStatus(name="web", failures=2))
+    assert store.statuses()["web"].failures == 2
+
+
+def test_a_write_that_fails_midway_leaves_the_old_content(tmp_path: Path) -> None:
+    """Whatever happens while writing, the file is the old one or the new one, and nothing is left beside it."""
+    path = tmp_path / "file"
+    write_whole(path, b"old")
+    with pytest.raises(TypeError):
+        write_whole(path, "not bytes")  # type: ignore[arg-type]
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_an_unchanged_status_is_not_written_again(store: Store) -> None:
+    """Writing what is there already touches nothing."""
+    status = SandboxStatus(name="web")
+    store.write_status(status)
+    before = (store.directory / "status" / "web.json").stat().st_ino
+    store.write_status(status)
+    assert (store.directory / "status" / "web.json").stat().st_ino == before
+
+
+def test_an_approval_is_spent_once(store: Store) -> None:
+    """After it is spent nothing is approved."""
+    store.approve(Approval(containers=("a" * 64,), at=1))
+    assert Store(store.directory).approved() == {"a" * 64}
+    store.spend_approval()
+    assert store.approved() == frozenset()
+
+
+def test_reading_writes_nothing(tmp_path: Path) -> None:
+    """`plan` and `status` leave no trace, not even a directory."""
+    store = Store(tmp_path / "state")
+    assert (store.statuses(), store.controller(), store.approved()) == ({}, None, frozenset())
+    assert os.listdir(tmp_path) == []
+
+
+def entry(number: int) -> JournalEntry:
+    return JournalEntry(
+        at=number, sandbox="web", verdict="START", cause=Reason.EXITED, action=f"action {number}", result="ok"
+    )
+
+
+def test_the_journal_is_bounded_and_loses_no_line_before_its_time(tmp_path: Path) -> None:
+    """Rotation keeps the newest lines, in order, in a bounded number of files."""
+    journal = Journal(tmp_path / "journal.jsonl", bytes_max=1000)
+    for number in range(100):
+        journal.write(entry(number))
+    files = [tmp_path / f"journal.jsonl.{number}" for number in range(KEPT, 0, -1)] + [tmp_path / "journal.jsonl"]
+    assert sorted(os.listdir(tmp_path)) == sorted(path.name for path in files)
+    assert all(path.stat().st_size <= 1000 for path in files)
+    told = [json.loads(line)["at"] for path in files for line in path.read_text().splitlines()]
+    assert told == list(range(int(told[0]), 100))
+
+
+def test_a_journal_that_cannot_be_written_fails_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The entry is lost, the pass is not."""
+    Journal(tmp_path / "missing" / "journal.jsonl").write(entry(1))
+    assert "cannot write" in caplog.text
