@@ -8,6 +8,7 @@ import click
 from reconciler.cli.status import as_declared, print_problems, sentence
 from reconciler.control.controller import Controller
 from reconciler.control.settings import Settings
+from reconciler.control.wake import on_signals
 from reconciler.engine.docker import DockerEngine
 from reconciler.model.plan import Outcome
 from reconciler.model.text import printable
@@ -25,13 +26,15 @@ def apply(settings: Settings, timeout: float) -> None:
     """
     done: dict[str, list[Outcome]] = defaultdict(list)
     engine = DockerEngine(settings.host, settings.instance)
-    Controller(settings, engine, on_outcome=lambda outcome: done[outcome.lane.sandbox].append(outcome)).apply(timeout)
+    controller = Controller(settings, engine, on_outcome=lambda outcome: done[outcome.lane.sandbox].append(outcome))
+    on_signals(controller.tell)
+    controller.apply(timeout)
     store = Store(settings.state)
     statuses = store.statuses()
     for name in sorted(statuses.keys() | done.keys() - {""}):
         actions = ", ".join(str(outcome.action) for outcome in done[name] if outcome.failure is None)
         status = statuses.get(name)
         click.echo(printable(f"{name}: {actions or 'nothing done'}; {sentence(status) if status else 'removed'}", 2000))
-    controller = store.controller()
-    print_problems(controller)
-    sys.exit(0 if as_declared(controller, statuses.values()) else 1)
+    told = store.controller()
+    print_problems(told)
+    sys.exit(0 if as_declared(told, statuses.values()) else 1)

@@ -25,7 +25,6 @@ from reconciler.control.wake import (
     Progress,
     ResyncAsked,
     StopAsked,
-    on_signals,
     watch_engine,
     watch_files,
 )
@@ -77,7 +76,7 @@ class Controller:
         self._directory = Directory(settings.directory)
         self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._observer = Observer(engine, settings.instance, settings.engine_socket)
-        self._lanes = Lanes(engine, self._queue.put, self._mounts_refused)
+        self._lanes = Lanes(engine, self.tell, self._mounts_refused)
         self._desired = Desired((0, 0), sound=False)
         self._in_flight: dict[str, Lane] = {}
         self._sandbox_of: dict[str, str] = {}
@@ -90,14 +89,16 @@ class Controller:
         self._resync_at = self._pass_at + RESYNC_SECONDS
         self._not_before = self._pass_at
 
+    def tell(self, message: Message) -> None:
+        """Puts a message on the controller's queue; from any thread, and from a signal handler."""
+        self._queue.put(message)
+
     # --- commands ------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Keeps the sandboxes as declared until SIGTERM or SIGINT. Leaves them running. Main thread only."""
-        on_signals(self._queue.put)
-        others = (self._store.approvals, *filter(None, [self._settings.policy_file]))
-        watch_files(self._settings.directory, others, self._queue.put)
-        watch_engine(self._engine, self._queue.put)
+        """Keeps the sandboxes as declared until it is told to stop. Leaves them running."""
+        watch_files(self._settings.directory, self._settings.policy_file, self._store.approvals, self.tell)
+        watch_engine(self._engine, self.tell)
         log.info("watching %s as instance %s", self._settings.directory, self._settings.instance)
         while not self._stopping:
             self._turn()
@@ -106,7 +107,6 @@ class Controller:
     def apply(self, timeout_seconds: float) -> None:
         """Converges once: returns when nothing is left to do now, or when the time is up."""
         deadline = time.monotonic() + timeout_seconds
-        on_signals(self._queue.put)
         while not self._stopping and time.monotonic() < deadline:
             self._turn(deadline)
             if self._settled():

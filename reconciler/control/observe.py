@@ -35,8 +35,10 @@ class Observer:
         self._images: dict[str, Image] = {}
 
     def forget(self, container: str) -> None:
-        """What is remembered of one container is doubtful."""
+        """What is remembered of one container is doubtful, or, with no name, of the network."""
         self._seen.pop(container, None)
+        if not container:
+            self._network = None
 
     def forget_image(self, reference: str) -> None:
         self._images.pop(reference, None)

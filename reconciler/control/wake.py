@@ -23,7 +23,12 @@ log = logging.getLogger(__name__)
 
 DEBOUNCE_MILLISECONDS = 100
 STEP_MILLISECONDS = 25
-IDENTITY_CHECK_MILLISECONDS = 5_000
+LOOK_MILLISECONDS = 1_000
+"""How often a watcher checks that the directory is still the one that it watches."""
+
+UNWATCHED_SECONDS = 5.0
+"""How often to look where watching is not possible."""
+
 RECONNECT_SECONDS_MAX = 5.0
 
 
@@ -92,9 +97,9 @@ def on_signals(tell: Tell) -> None:
     signal.signal(signal.SIGHUP, lambda *_: tell(ResyncAsked()))
 
 
-def watch_files(directory: Path, others: tuple[Path, ...], tell: Tell) -> None:
-    """Starts to tell of changes in `directory` and of `others`, files and directories, for as long as we live."""
-    _background("files", lambda: _watch_files(directory, others, tell))
+def watch_files(directory: Path, policy_file: Path | None, approvals: Path, tell: Tell) -> None:
+    """Starts to tell of changes in the directories and of the file, for as long as we live."""
+    _background("files", lambda: _watch_files(directory, policy_file, approvals, tell))
 
 
 def watch_engine(engine: EngineReader, tell: Tell) -> None:
@@ -106,34 +111,39 @@ def _background(name: str, work: Callable[[], None]) -> None:
     threading.Thread(target=work, name=name, daemon=True).start()
 
 
-def _watch_files(directory: Path, others: tuple[Path, ...], tell: Tell) -> None:
+def _watch_files(directory: Path, policy_file: Path | None, approvals: Path, tell: Tell) -> None:
     """A watcher stays with the inode that it was given: when the directory is another one, it begins anew."""
     while True:
         identity = _identity(directory)
+        heard = False
         try:
-            for changed in _changes(directory, others):
-                if changed:
+            for changed in _changes(directory, policy_file, approvals):
+                if changed or not heard:  # the first time also for what happened before the watcher listened
                     tell(FilesChanged())
+                heard = True
                 if _identity(directory) != identity:
                     break
-        except Exception as error:
-            log.debug("the file watcher ended: %s", error)
-            time.sleep(1)
+        except Exception as error:  # what cannot be watched is looked at now and then
+            log.debug("cannot watch files: %s", error)
+            time.sleep(UNWATCHED_SECONDS)
         tell(FilesChanged())
 
 
-def _changes(directory: Path, others: tuple[Path, ...]) -> Iterator[bool]:
-    """True for a change that concerns us, False now and then, so that the caller can look."""
-    ours = {str(path.absolute()) for path in (directory, *others)}
-    inside = tuple(str(path.resolve()) + os.sep for path in (directory, *others))
-    parents = {path.absolute().parent for path in (directory, *others)}
-    paths = [path for path in {*parents, directory.resolve(), *others} if path.exists()]
+def _changes(directory: Path, policy_file: Path | None, approvals: Path) -> Iterator[bool]:
+    """True for a change that concerns us, False now and then, so that the caller can look.
+
+    The parents are watched too: what is swapped, removed or made anew there is not told of by the thing itself.
+    """
+    replaceable = [path.absolute() for path in (directory, policy_file) if path is not None]
+    inside = tuple(f"{path}{os.sep}" for path in (directory.resolve(), approvals.resolve()))
+    ours = set(map(str, replaceable))
+    paths = {directory.resolve(), approvals, *(path.parent for path in replaceable)}
     for changes in watchfiles.watch(
-        *paths,
+        *(path for path in paths if path.exists()),
         watch_filter=lambda _, path: path in ours or path.startswith(inside),
         debounce=DEBOUNCE_MILLISECONDS,
         step=STEP_MILLISECONDS,
-        rust_timeout=IDENTITY_CHECK_MILLISECONDS,
+        rust_timeout=LOOK_MILLISECONDS,
         yield_on_timeout=True,
         raise_interrupt=False,
         recursive=False,

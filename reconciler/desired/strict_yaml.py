@@ -15,9 +15,8 @@ EVENTS_MAX = 2000
 
 
 class _Characters:
-    """What PyYAML's scanner reads from, in place of its `Reader`, which looks at every character for a line break.
-
-    Lines end with `\\n` alone. All positions count from 0.
+    """What PyYAML's scanner reads from. Its own `Reader` looks at every character for one of seven line breaks, which
+    takes a tenth of a second for the worst files; here, lines end with `\\n` alone. All positions count from 0.
     """
 
     def __init__(self, text: str) -> None:
@@ -39,6 +38,14 @@ class _Characters:
             self.column = end - self.buffer.rindex("\n", start, end) - 1
         else:
             self.column += length
+
+    def scan_line_break(self) -> str:
+        if self.buffer[self.pointer] != "\n":
+            return ""
+        self.pointer = self.index = self.pointer + 1
+        self.line += 1
+        self.column = 0
+        return "\n"
 
     def get_mark(self) -> Mark:
         return Mark("", self.index, self.line, self.column, None, 0)

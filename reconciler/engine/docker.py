@@ -4,7 +4,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPException
 from typing import Any, Protocol
 
@@ -190,24 +190,19 @@ class DockerEngine:
         """A client for one call, which raises nothing but our own errors; `what` completes "cannot".
 
         It is a `_Client`, of which docker-py's types know half the methods. One that saw trouble is not used again:
-        another engine may be behind the socket by then.
+        another engine may be behind the socket by then. What is kept is the version agreed upon, not the connections:
+        docker-py would hold one for each URL that it ever asked for.
         """
-        client: _Client | None = None
-        usable = False
-        try:
-            client = self._borrow()
-            client.timeout = seconds
-            yield client
-            usable = True
-        except HTTPError as error:
-            raise _said_no(what, error.response) from error
-        except ENGINE_TROUBLE as error:
-            raise EngineUnavailable(f"cannot {what}: {self._host}: {_remedy(error)}") from error
-        finally:
-            if usable and client:
-                self._idle.append(client)
-            elif client:
-                client.close()
+        with ExitStack() as stack:
+            try:
+                client = stack.enter_context(self._borrow())
+                client.timeout = seconds
+                yield client
+            except HTTPError as error:
+                raise _said_no(what, error.response) from error
+            except ENGINE_TROUBLE as error:
+                raise EngineUnavailable(f"cannot {what}: {self._host}: {remedy(error)}") from error
+        self._idle.append(client)
 
     def _borrow(self) -> _Client:
         try:
@@ -252,7 +247,7 @@ def _message(response: Response) -> str:
         return bounded(response.reason)
 
 
-def _remedy(error: BaseException) -> str:
+def remedy(error: BaseException) -> str:
     """What people can do about it, or else the error's own words."""
     causes = tuple(_causes(error))
     for kind, remedy in REMEDIES:

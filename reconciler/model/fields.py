@@ -21,7 +21,7 @@ TEXT_BYTES_MAX = 32 * 1024
 PATH_BYTES_MAX = 4095
 MEMORY_BYTES_MIN = 6 * MIB
 """An engine refuses less."""
-CPUS_MIN = 0.05
+CPUS_MIN, CPUS_MAX = 0.05, 100_000
 PIDS_MAX = 2**22
 """No Linux kernel counts further."""
 DURATION_SECONDS_MAX = 24 * 60 * 60
@@ -121,8 +121,8 @@ def _cpus(value: object) -> float:
     if isinstance(value, str) and not _CPUS.fullmatch(value):
         raise Mistake(f"{shown(value)} is no number of CPUs", "write such as 0.5")
     cpus = float(value)
-    if not math.isfinite(cpus) or cpus < CPUS_MIN:
-        raise Mistake(f"{shown(value)} is out of range", f"at least {CPUS_MIN}; 0 is not unlimited")
+    if not CPUS_MIN <= cpus <= CPUS_MAX:
+        raise Mistake(f"{shown(value)} is out of range", f"{CPUS_MIN} to {CPUS_MAX}; 0 is not unlimited")
     return cpus
 
 

@@ -141,6 +141,8 @@ def done(status: SandboxStatus, outcome: Outcome, policy: str, now: float) -> Sa
     if isinstance(action, Verify) and outcome.failure in {None, Reason.VERIFICATION_FAILED}:
         found = tuple(map(str, outcome.mismatches))
         status = _change(status, now, attested=_attested(outcome.container, policy, found, now))
+    if isinstance(action, Stop) and outcome.failure in {None, Reason.ENGINE_UNAVAILABLE}:
+        status = _change(status, now, halted=outcome.container)  # also when only the reply was lost
     if outcome.failure is Reason.ENGINE_UNAVAILABLE:
         return _phase(status, status.phase, outcome.failure, outcome.message, now)
     if outcome.failure is not None:
@@ -148,8 +150,6 @@ def done(status: SandboxStatus, outcome: Outcome, policy: str, now: float) -> Sa
         return _phase(status, Phase.BACKOFF, outcome.failure, outcome.message, now)
     if isinstance(action, Pull):
         return _phase(status, ACTING[lane.verdict], lane.cause, lane.message, now)
-    if isinstance(action, Stop):
-        return _change(status, now, halted=outcome.container)
     if isinstance(action, Start):
         return _started(status, outcome, now)
     return status

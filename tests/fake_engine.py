@@ -1,0 +1,351 @@
+"""A Docker Engine in memory. `tests/engine` holds it to the same contract as a real one.
+
+What is there is kept in the shape of the Engine API and read by the same functions as a real engine's answers.
+"""
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from queue import SimpleQueue
+from typing import Any
+
+from reconciler.engine import answers
+from reconciler.engine.references import familiar, repository, tagged
+from reconciler.engine.refusals import refusal
+from reconciler.model import labels
+from reconciler.model.errors import EngineRefused, EngineUnavailable
+from reconciler.model.rendered import Rendered
+from reconciler.model.world import UP, EngineFacts, Event, Image, Inspection, Network, Summary
+from tests.fake_container import full_id, inspected, time_text
+
+MISSING_PROGRAM = "/missing"
+"""A command that starts with it is in no image: it fails to start, or under an init process exits at once."""
+
+TERMINATED = 143
+KILLED = 137
+NOT_FOUND = 127
+
+
+class FakeEngine:
+    """The `Engine` of one instance, and with it the rest of the machine: images, networks, strangers.
+
+    Each call of the contract is noted in `calls`, as its name and what it is about. `before_call` and `after_call` are
+    told too, before and after its effect, and may raise. While `down` holds a reason, every call raises
+    `EngineUnavailable`.
+    """
+
+    def __init__(self, instance: str = "default", clock: Callable[[], float] = time.time) -> None:
+        self.instance = instance
+        self.clock = clock
+        self.calls: list[str] = []
+        self.before_call: Callable[[str], None] = lambda _: None
+        self.after_call: Callable[[str], None] = lambda _: None
+        self.about = EngineFacts("Docker", "20.10.24", "1.41", seccomp=True, runtimes=("runc",))
+        self.registry: dict[str, dict[str, Any]] = {}
+        self.networks: dict[str, dict[str, Any]] = {}
+        self._down: str | None = None
+        self._images: dict[str, dict[str, Any]] = {}
+        self._containers: dict[str, dict[str, Any]] = {}
+        self._outputs: dict[str, bytes] = {}
+        self._subscribers: list[SimpleQueue[dict[str, Any] | None]] = []
+        self._numbers = itertools.count(1)
+        self._lock = threading.RLock()
+
+    # The contract.
+
+    def facts(self) -> EngineFacts:
+        with self._call("facts"):
+            return self.about
+
+    def containers(self) -> tuple[Summary, ...]:
+        with self._call("containers"):
+            rows = map(self._row, reversed(self._containers.values()))
+            return tuple(answers.summary(row) for row in rows if row["Labels"].get(labels.INSTANCE) == self.instance)
+
+    def inspect(self, container: str) -> Inspection:
+        with self._call("inspect", container):
+            return answers.inspection(container, deepcopy(self._get(container)))
+
+    def network(self) -> Network | None:
+        with self._call("network"):
+            return answers.network(list(self.networks.values()), self.instance)
+
+    def image(self, reference: str) -> Image | None:
+        with self._call("image", reference):
+            found = self._find_image(reference)
+            return answers.image(reference, found) if found else None
+
+    def logs(self, container: str, *, tail: int | None, follow: bool) -> Iterator[bytes]:  # noqa: ARG002
+        with self._call("logs", container):
+            self._get(container)
+            lines = self._outputs.get(container, b"").splitlines(keepends=True)
+        yield from lines if tail is None else lines[len(lines) - tail :]
+
+    def events(self) -> Iterator[Event]:
+        queue: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
+        with self._call("events"):
+            self._subscribers.append(queue)
+        yield answers.SUBSCRIBED
+        while (item := queue.get()) is not None:
+            if event := answers.event(item, self.instance):
+                yield event
+
+    def create_network(self) -> None:
+        with self._call("create_network"):
+            if labels.network_name(self.instance) not in self.networks:
+                self.add_network(
+                    labels.network_name(self.instance),
+                    options=dict(answers.NO_TRAFFIC_BETWEEN),
+                    own_labels={labels.INSTANCE: self.instance},
+                )
+
+    def pull(self, reference: str, progress: Callable[[str], None]) -> None:
+        with self._call("pull", reference):
+            if tagged(reference) not in self.registry:
+                raise _refused(404, f"manifest for {reference} not found: manifest unknown")
+            progress("1 of 1 layers, 100 %")
+            self.add_image(reference, digest="sha256:" + full_id(reference, 0), **self.registry[tagged(reference)])
+
+    def create(self, rendered: Rendered) -> str:
+        with self._call("create", rendered.name):
+            return self._create(rendered.name, dict(rendered.body))
+
+    def start(self, container: str) -> None:
+        with self._call("start", container):
+            self._start(container)
+
+    def stop(self, container: str, grace_seconds: int) -> None:  # noqa: ARG002
+        with self._call("stop", container):
+            if container in self._containers and self._is_up(container):
+                self._die(container, TERMINATED)
+                self._tell("stop", container)
+
+    def unpause(self, container: str) -> None:
+        with self._call("unpause", container):
+            state = self._get(container)["State"]
+            if state["Status"] == "paused":
+                state["Status"] = "running"
+                self._tell("unpause", container)
+
+    def remove(self, container: str) -> None:
+        with self._call("remove", container):
+            if container not in self._containers:
+                return
+            if self._is_up(container):
+                raise _refused(409, f"You cannot remove a running container {container}. Stop the container before")
+            self._tell("destroy", container)
+            del self._containers[container]
+
+    # What strangers do, and what happens by itself.
+
+    @property
+    def down(self) -> str | None:
+        return self._down
+
+    @down.setter
+    def down(self, reason: str | None) -> None:
+        self._down = reason
+        if reason is not None:
+            self.cut_events()
+
+    def cut_events(self) -> None:
+        """Ends all event streams, silently."""
+        subscribers, self._subscribers = self._subscribers, []
+        for queue in subscribers:
+            queue.put(None)
+
+    def add_image(self, reference: str, *, digest: str = "", **config: Any) -> str:
+        """`config` in the words of the Engine API: `Env`, `Labels`, `Volumes`. Returns the id."""
+        image = f"sha256:{full_id('image', next(self._numbers))}"
+        named = f"{repository(reference)}@{digest}"
+        answer = {"Id": image, "RepoDigests": [named] if digest else [], "Config": config}
+        self._images[familiar(tagged(reference))] = self._images[named] = answer
+        return image
+
+    def add_network(
+        self, name: str, driver: str = "bridge", options: Mapping[str, str] = {}, own_labels: Mapping[str, str] = {}
+    ) -> None:
+        self.networks[name] = {
+            "Name": name,
+            "Id": full_id("network", next(self._numbers)),
+            "Driver": driver,
+            "Options": dict(options),
+            "Labels": dict(own_labels),
+        }
+
+    def run_foreign(self, name: str, image: str, **body: Any) -> str:
+        """A container that is not of our making, started."""
+        with self._lock:
+            container = self._create(name, {"Image": image, **body})
+            self._start(container)
+            return container
+
+    def exit(self, container: str, code: int, *, oom: bool = False) -> None:
+        with self._lock:
+            if oom:
+                self._tell("oom", container)
+            self._die(container, code, oom=oom)
+
+    def kill(self, container: str) -> None:
+        self.exit(container, KILLED)
+
+    def pause(self, container: str) -> None:
+        with self._lock:
+            self._get(container)["State"]["Status"] = "paused"
+            self._tell("pause", container)
+
+    def update(self, container: str, **host_config: Any) -> None:
+        with self._lock:
+            self._get(container)["HostConfig"].update(host_config)
+            self._tell("update", container)
+
+    def connect(self, container: str, network: str) -> None:
+        with self._lock:
+            self._get(container)["NetworkSettings"]["Networks"][network] = {"NetworkID": full_id(network, 0)}
+            self._tell_network("connect", container, network)
+
+    def set_health(self, container: str, health: str, output: str = "") -> None:
+        with self._lock:
+            self._get(container)["State"]["Health"] = {"Status": health, "Log": [{"Output": output}]}
+            self._tell(f"health_status: {health}", container)
+
+    def write(self, container: str, output: bytes) -> None:
+        """The container says something, for `logs`."""
+        self._outputs[container] = self._outputs.get(container, b"") + output
+
+    def remove_by_force(self, container: str) -> None:
+        with self._lock:
+            if self._is_up(container):
+                self._die(container, KILLED)
+            self._tell("destroy", container)
+            del self._containers[container]
+
+    @property
+    def volumes(self) -> set[str]:
+        """The anonymous volumes that are there."""
+        mounts = itertools.chain.from_iterable(raw["Mounts"] for raw in self._containers.values())
+        return {mount["Name"] for mount in mounts if mount["Type"] == "volume"}
+
+    # How it works.
+
+    @contextmanager
+    def _call(self, name: str, about: str = "") -> Iterator[None]:
+        about = self._containers[about]["Name"][1:] if about in self._containers else about
+        call = f"{name} {about}".rstrip()
+        self.calls.append(call)
+        self.before_call(call)
+        if self._down is not None:
+            raise EngineUnavailable(f"cannot {call}: {self._down}")
+        with self._lock:
+            yield
+        self.after_call(call)
+
+    def _get(self, container: str) -> dict[str, Any]:
+        if container not in self._containers:
+            raise _refused(404, f"No such container: {container}")
+        return self._containers[container]
+
+    def _find_image(self, reference: str) -> dict[str, Any] | None:
+        return self._images.get(familiar(tagged(reference)))
+
+    def _is_up(self, container: str) -> bool:
+        return self._get(container)["State"]["Status"] in UP
+
+    def _create(self, name: str, body: dict[str, Any]) -> str:
+        image = self._find_image(body["Image"])
+        if image is None:
+            raise _refused(404, f"No such image: {body['Image']}")
+        for other in self._containers.values():
+            if other["Name"] == f"/{name}":
+                raise _refused(409, f'The container name "/{name}" is already in use by container "{other["Id"]}"')
+        container = full_id("container", next(self._numbers))
+        self._containers[container] = inspected(container, name, body, image, self.clock())
+        self._tell("create", container)
+        return container
+
+    def _start(self, container: str) -> None:
+        raw = self._get(container)
+        if raw["State"]["Status"] == "paused":
+            raise _refused(409, "cannot start a paused container, try unpause instead")
+        if self._is_up(container):
+            return
+        if why := self._why_not_startable(raw):
+            raw["State"] |= {"Error": why, "ExitCode": NOT_FOUND if MISSING_PROGRAM in why else 128}
+            raise _refused(500, why)
+        raw["State"] |= {"Status": "running", "ExitCode": 0, "OOMKilled": False, "Error": ""}
+        raw["State"]["StartedAt"] = time_text(self.clock())
+        raw["NetworkSettings"]["Ports"] = deepcopy(_published(raw))
+        if (raw["Config"].get("Healthcheck") or {}).get("Test", ["NONE"]) != ["NONE"]:
+            raw["State"]["Health"] = {"Status": "starting", "Log": []}
+        self._tell("start", container)
+        if _lacks_its_program(raw):
+            self._die(container, NOT_FOUND)
+
+    def _why_not_startable(self, raw: dict[str, Any]) -> str:
+        for network in raw["NetworkSettings"]["Networks"]:
+            if network not in {*self.networks, "bridge", "none", "host"}:
+                return f"network {network} not found"
+        if _lacks_its_program(raw) and not raw["HostConfig"].get("Init"):
+            return f'OCI runtime create failed: exec: "{_command(raw)[0]}": no such file or directory: unknown'
+        others = [other for other in self._containers.values() if other["State"]["Status"] in UP]
+        taken = {address for other in others for address in _addresses(other)}
+        for ip, port in sorted(_addresses(raw) & taken):
+            return f"Bind for {ip}:{port} failed: port is already allocated"
+        return ""
+
+    def _die(self, container: str, code: int, *, oom: bool = False) -> None:
+        raw = self._get(container)
+        raw["State"] |= {"Status": "exited", "ExitCode": code, "OOMKilled": oom}
+        raw["State"]["FinishedAt"] = time_text(self.clock())
+        raw["NetworkSettings"]["Ports"] = {}
+        self._tell("die", container)
+
+    def _row(self, raw: dict[str, Any]) -> dict[str, Any]:
+        health = raw["State"].get("Health", {}).get("Status", "")
+        sign = {"": "", "starting": " (health: starting)"}.get(health, f" ({health})")
+        return {
+            "Id": raw["Id"],
+            "Names": [raw["Name"]],
+            "Labels": dict(raw["Config"]["Labels"]),
+            "State": raw["State"]["Status"],
+            "Status": f"Up 1 second{sign}" if raw["State"]["Status"] in UP else raw["State"]["Status"],
+            "Created": int(answers.epoch(raw["Created"])),
+        }
+
+    def _tell(self, action: str, container: str) -> None:
+        raw = self._get(container)
+        attributes = {**raw["Config"]["Labels"], "name": raw["Name"][1:], "image": raw["Config"]["Image"]}
+        self._publish({"Type": "container", "Action": action, "Actor": {"ID": container, "Attributes": attributes}})
+
+    def _tell_network(self, action: str, container: str, network: str) -> None:
+        attributes = {"container": container, "name": network, "type": "bridge"}
+        self._publish({"Type": "network", "Action": action, "Actor": {"ID": "", "Attributes": attributes}})
+
+    def _publish(self, item: dict[str, Any]) -> None:
+        for queue in self._subscribers:
+            queue.put(item)
+
+
+def _refused(status: int, message: str) -> EngineRefused:
+    return EngineRefused(refusal(status, message), message)
+
+
+def _command(raw: dict[str, Any]) -> list[str]:
+    return [*(raw["Config"]["Entrypoint"] or ()), *(raw["Config"]["Cmd"] or ())]
+
+
+def _lacks_its_program(raw: dict[str, Any]) -> bool:
+    return any(word.startswith(MISSING_PROGRAM) for word in _command(raw)[:1])
+
+
+def _published(raw: dict[str, Any]) -> dict[str, Any]:
+    """Only what is exposed is published."""
+    exposed = raw["Config"].get("ExposedPorts") or {}
+    return {port: bound for port, bound in (raw["HostConfig"]["PortBindings"] or {}).items() if port in exposed}
+
+
+def _addresses(raw: dict[str, Any]) -> set[tuple[str, str]]:
+    return {(one["HostIp"], one["HostPort"]) for bound in _published(raw).values() for one in bound}

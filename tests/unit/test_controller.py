@@ -1,0 +1,290 @@
+"""The controller over the fake engine: what no table shows, because it takes several passes."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.control.controller import Controller
+from reconciler.control.settings import Settings
+from reconciler.model.errors import EngineUnavailable, PolicyInvalid
+from reconciler.model.status import Approval, ControllerStatus, Phase, SandboxStatus
+from reconciler.report.store import Store
+from tests.fake_engine import FakeEngine
+
+IMAGE = "app:1"
+READS = {"facts", "containers", "inspect", "network", "image"}
+
+
+@dataclass
+class House:
+    """A directory, a state directory, a fake engine; each `apply` is a new controller, as after a restart."""
+
+    root: Path
+    engine: FakeEngine
+
+    def declare(self, name: str, **keys: Any) -> None:
+        (self.root / "sandboxes.d" / f"{name}.yaml").write_text(json.dumps({"image": IMAGE, **keys}))
+
+    def remove(self, name: str) -> None:
+        (self.root / "sandboxes.d" / f"{name}.yaml").unlink()
+
+    def decree(self, **policy: Any) -> None:
+        (self.root / "policy.yaml").write_text(json.dumps(policy))
+
+    def apply(self) -> ControllerStatus:
+        """The calls of this one are then the only ones in `engine.calls`."""
+        self.engine.calls.clear()
+        policy = self.root / "policy.yaml"
+        settings = Settings(
+            directory=self.root / "sandboxes.d",
+            policy_file=policy if policy.exists() else None,
+            state=self.root / "state",
+            host="unix:///fake.sock",
+            instance="default",
+        )
+        controller = Controller(settings, self.engine)
+        controller.apply(10)
+        return controller.status
+
+    @property
+    def store(self) -> Store:
+        return Store(self.root / "state")
+
+    def status(self, name: str) -> SandboxStatus:
+        return self.store.statuses()[name]
+
+    def writes(self) -> list[str]:
+        """What was asked of the engine besides looking, without the fingerprints in the names."""
+        calls = [call.rsplit(".", 1)[0] if "." in call else call for call in self.engine.calls]
+        return [call.replace("reconciler.default.", "") for call in calls if call.split(" ")[0] not in READS]
+
+    def running(self) -> list[str]:
+        found = self.engine.containers()
+        return sorted(one.labels["reconciler.sandbox"] for one in found if one.state == "running")
+
+    def id_of(self, name: str) -> str:
+        (found,) = (one.id for one in self.engine.containers() if one.labels["reconciler.sandbox"] == name)
+        return found
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    (tmp_path / "sandboxes.d").mkdir()
+    engine = FakeEngine()
+    engine.add_image(IMAGE)
+    return House(tmp_path, engine)
+
+
+def once(house: House, call: str, fault: Exception, *, after: bool = False) -> None:
+    """The next call of this kind fails, before or after it has taken effect."""
+
+    def strike(made: str) -> None:
+        if made.startswith(call):
+            house.engine.before_call = house.engine.after_call = lambda _: None
+            raise fault
+
+    if after:
+        house.engine.after_call = strike
+    else:
+        house.engine.before_call = strike
+
+
+LOST = EngineUnavailable("the reply was lost")
+
+
+def test_a_sandbox_takes_three_calls_besides_looking(house: House) -> None:
+    """Create, verify, start: a new sandbox costs no call that could be spared."""
+    house.declare("web")
+    assert house.apply().available
+    assert house.writes() == ["create_network", "create web", "start web"]
+    assert house.engine.calls.count("containers") == 2
+    assert house.status("web").phase is Phase.RUNNING
+
+
+def test_once_converged_nothing_is_written_to_the_engine(house: House) -> None:
+    """A second pass only looks."""
+    house.declare("web")
+    house.apply()
+    house.apply()
+    assert house.writes() == []
+
+
+def test_a_replacement_stops_the_old_one_only_after_the_new_one_was_verified(house: House) -> None:
+    """The order of the calls is the promise."""
+    house.declare("web")
+    house.apply()
+    house.declare("web", mem_limit="256m")
+    house.apply()
+    assert house.writes() == ["create web", "stop web", "start web", "remove web"]
+    created = next(index for index, call in enumerate(house.engine.calls) if call.startswith("create "))
+    assert house.engine.calls[created + 1].startswith("inspect ")
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("call", ["create_network", "create ", "inspect ", "stop ", "start ", "remove ", "containers"])
+def test_a_call_that_fails_or_whose_reply_is_lost_is_made_good(house: House, call: str, after: bool) -> None:
+    """Wherever the engine goes away during a replacement, the next controller ends at exactly what is declared."""
+    if call != "create_network":
+        house.declare("web")
+        house.apply()
+    house.declare("web", mem_limit="256m")
+    once(house, call, LOST, after=after)
+    house.apply()
+    house.apply()
+    assert house.running() == ["web"]
+    assert len(house.engine.containers()) == 1
+    assert house.engine.inspect(house.id_of("web")).raw["HostConfig"]["Memory"] == 256 << 20
+    assert house.status("web").failures == 0
+
+
+def test_a_container_that_is_not_as_rendered_is_removed_and_never_started(house: House) -> None:
+    """What an engine, or a stranger, makes of our container is looked at before it runs."""
+    house.declare("web")
+    started: list[str] = []
+
+    def tamper(call: str) -> None:
+        if call.startswith("create "):
+            house.engine.update(house.id_of("web"), Privileged=True)
+        if call.startswith("start "):
+            started.append(call)
+
+    house.engine.after_call = tamper
+    house.apply()
+    assert started == []
+    assert house.engine.containers() == ()
+    status = house.status("web")
+    assert (status.phase, status.failures) == (Phase.BACKOFF, 1)
+    assert "HostConfig.Privileged" in str(status.attested)
+
+
+def watch_limit(house: House, limit: int) -> Callable[[str], None]:
+    def check(_: str) -> None:
+        if house.engine.down is None:
+            up = [raw for raw in house.engine._containers.values() if raw["State"]["Status"] == "running"]
+            assert len(up) <= limit
+
+    return check
+
+
+def test_the_limit_holds_after_every_single_call(house: House) -> None:
+    """Not even in the middle of replacements do more run than may."""
+    house.engine.after_call = watch_limit(house, 5)
+    for name in "abcdefgh":
+        house.declare(name)
+    house.apply()
+    for name in "abcdefgh":
+        house.declare(name, mem_limit="256m")
+    house.apply()
+    assert house.running() == list("abcde")
+    house.remove("a")
+    house.apply()
+    assert house.running() == list("bcdef")
+
+
+def test_an_engine_that_is_down_is_told_and_changes_nothing(house: House) -> None:
+    """The status says why; the sandboxes' own statuses stay."""
+    house.declare("web")
+    house.apply()
+    house.engine.down = "connection refused"
+    status = house.apply()
+    assert (status.available, "connection refused" in status.unavailable_reason) == (False, True)
+    assert house.status("web").phase is Phase.RUNNING
+
+
+def test_an_engine_that_answers_in_part_is_none(house: House) -> None:
+    """When one inspection fails the whole observation is worth nothing: nothing is removed or created."""
+    house.declare("a")
+    house.declare("b")
+    house.apply()
+    house.remove("a")
+    once(house, "inspect ", EngineUnavailable("truncated"))
+    status = house.apply()
+    assert not status.available
+    assert house.writes() == []
+
+
+def test_an_approval_is_good_for_exactly_what_waited(house: House) -> None:
+    """After it is used nothing is left of it."""
+    for name in "abcde":
+        house.declare(name)
+    house.apply()
+    for name in "abcd":
+        house.remove(name)
+    withheld = house.apply().withheld
+    assert withheld is not None
+    assert house.running() == list("abcde")
+    ids = tuple(id_ for found in withheld.containers.values() for id_ in found)
+    house.store.approve(Approval(containers=ids, at=0))
+    house.apply()
+    assert house.running() == ["e"]
+    assert house.store.approved() == frozenset()
+
+
+def test_a_broken_policy_is_an_error_at_the_start(house: House) -> None:
+    """Nothing begins without knowing what is allowed."""
+    (house.root / "policy.yaml").write_text("sandboxes_max: many")
+    with pytest.raises(PolicyInvalid):
+        house.apply()
+
+
+def test_a_fault_of_our_own_ends_a_pass_and_not_the_controller(house: House) -> None:
+    """It is told, and nothing is changed."""
+    house.declare("web")
+    once(house, "containers", ZeroDivisionError("a bug"))
+    assert house.apply().pass_error == "ZeroDivisionError: see the log"
+    house.apply()
+    assert house.running() == ["web"]
+
+
+def test_corrupt_statuses_do_not_stop_anything(house: House) -> None:
+    """A state directory full of garbage is set aside; containers and ports stay."""
+    house.declare("web")
+    house.apply()
+    ports = house.status("web").ports
+    for path in (house.root / "state" / "status" / "web.json", house.root / "state" / "controller.json"):
+        path.write_text("\0garbage")
+    house.apply()
+    assert house.writes() == []
+    assert house.status("web").ports == ports
+
+
+def test_a_sandbox_that_was_removed_is_forgotten(house: House) -> None:
+    """Without a file and without a container there is no status."""
+    house.declare("web")
+    house.apply()
+    house.remove("web")
+    house.apply()
+    assert house.store.statuses() == {}
+    assert house.engine.containers() == ()
+
+
+def test_a_missing_image_is_pulled_in_the_sandboxes_own_lane(house: House) -> None:
+    """What is not there is pulled, and what cannot be pulled fails for that sandbox alone."""
+    house.engine.registry["other:2"] = {}
+    house.declare("web", image="other:2")
+    house.declare("bad", image="missing:3")
+    house.apply()
+    assert house.running() == ["web"]
+    assert house.status("web").digest.startswith("other@sha256:")
+    assert house.status("bad").phase is Phase.BACKOFF
+
+
+def test_a_taken_random_port_is_drawn_anew(house: House) -> None:
+    """A stranger on our port costs one attempt."""
+    house.declare("web")
+    house.apply()
+    port = house.status("web").ports[3000]
+    house.engine.exit(house.id_of("web"), 1)
+    binding = {"3000/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]}
+    house.engine.run_foreign("stranger", IMAGE, ExposedPorts={"3000/tcp": {}}, HostConfig={"PortBindings": binding})
+    house.apply()
+    assert house.status("web").reason == "PortTaken"
+    status = house.status("web").model_copy(update={"retry_at": 0.0})
+    (house.root / "state" / "status" / "web.json").write_text(status.model_dump_json())
+    house.apply()
+    assert house.running() == ["web"]
+    assert house.status("web").ports[3000] != port
