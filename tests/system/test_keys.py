@@ -1,0 +1,180 @@
+"""Keys whose effect only a real engine shows: pulls, mounts, networks, users, signals."""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.private_engine import PrivateEngine
+from tests.private_registry import PrivateRegistry
+from tests.system.conftest import Operator
+
+
+@pytest.fixture(scope="module")
+def registry(private_engine: PrivateEngine) -> Iterator[PrivateRegistry]:
+    registry = PrivateRegistry(private_engine)
+    try:
+        registry.start()
+        yield registry
+    finally:
+        registry.end()
+
+
+def test_a_missing_image_is_pulled_and_its_digest_recorded(operator: Operator, registry: PrivateRegistry) -> None:
+    """The image comes from its registry; what was really got is in the status."""
+    reference = registry.offer("pulled:1")
+    operator.declare("web", image=reference)
+    operator.reconciler("apply", code=0)
+    status = operator.status("web")
+    assert status["digest"].startswith("127.0.0.1:5000/pulled@sha256:")
+    assert status["image_id"] == operator.inspect("web")["Image"]
+    assert [line["action"] for line in operator.journal() if line["action"].startswith("pull")] == [f"pull {reference}"]
+
+
+def test_an_image_can_be_named_by_its_digest(operator: Operator, registry: PrivateRegistry) -> None:
+    """A digest pins what runs."""
+    operator.declare("web", image=registry.offer("pinned:1"))
+    operator.reconciler("apply", code=0)
+    digest = operator.status("web")["digest"]
+    operator.declare("web", image=digest)
+    operator.reconciler("apply", code=0)
+    assert operator.status("web")["digest"] == digest
+    assert operator.inspect("web")["Config"]["Image"] == digest
+
+
+def test_pull_policy_always_gets_what_the_tag_means_now(operator: Operator, registry: PrivateRegistry) -> None:
+    """A tag that has moved is followed by the next container."""
+    first = registry.offer("moving:1")
+    operator.declare("web", image=first, pull_policy="always")
+    operator.reconciler("apply", code=0)
+    before = operator.status("web")["image_id"]
+    moved = registry.offer("moving:1", ["LABEL version=2"])
+    assert moved == first
+    operator.declare("web", image=first, pull_policy="always", mem_limit="256m")
+    operator.reconciler("apply", code=0)
+    assert operator.status("web")["image_id"] != before
+
+
+def test_an_image_that_no_registry_has_backs_off(operator: Operator, registry: PrivateRegistry) -> None:  # noqa: ARG001
+    """The failure says what the registry said."""
+    operator.declare("web", image="127.0.0.1:5000/nothing:1")
+    operator.reconciler("apply", code=1)
+    status = operator.status("web")
+    assert (status["phase"], status["reason"]) == ("Backoff", "ImagePullFailed")
+    assert "nothing" in status["message"]
+
+
+def test_a_volume_below_an_allowed_root_is_mounted(operator: Operator) -> None:
+    """What the policy allows is mounted as it is declared, read-only unless the policy lets it be written."""
+    shared, own = operator.root / "shared", operator.root / "own"
+    for directory in (shared / "data", own):
+        directory.mkdir(parents=True)
+    os.chown(own, 1000, 1000)
+    (shared / "data" / "file").write_text("from the host")
+    operator.decree(volumes=[{"root": str(shared)}, {"root": str(own), "read_only": False}])
+    operator.declare(
+        "web",
+        volumes=[
+            {"type": "bind", "source": str(shared / "data"), "target": "/data"},
+            {"type": "bind", "source": str(own), "target": "/own", "read_only": False},
+        ],
+    )
+    operator.reconciler("apply", code=0)
+    assert "from the host" in operator.inside("web", "cat /data/file; touch /own/written")
+    assert "Read-only" in operator.inside("web", "touch /data/written")
+    assert (own / "written").exists()
+    operator.reconciler("plan", code=0)
+
+
+def refused(operator: Operator, source: Path) -> str:
+    operator.declare("web", volumes=[{"type": "bind", "source": str(source), "target": "/data"}])
+    operator.reconciler("apply", code=1)
+    assert operator.containers() == []
+    assert operator.phase("web") == "Refused"
+    return str(operator.status("web")["message"])
+
+
+def test_what_leads_out_of_the_allowed_roots_is_refused(operator: Operator) -> None:
+    """Neither a path, nor a link, nor a socket, nor the engine's socket behind a directory gets in."""
+    root = operator.root / "root"
+    root.mkdir()
+    assert "allowed roots: none" in refused(operator, root)
+    operator.decree(volumes=[{"root": str(root)}, {"root": str(operator.engine.run)}])
+    (root / "link").symlink_to("/etc")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(root / "socket"))
+    assert "allows no mount from there" in refused(operator, Path("/etc"))
+    assert "allows no mount from there" in refused(operator, root / "link")
+    assert "neither a directory nor a file" in refused(operator, root / "socket")
+    assert "holds the engine's socket" in refused(operator, operator.engine.run)
+    assert "cannot be read" in refused(operator, root / "missing")
+
+
+def test_network_mode_none_is_really_none(operator: Operator) -> None:
+    """Such a sandbox has a loopback interface, no port, and nothing else."""
+    operator.declare("web", network_mode="none")
+    operator.reconciler("apply", code=0)
+    assert operator.status("web")["ports"] == {}
+    interfaces = operator.inside("web", "cat /proc/net/dev")
+    assert "lo:" in interfaces
+    assert "eth0" not in interfaces
+    operator.reconciler("plan", code=0)
+
+
+def test_every_key_converges_and_stays_converged(operator: Operator) -> None:
+    """A file that says everything becomes a container, and a second look finds nothing to change."""
+    operator.decree(runtime="runc", labels={"openclaw-wizard": "true"})
+    operator.declare(
+        "web",
+        entrypoint=["sh", "-c"],
+        command=["httpd -f -p 8080 -h /www"],
+        environment={"A": "1", "B": 2},
+        working_dir="/tmp",
+        user="1234:2345",
+        ports=[8080, {"target": 9090, "published": 18090}],
+        mem_limit="64m",
+        cpus=0.25,
+        pids_limit=20,
+        read_only=True,
+        tmpfs=["/run:size=1m", "/scratch"],
+        healthcheck={"test": "true", "interval": "1s", "timeout": "2s", "retries": 2, "start_period": "1s"},
+        stop_grace_period="3s",
+        restart="on-failure",
+        labels={"team": "blue"},
+    )
+    operator.reconciler("apply", code=0)
+    assert operator.engine.get(operator.status("web")["ports"]["8080"]) == "it works\n"
+    assert operator.status("web")["ports"]["9090"] == 18090
+    said = operator.inside(
+        "web", "id; pwd; echo $A$B; touch /www/x; touch /run/x && echo written; mount | grep ' /run '"
+    )
+    assert "uid=1234 gid=2345" in said
+    assert "/tmp" in said
+    assert "12" in said
+    assert "Read-only" in said
+    assert "written" in said
+    assert all(option in said for option in ("nosuid", "nodev", "noexec"))
+    config = operator.inspect("web")["Config"]
+    assert config["Labels"]["openclaw-wizard"] == "true"
+    assert config["Labels"]["team"] == "blue"
+    operator.reconciler("plan", code=0)
+
+
+def test_a_container_that_ignores_its_stop_signal_is_killed_after_its_grace_period(operator: Operator) -> None:
+    """A slow stop delays its own sandbox and no other."""
+    operator.declare("slow", command=["sh", "-c", "trap '' TERM; while true; do sleep 1; done"], stop_grace_period="4s")
+    operator.declare("web")
+    with operator.run():
+        operator.until_phase(slow="Running", web="Running")
+        operator.remove("slow")
+        operator.until_phase(slow="Stopping")
+        operator.declare("web", mem_limit="256m")
+        operator.until(
+            lambda: any(
+                row["cause"] == "ConfigurationChanged" and row["action"] == "start new" for row in operator.journal()
+            )
+        )
+        assert operator.phase("slow") == "Stopping"
+        operator.until(lambda: operator.status("slow") == {})
