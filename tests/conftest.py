@@ -16,6 +16,11 @@ IMAGE = "sandbox:test"
 numbers = itertools.count(1)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """docker-py leaves the closing of a socket that it could not connect to the garbage collector."""
+    config.addinivalue_line("filterwarnings", r"ignore:unclosed <socket.socket fd=\d+, family=1:ResourceWarning")
+
+
 @pytest.fixture(scope="session")
 def private_engine() -> Iterator[PrivateEngine]:
     """A real Docker Engine with the image `sandbox:test`; where it cannot be had, the test fails and says why."""

@@ -13,6 +13,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from reconciler.engine import answers
+from reconciler.engine.protocol import SUBSCRIBED
 from reconciler.engine.references import familiar, repository, tagged
 from reconciler.engine.refusals import refusal
 from reconciler.model import labels
@@ -88,7 +89,7 @@ class FakeEngine:
         queue: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
         with self._call("events"):
             self._subscribers.append(queue)
-        yield answers.SUBSCRIBED
+        yield SUBSCRIBED
         while (item := queue.get()) is not None:
             if event := answers.event(item, self.instance):
                 yield event

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import watchfiles
 
-from reconciler.engine.protocol import EngineReader
+from reconciler.engine.protocol import SUBSCRIBED, EngineReader
 from reconciler.model.errors import ReconcilerError
 from reconciler.model.plan import Lane, Outcome
 from reconciler.model.world import Event
@@ -29,6 +29,7 @@ LOOK_MILLISECONDS = 1_000
 UNWATCHED_SECONDS = 5.0
 """How often to look where watching is not possible."""
 
+RECONNECT_SECONDS_MIN = 0.1
 RECONNECT_SECONDS_MAX = 5.0
 
 
@@ -161,14 +162,12 @@ def _identity(directory: Path) -> tuple[int, int] | None:
 
 def _watch_engine(engine: EngineReader, tell: Tell) -> None:
     """Begins each connection with `EngineConnected`: what happened before it was not heard."""
-    pause = 0.1
+    pause = RECONNECT_SECONDS_MIN
     while True:
         try:
-            events = engine.events()
-            tell(EngineConnected())
-            for event in events:
-                pause = 0.1
-                tell(EngineSaid(event))
+            for event in engine.events():
+                pause = RECONNECT_SECONDS_MIN
+                tell(EngineConnected() if event == SUBSCRIBED else EngineSaid(event))
         except ReconcilerError as error:
             log.debug("the engine's events ended: %s", error)
         tell(EngineSilent())

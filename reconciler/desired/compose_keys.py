@@ -27,7 +27,7 @@ FORBIDDEN = {
     "models": "nothing of the host's comes in by another door than `volumes`",
     "networks": "a sandbox is on the isolated bridge, or on none with `network_mode: none`",
     "oom_kill_disable": "a sandbox without memory would hang and keep it",
-    "oom_score_adj": "the host would be killed first",
+    "oom_score_adj": "the kernel would end the host's own processes first",
     "pid": "a sandbox sees only its own processes",
     "privileged": "it would be root on the host",
     "runtime": "only the policy chooses it",

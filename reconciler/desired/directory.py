@@ -31,7 +31,7 @@ class Directory:
         A file that cannot be read or understood is broken; only one that is really gone is absent.
         """
         with Root(self._path) as root:
-            seen = self._list(root)
+            seen = frozenset(filter(meant, root.names(self._seen)))
             groups = by_folded_stem(seen)
             conflicts = {
                 stem: _conflict(files) for stem, files in groups.items() if len(files) > 1 and is_sandbox_name(stem)
@@ -48,14 +48,6 @@ class Directory:
             broken={**conflicts, **{name: outcome for name, outcome in outcomes.items() if isinstance(outcome, tuple)}},
             strays=tuple(sorted(strays)),
         )
-
-    def _list(self, root: Root) -> frozenset[str]:
-        """The files that are meant to declare sandboxes.
-
-        A listing may miss a file that is replaced at that moment, so those of the last scan are looked for by name.
-        """
-        listed = frozenset(filter(meant, root.names()))
-        return listed | {file for file in self._seen - listed if root.has(file)}
 
     def _outcome(self, root: Root, name: str, file: str) -> Outcome | None:
         """None for a file that is gone."""

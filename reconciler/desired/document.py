@@ -40,7 +40,7 @@ _CONSTANTS: Mapping[str, bool | None] = {
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
-_FLOAT = re.compile(r"[-+]?(?:[0-9]*\.[0-9]+|[0-9]+\.|[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+)(?:[eE][-+]?[0-9]+)?")
+_FLOAT = re.compile(r"(?=.*[.eE])[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 
 
 class FileBroken(ReconcilerError):
@@ -114,8 +114,8 @@ def read_document(data: bytes, file: str) -> Document:
     except MarkedYAMLError as error:
         raise FileBroken([*builder.problems, _of_yaml(error, file)]) from None
     except Exception as error:  # PyYAML lets several escape, such as chr() of an escape beyond Unicode
-        what = f"not YAML: {type(error).__name__}"
-        raise FileBroken([Problem(file, events.line + 1, events.column + 1, what, "look for a bad escape")]) from None
+        what, hint = "not YAML: something before here cannot be read", "look for a bad escape"
+        raise FileBroken([Problem(file, events.line + 1, events.column + 1, what, hint)]) from error
     if value is None:
         builder.problems.append(Problem(file, 0, 0, "the file declares nothing", "`{}` is all defaults"))
     if builder.problems:
@@ -169,7 +169,7 @@ class _Builder:
         value = self._value(self._events.take(), ())
         self._events.take()  # the end of the document
         if isinstance(after := self._events.take(), DocumentStartEvent):
-            self._events.refuse("a second document begins", "one file declares one sandbox", start(after))
+            self._events.refuse("a second document begins", "one file is one document", start(after))
         return value
 
     def _value(self, event: Event, path: KeyPath) -> Any:
@@ -202,7 +202,7 @@ class _Builder:
 
     def _key(self, event: Event) -> str:
         if not isinstance(event, ScalarEvent) or not event.value:
-            self._events.refuse("a key must be text", "quote it, or look for a missing value", start(event))
+            self._events.refuse("a key must be text", "write such as `key: value`", start(event))
         if event.value == "<<":
             self._note(event, "merge keys are not allowed", "write the keys again")
         return self._checked(event, event.value)

@@ -40,12 +40,16 @@ class Root:
         """Device and inode."""
         return _identity(os.fstat(self._descriptor))
 
-    def names(self) -> list[str]:
-        """Everything in the directory; bytes that are not UTF-8 are escaped as surrogates."""
+    def names(self, remembered: frozenset[str] = frozenset()) -> frozenset[str]:
+        """Everything in the directory; bytes that are not UTF-8 are escaped as surrogates.
+
+        A listing may miss a file that is replaced at that moment, so remembered ones are also looked for by name.
+        """
         try:
-            return os.listdir(self._descriptor)  # noqa: PTH208 - a descriptor is no path
+            listed = frozenset(os.listdir(self._descriptor))  # noqa: PTH208 - a descriptor is no path
         except OSError as error:
             raise DirectoryUnreadable(f"cannot list the directory {self._path}: {_why(error)}") from error
+        return listed | {name for name in remembered - listed if self.has(name)}
 
     def has(self, name: str) -> bool:
         """Whether there is something of that name, be it a link to nothing. Doubt counts as yes."""

@@ -80,7 +80,7 @@ def _unknown_key(model: type[BaseModel], path: KeyPath) -> tuple[str, str]:
     key = str(path[-1])
     owner = _model_at(model, path[:-1])
     if owner is Sandbox and key in FORBIDDEN:
-        return f"'{key}' is forbidden: {FORBIDDEN[key]}", "no policy can allow it"
+        return f"'{key}' is forbidden: {FORBIDDEN[key]}", "leave it out"
     if owner is Sandbox and key in NOT_NEEDED:
         return f"'{key}' is no key of a sandbox", NOT_NEEDED[key]
     where = f" in {_text(path[:-1])}" if path[:-1] else ""

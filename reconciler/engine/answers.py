@@ -22,9 +22,6 @@ TEXT_MAX = 500
 
 NO_TRAFFIC_BETWEEN = {"com.docker.network.bridge.enable_icc": "false"}
 
-SUBSCRIBED = Event("", "subscribed")
-"""The first of all events: from here on the engine tells."""
-
 PODMAN_STATES = {
     "configured": State.CREATED,
     "initialized": State.CREATED,

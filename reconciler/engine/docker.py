@@ -17,6 +17,7 @@ from urllib3.exceptions import TimeoutError as Urllib3Timeout
 
 from reconciler.engine import answers
 from reconciler.engine.answers import bounded, full_id
+from reconciler.engine.protocol import SUBSCRIBED
 from reconciler.engine.pulling import PullProgress
 from reconciler.engine.references import tagged
 from reconciler.engine.refusals import refusal
@@ -121,6 +122,7 @@ class DockerEngine:
             raise
 
     def logs(self, container: str, *, tail: int | None, follow: bool) -> Iterator[bytes]:
+        """Who follows too slowly may miss the last words: the engine lets go of a reader when the container ends."""
         what, path = f"read the logs of container {full_id(container)}", f"/containers/{container}/logs"
         query = {"stdout": "1", "stderr": "1", "follow": str(int(follow)), "tail": "all" if tail is None else str(tail)}
         silence_seconds = None if follow else READ_SECONDS
@@ -131,7 +133,7 @@ class DockerEngine:
         """The first one tells nothing but that the engine listens: what happened before must be looked for."""
         query = {"filters": json.dumps({"type": ["container", "network"], "event": EVENTS})}
         with self._streaming("follow the events", "/events", query, EVENTS_SECONDS) as response:
-            yield answers.SUBSCRIBED
+            yield SUBSCRIBED
             for line in response.iter_lines():
                 if event := answers.event(json.loads(line), self._instance):
                     yield event

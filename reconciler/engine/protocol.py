@@ -10,6 +10,9 @@ from typing import Protocol
 from reconciler.model.rendered import Rendered
 from reconciler.model.world import EngineFacts, Event, Image, Inspection, Network, Summary
 
+SUBSCRIBED = Event("", "subscribed")
+"""The first of all events: what happens from now on will be told, what happened before must be looked for."""
+
 
 class EngineReader(Protocol):
     """The calls that change nothing."""
@@ -31,7 +34,7 @@ class EngineReader(Protocol):
         """The last `tail` lines (None: all) of its output, in pieces of any length; ends with the container."""
 
     def events(self) -> Iterator[Event]:
-        """What happens to this instance from now on; ends, or raises `EngineUnavailable`, with the connection."""
+        """`SUBSCRIBED`, then what happens to this instance; ends or raises `EngineUnavailable` with the connection."""
 
 
 class Engine(EngineReader, Protocol):

@@ -34,7 +34,8 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LABEL = re.compile(r"[^\s=]{1,255}")
 
 
-def _bounded(value: str) -> str:
+def bounded(value: str) -> str:
+    """Text as it is; raises `Mistake` for more than an engine should be sent."""
     if len(value.encode(errors="surrogatepass")) > TEXT_BYTES_MAX:
         raise Mistake("is too long", f"at most {size_text(TEXT_BYTES_MAX)}")
     return value
@@ -48,7 +49,7 @@ def _text(value: object) -> str:
         raise Mistake("has no value", 'write "" for an empty one')
     if not isinstance(value, str | int | float):
         raise Mistake(f"must be text, not {shown(value)}")
-    return _bounded(str(value))
+    return bounded(str(value))
 
 
 def _variable_value(value: object) -> str:

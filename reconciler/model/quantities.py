@@ -14,7 +14,7 @@ SIZE_MAX = 2**63 - 1
 """An engine keeps sizes in 64 bits."""
 
 _SIZE_UNITS = {"": 1, "b": 1, "k": KIB, "m": MIB, "g": GIB, "t": 1024 * GIB}
-_SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?) ?(b|[kmgt](?:i?b)?|)", re.IGNORECASE | re.ASCII)
+_SIZE = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,9})?) ?(b|[kmgt](?:i?b)?|)", re.IGNORECASE | re.ASCII)
 
 _MICROSECONDS = {"h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1_000, "us": 1}
 _DURATION = re.compile("".join(rf"(?:([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?){unit})?" for unit in _MICROSECONDS))
@@ -39,7 +39,7 @@ def size_text(size: int) -> str:
     for unit in ("t", "g", "m", "k"):
         if size and size % _SIZE_UNITS[unit] == 0:
             return f"{size // _SIZE_UNITS[unit]}{unit}"
-    return f"{size}b"
+    return f"{size}b" if size else "0"
 
 
 def parse_duration(value: object) -> float:

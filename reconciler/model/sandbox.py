@@ -18,6 +18,7 @@ from reconciler.model.fields import (
     Path,
     Pids,
     Text,
+    bounded,
     listed,
 )
 from reconciler.model.image import Image
@@ -53,22 +54,27 @@ class DesiredState(StrEnum):
     STOPPED = "stopped"
 
 
-def _arguments(value: object) -> object:
-    """Words, from a list, or from text that is split as a shell would."""
-    if not isinstance(value, str | list | tuple):
-        raise Mistake(f"must be text or a list, not {shown(value)}")
+def _words(text: str) -> list[str]:
     try:
-        words = tuple(shlex.split(value) if isinstance(value, str) else value)
+        return shlex.split(text)
     except ValueError:
         raise Mistake("its quotes do not match", "quote as a shell would, or write a list") from None
+
+
+def _arguments(value: object) -> object:
+    """Words, from a list, or from text that is split as a shell would."""
+    words = _words(bounded(value)) if isinstance(value, str) else value
+    if not isinstance(words, list | tuple):
+        raise Mistake(f"must be text or a list, not {shown(words)}")
     if not words:
         raise Mistake("is empty", "leave the key out for what the image says")
-    return words
+    return tuple(words)
 
 
 def _user(value: object) -> object:
     if not isinstance(value, str) or not (match := _USER.fullmatch(value)):
-        why = "" if str(value).replace(":", "").isdecimal() else ": an image can give any name to root"
+        named = isinstance(value, str) and any(map(str.isalpha, value))
+        why = ": an image can give any name to root" if named else ""
         raise Mistake(f"{shown(value)} is not a numeric uid:gid{why}", "write both as numbers, such as 1000:1000")
     if max(map(int, match.groups())) > ID_MAX:
         raise Mistake(f"{shown(value)} is out of range", f"both at most {ID_MAX}")

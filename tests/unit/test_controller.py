@@ -235,7 +235,7 @@ def test_a_fault_of_our_own_ends_a_pass_and_not_the_controller(house: House) -> 
     """It is told, and nothing is changed."""
     house.declare("web")
     once(house, "containers", ZeroDivisionError("a bug"))
-    assert house.apply().pass_error == "ZeroDivisionError: see the log"
+    assert "ZeroDivisionError" in house.apply().pass_error
     house.apply()
     assert house.running() == ["web"]
 

@@ -1,0 +1,35 @@
+# Run `make help` first.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help run test check clean
+
+help: ## say what can be made
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+
+run: .venv/made ## keep the examples in sandboxes.d/ running, on an engine that is there or a private one; Ctrl-C ends it
+	@echo "See what it does, from another terminal and afterwards:  $(BIN)/reconciler --state state status"
+	@$(PYTHON) -m tests.run_with_engine $(BIN)/reconciler --dir sandboxes.d --state state run
+
+test: .venv/made ## pass all tests, the last of them against a Docker Engine of their own
+	$(BIN)/pytest
+
+check: .venv/made ## look for mistakes in style, types and imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean: ## remove what was made, but for the state directory
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/made: pyproject.toml
+	@echo "Making the virtual environment .venv"
+	@$(PYTHON) -m venv --clear .venv || { \
+		echo "Installing python3-venv with apt-get"; \
+		apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends python3-venv && \
+		$(PYTHON) -m venv --clear .venv; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,218 @@
+"""How the words of engines, of several kinds and versions, are read."""
+
+from typing import Any
+
+import pytest
+
+from reconciler.engine.answers import MALFORMED, epoch, event, facts, inspection, network, summary
+from reconciler.engine.pulling import PullProgress
+from reconciler.engine.references import digest_of, repository, tagged
+from reconciler.engine.refusals import refusal
+from reconciler.model.errors import Refusal
+from reconciler.model.world import Event, Health, State
+
+ID = "ab" * 32
+
+ROW: dict[str, Any] = {
+    "Id": ID,
+    "Names": ["/web"],
+    "Labels": {"a": "b"},
+    "State": "running",
+    "Status": "Up 2 hours",
+    "Created": 7,
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        (404, "No such container: abc", Refusal.NOT_FOUND),
+        (404, 'no container with name or ID "abc" found: no such container', Refusal.NOT_FOUND),
+        (404, "No such image: nope:1", Refusal.IMAGE_MISSING),
+        (404, "nope:1: image not known", Refusal.IMAGE_MISSING),
+        (404, "manifest for nope:1 not found: manifest unknown: manifest unknown", Refusal.IMAGE_MISSING),
+        (
+            404,
+            "pull access denied for x, repository does not exist or may require 'docker login'",
+            Refusal.IMAGE_MISSING,
+        ),
+        (404, "network reconciler.default not found", Refusal.OTHER),
+        (409, 'Conflict. The container name "/web" is already in use by container "abc".', Refusal.NAME_TAKEN),
+        (500, 'the container name "web" is already in use by abc: that name is already in use', Refusal.NAME_TAKEN),
+        (409, "network with name reconciler.default already exists", Refusal.NAME_TAKEN),
+        (500, "Bind for 127.0.0.1:3000 failed: port is already allocated", Refusal.PORT_TAKEN),
+        (500, "listen tcp4 127.0.0.1:3000: bind: address already in use", Refusal.PORT_TAKEN),
+        (500, 'exec: "port is already allocated": executable file not found in $PATH', Refusal.OTHER),
+        (409, "removal of container abc is already in progress", Refusal.BUSY),
+        (409, "You cannot remove a running container abc. Stop the container before", Refusal.BUSY),
+        (500, "cannot remove container abc as it is running: container state improper", Refusal.BUSY),
+        (500, "Get https://registry: dial tcp: lookup registry: no such host", Refusal.OTHER),
+        (400, "", Refusal.OTHER),
+    ],
+)
+def test_refusals(status: int, message: str, kind: Refusal) -> None:
+    """The reason of a refusal is found in what the engine says, as its status does not tell."""
+    assert refusal(status, message) is kind
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "seen"),
+    [
+        ("running", "Up 2 hours", (State.RUNNING, None)),
+        ("running", "Up 1 second (health: starting)", (State.RUNNING, Health.STARTING)),
+        ("running", "Up 2 hours (healthy)", (State.RUNNING, Health.HEALTHY)),
+        ("running", "Up 2 hours (unhealthy)", (State.RUNNING, Health.UNHEALTHY)),
+        ("paused", "Up 2 hours (Paused)", (State.PAUSED, None)),
+        ("exited", "Exited (137) 2 days ago", (State.EXITED, None)),
+        ("stopping", "", (State.RUNNING, None)),
+        ("stopped", "", (State.EXITED, None)),
+        ("initialized", "", (State.CREATED, None)),
+    ],
+)
+def test_states_in_a_list(state: str, status: str, seen: tuple[State, Health | None]) -> None:
+    """The list tells the state in a word and the health in the text of the status; Podman has words of its own."""
+    row = summary({**ROW, "State": state, "Status": status})
+    assert (row.state, row.health) == seen
+
+
+@pytest.mark.parametrize(
+    ("names", "name"),
+    [(["/web"], "web"), (["/other/alias", "/web"], "web"), ([], ""), (None, "")],
+)
+def test_names_in_a_list(names: list[str] | None, name: str) -> None:
+    """A container's own name is told from its aliases; one that is being removed may have none."""
+    assert summary({**ROW, "Names": names}).name == name
+
+
+@pytest.mark.parametrize("key", list(ROW))
+def test_a_row_with_a_gap(key: str) -> None:
+    """A row of the list that lacks anything is malformed."""
+    with pytest.raises(MALFORMED):
+        summary({other: value for other, value in ROW.items() if other != key})
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0001-01-01T00:00:00Z", 0.0),
+        ("1970-01-01T00:01:00Z", 60.0),
+        ("1970-01-01T00:01:00.123456789Z", 60.123456),
+        ("1970-01-01T01:01:00.5+01:00", 60.5),
+    ],
+)
+def test_times(text: str, seconds: float) -> None:
+    """Times have nanoseconds and any zone; the year 1 is never."""
+    assert epoch(text) == pytest.approx(seconds)
+
+
+def test_health_without_a_check() -> None:
+    """`none`, an empty word and no word at all all mean that there is no health check."""
+    state = {"Status": "running", "OOMKilled": False, "ExitCode": 0, "StartedAt": "1970-01-01T00:00:01Z"}
+    for health in ({}, {"Health": None}, {"Health": {"Status": "none"}}, {"Health": {"Status": "", "Log": None}}):
+        raw = {"Id": ID, "Image": "x", "State": {**state, "FinishedAt": "0001-01-01T00:00:00Z", **health}}
+        assert inspection(ID, raw).health is None
+
+
+@pytest.mark.parametrize(
+    ("item", "heard"),
+    [
+        ({"Type": "container", "Action": "die"}, Event(ID, "die")),
+        ({"Type": "container", "Action": "health_status: healthy"}, Event(ID, "health_status")),
+        ({"Type": "container", "Action": "die", "of": "another"}, None),
+        ({"Type": "network", "Action": "connect", "container": "c1", "name": "bridge"}, Event("c1", "connect")),
+        ({"Type": "network", "Action": "destroy", "name": "reconciler.default"}, Event("", "destroy")),
+        ({"Type": "network", "Action": "destroy", "name": "bridge"}, None),
+    ],
+)
+def test_events(item: dict[str, str], heard: Event | None) -> None:
+    """Events of our containers, of anybody's networks, and of our own network are heard."""
+    attributes = {"reconciler.instance": item.get("of", "default"), **item}
+    if item["Type"] == "network":
+        del attributes["reconciler.instance"]
+    answer = {"Type": item["Type"], "Action": item["Action"], "Actor": {"ID": ID, "Attributes": attributes}}
+    assert event(answer, "default") == heard
+
+
+def test_an_unfit_network_names_all_that_is_wrong() -> None:
+    """Several faults of a network are all told."""
+    row = {
+        "Name": "reconciler.default",
+        "Id": ID,
+        "Driver": "macvlan",
+        "Options": None,
+        "Labels": None,
+        "Internal": True,
+    }
+    found = network([row, row], "default")
+    assert found is not None
+    assert found.why_unfit == (
+        "2 networks have this name; its driver is macvlan, not bridge; traffic between its containers is not off; "
+        "it is internal, so no port can be published; it lacks the label reconciler.instance=default"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "is_on"),
+    [
+        (["name=apparmor", "name=seccomp,profile=default"], True),
+        (["name=seccomp,profile=builtin", "name=rootless"], True),
+        (["name=seccomp,profile=unconfined"], False),
+        (["name=apparmor"], False),
+        (None, False),
+    ],
+)
+def test_seccomp(options: list[str] | None, *, is_on: bool) -> None:
+    """Only an engine that says that it filters system calls is believed to do so."""
+    assert facts({}, {"SecurityOptions": options}).seccomp is is_on
+
+
+def test_facts_of_podman() -> None:
+    """Podman is known by the name of its component; what an engine leaves out is unknown."""
+    seen = facts({"Components": [{"Name": "Podman Engine"}], "Version": "4.3.1"}, {})
+    assert (seen.name, seen.version, seen.api_version, seen.runtimes) == ("Podman", "4.3.1", "unknown", ())
+
+
+@pytest.mark.parametrize(
+    ("reference", "with_tag", "name"),
+    [
+        ("busybox", "busybox:latest", "busybox"),
+        ("docker.io/library/busybox:1.36", "docker.io/library/busybox:1.36", "busybox"),
+        ("localhost:5000/a/b", "localhost:5000/a/b:latest", "localhost:5000/a/b"),
+        ("localhost:5000/a/b:1", "localhost:5000/a/b:1", "localhost:5000/a/b"),
+        ("a/b@sha256:0", "a/b@sha256:0", "a/b"),
+        ("a/b:1@sha256:0", "a/b:1@sha256:0", "a/b"),
+    ],
+)
+def test_references(reference: str, with_tag: str, name: str) -> None:
+    """A reference has a registry with a port, a tag and a digest, or none of them."""
+    assert (tagged(reference), repository(reference)) == (with_tag, name)
+
+
+@pytest.mark.parametrize(
+    ("reference", "digest"),
+    [
+        ("docker.io/library/busybox:1.36", "busybox@sha256:1"),
+        ("mirror/busybox", "mirror/busybox@sha256:2"),
+        ("mirror/busybox@sha256:3", "mirror/busybox@sha256:3"),
+        ("elsewhere/busybox", "busybox@sha256:1"),
+    ],
+)
+def test_digests(reference: str, digest: str) -> None:
+    """Of an image that was pulled from several places, the digest of the place that was named is told."""
+    digests = ["busybox@sha256:1", "mirror/busybox@sha256:2", "mirror/busybox@sha256:3"]
+    assert digest_of(reference, digests) == digest
+    assert digest_of(reference, []) == ""
+
+
+def test_progress_of_a_pull() -> None:
+    """A pull tells how many layers are there, and how much of all of them."""
+    progress = PullProgress()
+    assert str(progress) == "asking the registry"
+    progress.hear({"status": "Pulling from library/busybox", "id": "1.36"})
+    for layer in "abcd":
+        progress.hear({"status": "Pulling fs layer", "id": layer})
+    progress.hear({"status": "Already exists", "id": "a"})
+    progress.hear({"status": "Downloading", "id": "b", "progressDetail": {"current": 50, "total": 100}})
+    progress.hear({"status": "Downloading", "id": "c", "progressDetail": {}})
+    progress.hear({"status": "Status: Downloaded"})
+    assert str(progress) == "1 of 4 layers, 38 %"

@@ -1,0 +1,218 @@
+"""What `DockerEngine` makes of an engine that is not there, says nothing, or talks nonsense."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
+
+import pytest
+
+from reconciler.engine import docker
+from reconciler.engine.docker import DockerEngine
+from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
+from reconciler.model.world import State
+from tests.conftest import IMAGE
+from tests.engine.stranger import Stranger
+from tests.private_engine import PrivateEngine
+from tests.waiting import eventually
+
+GONE = "0" * 64
+
+VERSION = b'{"ApiVersion": "1.41", "Version": "1"}'
+
+ROW = b'{"Id": "%s", "Names": ["/x"], "Labels": {}, "State": "%s", "Status": "", "Created": 1}'
+
+Serve = Callable[[bytes], DockerEngine]
+
+
+def reply(body: bytes, status: bytes = b"200 OK") -> bytes:
+    return b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
+
+
+def unavailable(engine: DockerEngine, match: str) -> None:
+    with pytest.raises(EngineUnavailable, match=match):
+        engine.containers()
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """A socket that tells its version, and answers everything else with the bytes given."""
+    answers: list[bytes] = []
+
+    class Answer(StreamRequestHandler):
+        def handle(self) -> None:
+            head = list(iter(self.rfile.readline, b"\r\n"))
+            self.wfile.write(reply(VERSION) if b" /version " in head[0] else answers[0])
+
+    def start(answer: bytes) -> DockerEngine:
+        answers.append(answer)
+        return DockerEngine(f"unix://{tmp_path}/engine.sock", "test")
+
+    with ThreadingUnixStreamServer(str(tmp_path / "engine.sock"), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield start
+        server.shutdown()
+        thread.join()
+
+
+def test_nothing_is_asked_before_it_must_be() -> None:
+    """An engine object can be had while no engine is there."""
+    DockerEngine("unix:///nowhere/engine.sock", "test")
+
+
+def test_no_socket() -> None:
+    """A socket that does not exist is told with what to do about it."""
+    unavailable(DockerEngine("unix:///nowhere/engine.sock", "test"), "cannot list the containers: .*start Docker")
+
+
+def test_nobody_listens(tmp_path: Path) -> None:
+    """A socket that a dead engine left behind is told apart from a wrong answer."""
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(tmp_path / "engine.sock"))
+    unavailable(DockerEngine(f"unix://{tmp_path}/engine.sock", "test"), "no engine listens there")
+
+
+def test_a_closed_port() -> None:
+    """An engine over TCP that is not there is told in the same way."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    unavailable(DockerEngine(f"tcp://127.0.0.1:{port}", "test"), "no engine listens there")
+
+
+@pytest.mark.parametrize("host", ["nonsense", "unix://", "tcp://:::", "ssh://nowhere"])
+def test_a_host_that_is_none(host: str) -> None:
+    """An address that cannot be used is an engine that is not available, not a crash."""
+    unavailable(DockerEngine(host, "test"), "cannot list the containers")
+
+
+def test_not_allowed() -> None:
+    """A socket that is not for us is told with what to do about it, however deep the cause lies."""
+    error = RuntimeError("docker-py's own")
+    error.__cause__ = PermissionError(13, "Permission denied")
+    assert "member of the group" in docker.remedy(error)
+
+
+def test_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that accepts and says nothing is given up after a while."""
+    monkeypatch.setattr(docker, "READ_SECONDS", 0.2)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "engine.sock"))
+        silent.listen()
+        unavailable(DockerEngine(f"unix://{tmp_path}/engine.sock", "test"), "no answer in time")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(b"SSH-2.0-OpenSSH\r\n\r\n", id="another protocol"),
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[", id="cut short"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n[", id="cut chunk"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", id="no chunk"),
+        pytest.param(reply(b"[{"), id="half of the JSON"),
+        pytest.param(reply(b"\xff\xfe"), id="not text"),
+        pytest.param(reply(b"[" * 100_000), id="JSON without a bottom"),
+        pytest.param(reply(b"null"), id="null"),
+        pytest.param(reply(b'{"message": "no rows"}'), id="an object"),
+        pytest.param(reply(b"[7]"), id="a row that is none"),
+        pytest.param(reply(b"[{}]"), id="a row without anything"),
+        pytest.param(reply(b"[" + ROW % (b"abc", b"running") + b"]"), id="a short id"),
+        pytest.param(reply(b"[" + ROW % (GONE.encode(), b"dancing") + b"]"), id="an unknown state"),
+        pytest.param(reply(b'{"message": "starting"}', b"503 Service Unavailable"), id="not ready"),
+    ],
+)
+def test_an_answer_that_cannot_be_trusted(serve: Serve, answer: bytes) -> None:
+    """Whatever is not a whole list of containers is no list: what runs is unknown, not nothing."""
+    unavailable(serve(answer), "cannot list the containers")
+
+
+def test_one_bad_row_spoils_the_list(serve: Serve) -> None:
+    """A list of which one row makes no sense is not believed in part."""
+    good, bad = ROW % (GONE.encode(), b"running"), ROW % (b"1", b"running")
+    unavailable(serve(reply(b"[%s,%s]" % (good, bad))), "cannot list the containers")
+
+
+def test_a_long_refusal_is_cut(serve: Serve) -> None:
+    """What an engine says is passed on, up to a length, and as valid text."""
+    with pytest.raises(EngineRefused) as refused:
+        serve(reply(b'{"message": "\\ud800%s"}' % (b"x" * 10_000), b"500 Oh")).containers()
+    assert refused.value.refusal is Refusal.OTHER
+    assert len(str(refused.value)) < 600
+    assert str(refused.value).encode()
+
+
+def test_another_container_than_asked_for(serve: Serve) -> None:
+    """An answer about another container is not taken for this one."""
+    with pytest.raises(EngineUnavailable, match="cannot inspect"):
+        serve(reply(b'{"Id": "%s"}' % (b"1" * 64))).inspect(GONE)
+
+
+@pytest.mark.parametrize("container", ["", "abc", "web", "../images", GONE[:-1], GONE + "0", GONE.replace("0", "A")])
+def test_only_full_ids_are_sent(container: str) -> None:
+    """A name, or the beginning of an id, could mean another container: it is never sent."""
+    engine = DockerEngine("unix:///nowhere/engine.sock", "test")
+    calls: list[Callable[[], object]] = [
+        lambda: engine.inspect(container),
+        lambda: engine.start(container),
+        lambda: engine.stop(container, 0),
+        lambda: engine.unpause(container),
+        lambda: engine.remove(container),
+        lambda: list(engine.logs(container, tail=None, follow=False)),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match="is not a full id"):
+            call()
+
+
+def test_read_only_sends_nothing_that_changes(private_engine: PrivateEngine, engine_instance: str) -> None:
+    """A read-only engine reads, and raises before it would send anything else."""
+    engine = DockerEngine(private_engine.host, engine_instance, read_only=True)
+    assert engine.facts().seccomp
+    assert engine.containers() == ()
+    assert engine.image(IMAGE) is not None
+    changes: list[Callable[[], object]] = [
+        engine.create_network,
+        lambda: engine.pull("127.0.0.1:9/nowhere:1", lambda _: None),
+        lambda: engine.start(GONE),
+        lambda: engine.stop(GONE, 0),
+        lambda: engine.unpause(GONE),
+        lambda: engine.remove(GONE),
+    ]
+    for change in changes:
+        with pytest.raises(RuntimeError, match="a read-only engine was asked to"):
+            change()
+    assert engine.network() is None
+
+
+def test_an_engine_that_goes_and_comes_back(engine_instance: str) -> None:
+    """While the engine is dead it is unavailable and its event stream ends; later the same object works again."""
+    private = PrivateEngine.for_tests()
+    private.start()
+    try:
+        engine = DockerEngine(private.host, engine_instance)
+        events = engine.events()
+        next(events)
+        private.kill()
+        unavailable(engine, "no engine")
+        with pytest.raises(EngineUnavailable):
+            next(events)
+        private.start()
+        assert engine.containers() == ()
+    finally:
+        private.erase()
+
+
+def test_an_endless_line_comes_in_pieces(private_engine: PrivateEngine, engine_instance: str) -> None:
+    """Output is never held as a whole, however long its lines are; escape sequences and NUL come through."""
+    stranger = Stranger(private_engine.host)
+    script = "head -c 3000000 /dev/zero; printf '\\033[31m'"
+    container = stranger.run_foreign("talker", IMAGE, Cmd=["sh", "-c", script])
+    engine = DockerEngine(private_engine.host, engine_instance)
+    eventually(lambda: engine.inspect(container).state is State.EXITED)
+    pieces = list(engine.logs(container, tail=None, follow=False))
+    assert max(map(len, pieces)) <= docker.LOG_PIECE_BYTES
+    assert b"".join(pieces) == bytes(3_000_000) + b"\033[31m"
+    stranger.leave()
