@@ -9,10 +9,10 @@ help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 run: .venv/made ## keep the examples in sandboxes.d/ running, on an engine that is there or a private one; Ctrl-C ends it
-	@echo "See what it does, from another terminal and afterwards:  $(BIN)/reconciler --state state status"
-	@$(PYTHON) -m tests.run_with_engine $(BIN)/reconciler --dir sandboxes.d --state state run
+	@$(PYTHON) -m tests.run_with_engine "see what it does and did: $(BIN)/reconciler --state state status" \
+		$(BIN)/reconciler --dir sandboxes.d --state state run
 
-test: .venv/made ## pass all tests, the last of them against a Docker Engine of their own
+test: .venv/made ## pass all tests, against a Docker Engine of their own
 	$(BIN)/pytest
 
 check: .venv/made ## look for mistakes in style, types and imports

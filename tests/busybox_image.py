@@ -24,7 +24,9 @@ def make_image(host: str, reference: str, changes: list[str] | None = None) -> N
 
 
 def _tar() -> bytes:
-    busybox = _static_busybox()
+    busybox = static_busybox()
+    if busybox is None:
+        raise RuntimeError("cannot make an image: there is no static busybox (Debian: apt-get install busybox-static)")
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, mode in DIRECTORIES.items():
@@ -39,11 +41,13 @@ def _tar() -> bytes:
     return buffer.getvalue()
 
 
-def _static_busybox() -> Path:
+def static_busybox() -> Path | None:
+    """This machine's busybox, None when there is none that runs without any library."""
     found = shutil.which("busybox", path="/bin:/usr/bin")
     if found is None:
-        raise RuntimeError("cannot make an image: there is no busybox (Debian: apt-get install busybox-static)")
-    return Path(found)
+        return None
+    needs_libraries = subprocess.run(["ldd", found], capture_output=True, check=False).returncode == 0
+    return None if needs_libraries else Path(found)
 
 
 def _applets(busybox: Path) -> list[str]:

@@ -15,12 +15,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tests.busybox_image import static_busybox
 from tests.engine_api import answers
 
 PACKAGES = {
     "dockerd": "docker.io",
     "iptables": "iptables",
-    "busybox": "busybox-static",
     "ip": "iproute2",
     "nsenter": "util-linux",
     "umount": "mount",
@@ -52,16 +52,22 @@ def say(text: str) -> None:
 
 def install() -> None:
     """Installs what is missing, and says so. Raises `NoEngineError` where that cannot be done."""
-    missing = sorted(package for tool, package in PACKAGES.items() if not shutil.which(tool, path=PATH))
+    missing = [package for tool, package in PACKAGES.items() if not shutil.which(tool, path=PATH)]
+    if static_busybox() is None:
+        missing.append("busybox-static")
     if os.geteuid() != 0:
         raise NoEngineError("a Docker Engine of our own needs root; start Docker, or run this as root")
-    if not missing:
-        return
+    if missing:
+        install_packages(*missing)
+
+
+def install_packages(*packages: str) -> None:
+    """Installs Debian packages, and says so. Raises `NoEngineError` where that cannot be done."""
     if not shutil.which("apt-get", path=PATH):
-        raise NoEngineError(f"there is no apt-get to install {', '.join(missing)} with; install Docker by hand")
-    say(f"installing {', '.join(missing)} with apt-get")
+        raise NoEngineError(f"there is no apt-get to install {', '.join(packages)} with; install them by hand")
+    say(f"installing {', '.join(packages)} with apt-get")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update", "-qq"], ["install", "-qq", "-y", "--no-install-recommends", *missing]):
+    for command in (["update", "-qq"], ["install", "-qq", "-y", "--no-install-recommends", *packages]):
         if subprocess.run(["apt-get", *command], env=environment, stdout=sys.stderr, check=False).returncode:
             raise NoEngineError(f"apt-get {command[0]} failed; see above")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import docker
 
 from tests.busybox_image import make_image
-from tests.private_engine import PATH, NoEngineError, PrivateEngine, say
+from tests.private_engine import PATH, NoEngineError, PrivateEngine, install_packages
 
 ADDRESS = "127.0.0.1:5000"
 START_SECONDS = 20
@@ -35,11 +35,7 @@ class PrivateRegistry:
 
     def start(self) -> None:
         if not shutil.which("docker-registry", path=PATH):
-            say("installing docker-registry with apt-get")
-            for command in (["update", "-qq"], ["install", "-qq", "-y", "--no-install-recommends", "docker-registry"]):
-                environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-                if subprocess.run(["apt-get", *command], env=environment, stdout=sys.stderr, check=False).returncode:
-                    raise NoEngineError("the tests' registry cannot be had: apt-get failed; see above")
+            install_packages("docker-registry")
         config = self._root / "config.yml"
         config.write_text(CONFIG.format(root=self._root / "data", address=ADDRESS))
         with (self._root / "log").open("wb") as log:

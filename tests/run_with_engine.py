@@ -1,9 +1,10 @@
 """`make run`: runs a command that needs a Docker Engine, and has one.
 
-    python3 -m tests.run_with_engine COMMAND...
+    python3 -m tests.run_with_engine SENTENCE COMMAND...
 
-An engine that answers is used, and nothing else is touched. Where there is none, one is installed and started, and ends
-with the command. The images of the examples are there when the command starts.
+The sentence, for people, is said before and after. An engine that answers is used, and nothing else is touched. Where
+there is none, one is installed and started, and ends with the command. The images of the examples are there when the
+command starts.
 """
 
 import os
@@ -11,7 +12,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -26,24 +27,31 @@ IMAGE_LINE = re.compile(r"^image:\s*[\"']?([^\s\"'#]+)", re.MULTILINE)
 SYSTEM_HOST = "unix:///var/run/docker.sock"
 
 PULL_SECONDS = 20
-INTERRUPTED = 130
+SIGNALLED = 128
+INTERRUPTED = SIGNALLED + signal.SIGINT
 
 
-def main(command: list[str]) -> int:
+def main(sentence: str, *command: str) -> int:
     """Returns the exit code of the command."""
-    if not command:
-        print(__doc__, file=sys.stderr)
-        return 2
+    on_signals(signal.default_int_handler)
     try:
         with engine() as host:
             for reference in sorted(images()):
                 have_image(host, reference)
+            say(sentence)
             return run(command, host)
     except NoEngineError as error:
         say(str(error))
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
+    finally:
+        say(sentence)
+
+
+def on_signals(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
 
 
 @contextmanager
@@ -66,6 +74,7 @@ def engine() -> Iterator[str]:
         say(f"it answers at {private.host}")
         yield private.host
     finally:
+        on_signals(signal.SIG_IGN)
         say("ending the private one, and with it the sandboxes")
         private.end()
 
@@ -103,21 +112,13 @@ def have_image(host: str, reference: str) -> None:
             say(f"made {reference} from this machine's busybox instead; it is not the image of that name")
 
 
-def run(command: list[str], host: str) -> int:
-    """Passes SIGINT and SIGTERM on, once each: the command is in a group of its own, out of the terminal's reach."""
+def run(command: tuple[str, ...], host: str) -> int:
+    """Passes each signal on once: the command is in a group of its own, out of the terminal's reach."""
     child = subprocess.Popen(command, env={**os.environ, "RECONCILER_HOST": host}, process_group=0)
-
-    def pass_on(number: int, _: FrameType | None) -> None:
-        child.send_signal(number)
-
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        code = child.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    return code if code >= 0 else 128 - code
+    on_signals(lambda number, _: child.send_signal(number))
+    code = child.wait()
+    return code if code >= 0 else SIGNALLED - code
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(*sys.argv[1:]))

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
@@ -109,7 +110,7 @@ class Policy(BaseModel):
         Sandbox(), description="What every sandbox says that does not say otherwise."
     )
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """16 hexadecimal digits: equal for policies that say the same."""
         said = self.model_dump(mode="json", exclude={"defaults"})
