@@ -1,7 +1,7 @@
 """The watched directory: files to what should exist."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from reconciler.desired.document import FileBroken, read_document
@@ -18,10 +18,13 @@ Outcome = Declaration | tuple[Problem, ...]
 
 
 class Directory:
-    """The watched directory. What came of a file is remembered, and its contents not parsed again while they last."""
+    """The watched directory. What came of a file is remembered, and its contents not parsed again while they last.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    `open_root` opens it for one scan.
+    """
+
+    def __init__(self, path: Path, open_root: Callable[[Path], Root] = Root) -> None:
+        self._path, self._open_root = path, open_root
         self._seen: frozenset[str] = frozenset()
         self._outcomes: dict[str, tuple[bytes, Outcome]] = {}
 
@@ -30,7 +33,7 @@ class Directory:
 
         A file that cannot be read or understood is broken; only one that is really gone is absent.
         """
-        with Root(self._path) as root:
+        with self._open_root(self._path) as root:
             seen = frozenset(filter(meant, root.names(self._seen)))
             groups = by_folded_stem(seen)
             conflicts = {

@@ -10,6 +10,7 @@ from typing import Any
 
 from reconciler.engine.references import digest_of
 from reconciler.model import labels
+from reconciler.model.text import printable
 from reconciler.model.world import EngineFacts, Event, Health, Image, Inspection, Network, State, Summary
 
 Answer = Mapping[str, Any]
@@ -17,8 +18,6 @@ Answer = Mapping[str, Any]
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError)
 
 FULL_ID = re.compile(r"[0-9a-f]{64}")
-
-TEXT_MAX = 500
 
 NO_TRAFFIC_BETWEEN = {"com.docker.network.bridge.enable_icc": "false"}
 
@@ -38,16 +37,10 @@ HEALTH_IN_STATUS = {
 """How the status text of a list ends, the only place there where the health is told."""
 
 
-def bounded(text: object) -> str:
-    """Text of an engine or of a container, whole or its beginning, as valid Unicode."""
-    clean = str(text).encode(errors="replace").decode().strip()
-    return clean if len(clean) <= TEXT_MAX else clean[: TEXT_MAX - 1] + "…"
-
-
 def full_id(text: str) -> str:
     """The id itself. An engine takes the beginning of an id, or a path, for an id too: nothing else may be sent."""
     if not FULL_ID.fullmatch(text):
-        raise ValueError(f"{bounded(text)!r} is not a full id")
+        raise ValueError(f"{printable(text)!r} is not a full id")
     return text
 
 
@@ -75,15 +68,15 @@ def _state(word: str) -> State:
 def inspection(container: str, raw: Answer) -> Inspection:
     """The container with the full id `container`, inspected."""
     if raw["Id"] != container:
-        raise ValueError(f"asked for {container}, answered {bounded(raw['Id'])}")
+        raise ValueError(f"asked for {container}, answered {printable(raw['Id'])}")
     state, health = raw["State"], raw["State"].get("Health") or {}
     return Inspection(
         state=_state(state["Status"]),
         health=_health(health.get("Status")),
-        health_output=bounded((health.get("Log") or [{}])[-1].get("Output") or ""),
+        health_output=printable(((health.get("Log") or [{}])[-1].get("Output") or "").strip()),
         exit_code=int(state["ExitCode"]),
         oom_killed=state["OOMKilled"] is True,
-        error=bounded(state.get("Error") or ""),
+        error=printable((state.get("Error") or "").strip()),
         started_at=epoch(state["StartedAt"]),
         finished_at=epoch(state["FinishedAt"]),
         image_id=str(raw["Image"]),
@@ -112,7 +105,7 @@ def _unfit(named: list[Answer], instance: str) -> Iterator[str]:
     if len(named) > 1:
         yield f"{len(named)} networks have this name"
     if row["Driver"] != "bridge":
-        yield f"its driver is {bounded(row['Driver'])}, not bridge"
+        yield f"its driver is {printable(row['Driver'])}, not bridge"
     if not NO_TRAFFIC_BETWEEN.items() <= (row["Options"] or {}).items():
         yield "traffic between its containers is not off"
     if row.get("Internal"):
@@ -131,8 +124,8 @@ def facts(version: Answer, info: Answer) -> EngineFacts:
     components = [str(component.get("Name")) for component in version.get("Components") or ()]
     return EngineFacts(
         name="Podman" if any("Podman" in name for name in components) else "Docker",
-        version=bounded(version.get("Version") or "unknown"),
-        api_version=bounded(version.get("ApiVersion") or "unknown"),
+        version=printable(version.get("Version") or "unknown"),
+        api_version=printable(version.get("ApiVersion") or "unknown"),
         seccomp=any(map(_is_seccomp, info.get("SecurityOptions") or ())),
         runtimes=tuple(sorted(info.get("Runtimes") or {})),
     )

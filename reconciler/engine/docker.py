@@ -16,7 +16,7 @@ from urllib3.exceptions import HTTPError as Urllib3Error
 from urllib3.exceptions import TimeoutError as Urllib3Timeout
 
 from reconciler.engine import answers
-from reconciler.engine.answers import bounded, full_id
+from reconciler.engine.answers import full_id
 from reconciler.engine.protocol import SUBSCRIBED
 from reconciler.engine.pulling import PullProgress
 from reconciler.engine.references import tagged
@@ -24,6 +24,7 @@ from reconciler.engine.refusals import refusal
 from reconciler.model import labels
 from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
 from reconciler.model.rendered import Rendered
+from reconciler.model.text import printable
 from reconciler.model.world import EngineFacts, Event, Image, Inspection, Network, Summary
 
 READ_SECONDS = 10
@@ -154,7 +155,7 @@ class DockerEngine:
         with self._asking(f"pull {reference}", PULL_SECONDS) as client:
             for message in client.pull(tagged(reference), stream=True, decode=True):
                 if error := message.get("error"):
-                    text = bounded(error)
+                    text = printable(error)
                     raise EngineRefused(refusal(0, text), f"cannot pull {reference}: {text}")
                 so_far.hear(message)
                 if time.monotonic() - told_at >= PROGRESS_SECONDS:
@@ -244,9 +245,9 @@ def _said_no(what: str, response: Response) -> EngineRefused | EngineUnavailable
 
 def _message(response: Response) -> str:
     try:
-        return bounded(response.json()["message"])
+        return printable(response.json()["message"].strip())
     except ENGINE_TROUBLE:
-        return bounded(response.reason)
+        return printable(response.reason)
 
 
 def remedy(error: BaseException) -> str:
@@ -255,7 +256,7 @@ def remedy(error: BaseException) -> str:
     for kind, remedy in REMEDIES:
         if any(isinstance(cause, kind) for cause in causes):
             return remedy
-    return f"no answer that can be trusted ({type(error).__name__}: {bounded(error)})"
+    return f"no answer that can be trusted ({type(error).__name__}: {printable(error)})"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -7,8 +7,9 @@ UNFIT = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode categories of control and format characters (bidirectional marks too), surrogates and the unassigned."""
 
 
-def printable(text: str, length_max: int = TEXT_MAX) -> str:
+def printable(text: object, length_max: int = TEXT_MAX) -> str:
     """The text on one line, its control characters escaped, cut to `length_max` characters."""
+    text = str(text)
     cut = text if len(text) <= length_max else text[: length_max - 1] + "…"
     return "".join(_escaped(character) if unicodedata.category(character) in UNFIT else character for character in cut)
 

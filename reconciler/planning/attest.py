@@ -6,6 +6,7 @@ from typing import Any
 from reconciler.model import labels
 from reconciler.model.quantities import size_text
 from reconciler.model.rendered import Mismatch, Rendered
+from reconciler.model.text import printable
 from reconciler.model.world import UP, Inspection, Network
 from reconciler.planning.render import NANOSECONDS
 
@@ -188,4 +189,4 @@ def _mismatch(knob: str, expected: object, actual: object) -> Mismatch:
 
 def _said(value: object, text: Callable[[Any], str]) -> str:
     said = text(value) if value else "nothing" if value is None or value in ("", [], {}) else str(value).lower()
-    return said if len(said) <= TEXT_MAX else said[:TEXT_MAX] + "…"
+    return printable(said, TEXT_MAX)

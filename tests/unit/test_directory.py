@@ -306,6 +306,43 @@ def test_file_that_is_gone(watched: Path) -> None:
             root.read("link.yaml")
 
 
+class SwappedRoot(Root):
+    """A directory that is replaced by an empty one while its files are read."""
+
+    def read(self, name: str) -> bytes | None:
+        self._path.rename(self._path.parent / "old")
+        self._path.mkdir()
+        return super().read(name)
+
+
+class ForgetfulRoot(Root):
+    """A directory whose listing misses everything, as one may miss a file that is just being replaced."""
+
+    def names(self, remembered: frozenset[str] = frozenset()) -> frozenset[str]:
+        return super().names(remembered) if not remembered else frozenset(filter(self.has, remembered))
+
+
+def test_scan_of_a_directory_that_is_swapped(watched: Path) -> None:
+    """A scan during which the directory is replaced raises, and the next one reads the new directory."""
+    (watched / "a.yaml").write_text(GOOD)
+    directory = Directory(watched, SwappedRoot)
+    with pytest.raises(DirectoryUnreadable, match="was replaced while it was read"):
+        directory.scan()
+    assert directory.scan().empty
+
+
+def test_scan_remembers_what_a_listing_misses(watched: Path) -> None:
+    """A file of the last scan is not absent because a listing misses it, only because it is gone."""
+    (watched / "a.yaml").write_text(GOOD)
+    (watched / "b.yaml").write_text("broken")
+    directory = Directory(watched, ForgetfulRoot)
+    first = directory.scan()
+    assert directory.scan() == first
+    (watched / "a.yaml").unlink()
+    assert list(directory.scan().declared) == []
+    assert list(directory.scan().broken) == ["b"]
+
+
 def test_file_that_a_listing_misses(watched: Path) -> None:
     """A remembered file that a listing misses, since it is just being replaced, is found by its name."""
     (watched / "deeper").mkdir()

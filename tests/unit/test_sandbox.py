@@ -89,13 +89,17 @@ def test_mistake() -> None:
 def test_over_merges_by_key() -> None:
     """A sandbox is laid over the policy's defaults: environment and labels by key, the rest whole."""
     defaults = Sandbox(
-        image="a", environment={"A": "1", "B": "1"}, labels={"x": "1"}, ports=(Port(target=1),), command=("a", "b")
+        image="a",
+        environment={"A": "1", "B": "1"},
+        labels={"x": "1", "z": "1"},
+        ports=(Port(target=1),),
+        command=("a", "b"),
     )
-    sandbox = Sandbox(environment={"B": "2"}, labels={"y": "2"}, command=("c",), cpus=0.5)
+    sandbox = Sandbox(environment={"B": "2"}, labels={"y": "2", "z": "2"}, command=("c",), cpus=0.5)
     result = sandbox.over(defaults)
     assert result.image == "a"
     assert result.environment == {"A": "1", "B": "2"}
-    assert result.labels == {"x": "1", "y": "2"}
+    assert result.labels == {"x": "1", "y": "2", "z": "2"}
     assert result.command == ("c",)
     assert result.ports == (Port(target=1),)
     assert (result.cpus, result.mem_limit) == (0.5, 512 * MIB)

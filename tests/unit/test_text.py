@@ -10,6 +10,7 @@ from reconciler.model.text import printable
     [
         ("plain text, ümläut, 漢字, 🙂", "plain text, ümläut, 漢字, 🙂"),
         ("\x1b[31mred\x1b[0m", "\\x1b[31mred\\x1b[0m"),
+        ("  indented  ", "  indented  "),
         ("two\nlines\ttab", "two\\nlines\\ttab"),
         ("nul\0bell\x07", "nul\\x00bell\\x07"),
         ("\x9b31m", "\\x9b31m"),
