@@ -1,5 +1,6 @@
 """What the tests share: one real engine for the session, and an instance of its own for each test."""
 
+import gc
 import itertools
 import json
 from collections.abc import Iterator
@@ -19,6 +20,11 @@ numbers = itertools.count(1)
 def pytest_configure(config: pytest.Config) -> None:
     """docker-py leaves the closing of a socket that it could not connect to the garbage collector."""
     config.addinivalue_line("filterwarnings", r"ignore:unclosed <socket.socket fd=\d+, family=1:ResourceWarning")
+
+
+def pytest_sessionfinish() -> None:
+    """Later than this, pytest no longer knows which warnings to ignore."""
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
