@@ -8,6 +8,7 @@ import click
 from reconciler.cli.status import as_declared, print_problems, sentence
 from reconciler.control.controller import Controller
 from reconciler.control.settings import Settings
+from reconciler.control.surroundings import Surroundings
 from reconciler.control.wake import on_signals
 from reconciler.engine.docker import DockerEngine
 from reconciler.model.plan import Outcome
@@ -25,8 +26,8 @@ def apply(settings: Settings, timeout: float) -> None:
     not.
     """
     done: dict[str, list[Outcome]] = defaultdict(list)
-    engine = DockerEngine(settings.host, settings.instance)
-    controller = Controller(settings, engine, on_outcome=lambda outcome: done[outcome.lane.sandbox].append(outcome))
+    surroundings = Surroundings.real(settings, DockerEngine(settings.host, settings.instance))
+    controller = Controller(surroundings, on_outcome=lambda outcome: done[outcome.lane.sandbox].append(outcome))
     on_signals(controller.tell)
     controller.apply(timeout)
     store = Store(settings.state)

@@ -1,7 +1,6 @@
 """`reconciler plan`."""
 
 import json
-import random
 import sys
 import time
 from collections import Counter
@@ -11,6 +10,7 @@ import click
 
 from reconciler.control.observe import Observer
 from reconciler.control.settings import Settings
+from reconciler.control.surroundings import draw_seed
 from reconciler.desired.directory import Directory
 from reconciler.engine.docker import DockerEngine
 from reconciler.model.plan import Lane, Plan
@@ -45,7 +45,7 @@ def _decided(settings: Settings) -> Plan:
         statuses=store.statuses(),
         directory=controller.directory_id if controller else None,
         approved=store.approved(),
-        seed=random.getrandbits(64),
+        seed=draw_seed(),
     )
     return decide(desired, policy, world, memory, now)
 

@@ -4,6 +4,7 @@ import click
 
 from reconciler.control.controller import Controller
 from reconciler.control.settings import Settings
+from reconciler.control.surroundings import Surroundings
 from reconciler.control.wake import on_signals
 from reconciler.engine.docker import DockerEngine
 
@@ -16,6 +17,6 @@ def run(settings: Settings) -> None:
     Reacts at once to saved files and to the engine, and looks by itself once a minute. SIGHUP asks for a full look now.
     SIGTERM and Ctrl-C end it; the sandboxes run on. What it does is in `reconciler status` and in journal.jsonl.
     """
-    controller = Controller(settings, DockerEngine(settings.host, settings.instance))
+    controller = Controller(Surroundings.real(settings, DockerEngine(settings.host, settings.instance)))
     on_signals(controller.tell)
     controller.run()

@@ -3,8 +3,6 @@
 import logging
 import os
 import queue
-import random
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,9 +10,9 @@ from typing import assert_never
 
 from reconciler import __version__
 from reconciler.control.lanes import Lanes
-from reconciler.control.ledger import Clock, Ledger
+from reconciler.control.ledger import Ledger
 from reconciler.control.observe import Observer
-from reconciler.control.settings import Settings
+from reconciler.control.surroundings import Surroundings
 from reconciler.control.wake import (
     EngineConnected,
     EngineSaid,
@@ -28,9 +26,7 @@ from reconciler.control.wake import (
     watch_engine,
     watch_files,
 )
-from reconciler.desired.directory import Directory
 from reconciler.engine.host import examine
-from reconciler.engine.protocol import Engine
 from reconciler.model.desired import Desired
 from reconciler.model.errors import DirectoryUnreadable, EngineUnavailable, PolicyInvalid
 from reconciler.model.plan import Lane, Outcome, Plan, Pull, Reason, Verdict
@@ -38,8 +34,6 @@ from reconciler.model.rendered import Rendered
 from reconciler.model.status import ControllerStatus, EngineStatus, Phase, WithheldRemovals
 from reconciler.model.world import World
 from reconciler.planning.decide import Memory, decide
-from reconciler.report.journal import Journal
-from reconciler.report.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +44,7 @@ RETRY_SECONDS_MAX = 30.0
 SETTLE_SECONDS = 0.2
 """How often `apply` looks again while it waits for a health check."""
 
-FAREWELL_SECONDS = 20.0
+FAREWELL_SECONDS = 10.0
 """How long lanes may take to finish once the controller is asked to stop."""
 
 FREEZES = frozenset({Reason.DIRECTORY_UNREADABLE, Reason.DIRECTORY_REPLACED, Reason.REMOVAL_BUDGET_EXCEEDED})
@@ -62,21 +56,19 @@ class Controller:
 
     def __init__(
         self,
-        settings: Settings,
-        engine: Engine,
+        surroundings: Surroundings,
         *,
-        clock: Clock = time.time,
+        lanes: type[Lanes] = Lanes,
         on_outcome: Callable[[Outcome], None] = lambda _: None,
     ) -> None:
-        self._settings, self._engine, self._clock = settings, engine, clock
-        self._policy = settings.policy()
-        self._store = Store(settings.state)
+        self._around, self._clock, self._store = surroundings, surroundings.clock, surroundings.store
+        self._settings, engine = surroundings.settings, surroundings.engine
+        self._policy = surroundings.read_policy()
         self._store.claim()
-        self._ledger = Ledger(self._store, Journal(settings.state / "journal.jsonl"), clock, on_outcome)
-        self._directory = Directory(settings.directory)
+        self._ledger = Ledger(self._store, surroundings.journal, self._clock, on_outcome)
         self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        self._observer = Observer(engine, settings.instance, settings.engine_socket)
-        self._lanes = Lanes(engine, self.tell, self._mounts_refused)
+        self._observer = Observer(engine, self._settings.instance, self._settings.engine_socket, surroundings.spread)
+        self._lanes = lanes(engine, self.tell, self._mounts_refused, self._clock)
         self._desired = Desired((0, 0), sound=False)
         self._in_flight: dict[str, Lane] = {}
         self._sandbox_of: dict[str, str] = {}
@@ -85,7 +77,7 @@ class Controller:
         self._stopping = False
         self._stale_files = True
         self._engine_failures = 0
-        self._pass_at = time.monotonic()
+        self._pass_at = self._clock.monotonic()
         self._resync_at = self._pass_at + RESYNC_SECONDS
         self._not_before = self._pass_at
 
@@ -98,7 +90,7 @@ class Controller:
     def run(self) -> None:
         """Keeps the sandboxes as declared until it is told to stop. Leaves them running."""
         watch_files(self._settings.directory, self._settings.policy_file, self._store.approvals, self.tell)
-        watch_engine(self._engine, self.tell)
+        watch_engine(self._around.engine, self.tell)
         log.info("watching %s as instance %s", self._settings.directory, self._settings.instance)
         while not self._stopping:
             self._turn()
@@ -106,13 +98,13 @@ class Controller:
 
     def apply(self, timeout_seconds: float) -> None:
         """Converges once: returns when nothing is left to do now, or when the time is up."""
-        deadline = time.monotonic() + timeout_seconds
-        while not self._stopping and time.monotonic() < deadline:
+        deadline = self._clock.monotonic() + timeout_seconds
+        while not self._stopping and self._clock.monotonic() < deadline:
             self._turn(deadline)
             if self._settled():
                 break
             if not self._in_flight:
-                self._pass_at = min(self._pass_at, time.monotonic() + SETTLE_SECONDS)
+                self._pass_at = min(self._pass_at, self._clock.monotonic() + SETTLE_SECONDS)
         self._farewell()
 
     @property
@@ -129,22 +121,26 @@ class Controller:
     # --- time ----------------------------------------------------------------------------------------------------
 
     def _turn(self, deadline: float = float("inf")) -> None:
-        """Waits for a message or for the time of the next pass, handles what came, and makes the pass if it is due."""
+        """Waits for a message, or for the time of the next pass, and works."""
         due = max(min(self._pass_at, self._resync_at), self._not_before)
-        self._receive(min(due, deadline))
-        now = time.monotonic()
-        if self._stopping:
-            return
+        self._wait(min(due, deadline))
+        if not self._stopping:
+            self.work()
+
+    def work(self) -> None:
+        """Handles all messages that are there, makes a pass if one is due, and writes down what changed."""
+        self._wait(0)
+        now = self._clock.monotonic()
         if now >= self._resync_at:
             self._resync()
         if now >= max(self._pass_at, self._not_before):
             self.make_pass()
         self._ledger.flush()
 
-    def _receive(self, until: float) -> None:
-        """Handles all messages that are there, after waiting for the first one until the given monotonic time."""
+    def _wait(self, until: float) -> None:
+        """Handles all messages that are there; waits for the first one until the given monotonic time."""
         try:
-            self._handle(self._queue.get(timeout=max(0.0, until - time.monotonic())))
+            self._handle(self._queue.get(timeout=max(0.0, until - self._clock.monotonic())))
             while True:
                 self._handle(self._queue.get_nowait())
         except queue.Empty:
@@ -180,13 +176,13 @@ class Controller:
                 assert_never(other)
 
     def _pass_soon(self) -> None:
-        self._pass_at = time.monotonic()
+        self._pass_at = self._clock.monotonic()
 
     def _resync(self) -> None:
         """Believes nothing that is remembered: the next pass reads all files and inspects all containers."""
         self._observer.forget_all()
         self._stale_files = True
-        self._resync_at = time.monotonic() + RESYNC_SECONDS
+        self._resync_at = self._clock.monotonic() + RESYNC_SECONDS
         self._pass_soon()
 
     def _done(self, outcome: Outcome) -> None:
@@ -199,9 +195,9 @@ class Controller:
     def _farewell(self) -> None:
         """No lane begins anything new; those under way get a little time. The sandboxes run on."""
         self._lanes.abandon()
-        until = time.monotonic() + FAREWELL_SECONDS
-        while self._in_flight and time.monotonic() < until:
-            self._receive(until)
+        until = self._clock.monotonic() + FAREWELL_SECONDS
+        while self._in_flight and self._clock.monotonic() < until:
+            self._wait(until)
         if self._in_flight:
             log.warning("ended while %s were under way", ", ".join(sorted(self._in_flight)))
         self._ledger.flush()
@@ -211,7 +207,7 @@ class Controller:
 
     def make_pass(self) -> None:
         """Scan, observe, decide, act, report."""
-        begun = time.monotonic()
+        begun = self._clock.monotonic()
         self._pass_at = float("inf")
         self._read_files()
         try:
@@ -223,10 +219,10 @@ class Controller:
         except Exception as error:
             log.exception("the pass failed; please report this")
             self._change_status(pass_error=f"{type(error).__name__}: see the log")
-            self._pass_at = time.monotonic() + self._retry_seconds()
-        took = time.monotonic() - begun
-        self._not_before = time.monotonic() + min(2 * took, 1.0)  # passes never keep a core busy
-        self._change_status(last_pass_at=self._clock(), last_pass_seconds=round(took, 4))
+            self._pass_at = self._clock.monotonic() + self._retry_seconds()
+        took = self._clock.monotonic() - begun
+        self._not_before = self._clock.monotonic() + min(2 * took, 1.0)  # passes never keep a core busy
+        self._change_status(last_pass_at=self._clock.now(), last_pass_seconds=round(took, 4))
         self._store.write_controller(self._status)
 
     def _read_files(self) -> None:
@@ -234,30 +230,30 @@ class Controller:
         if not self._stale_files:
             return
         try:
-            self._policy = self._settings.policy()
+            self._policy = self._around.read_policy()
             policy_error = ""
         except PolicyInvalid as error:
             policy_error = str(error)
         if policy_error and policy_error != self._status.policy_error:
             log.error("the last good policy stays in force: %s", policy_error)
         try:
-            self._desired = self._directory.scan()
+            self._desired = self._around.scan()
             self._stale_files = False
-            scan_error, scanned_at = "", self._clock()
+            scan_error, scanned_at = "", self._clock.now()
         except DirectoryUnreadable as error:
             scan_error, scanned_at = str(error), self._status.last_scan_at
             self._desired = replace(self._desired, sound=False)
         if scan_error and scan_error != self._status.scan_error:
             log.error("nothing is removed: %s", scan_error)
         if scan_error:
-            self._pass_at = time.monotonic() + RETRY_SECONDS_MAX
+            self._pass_at = self._clock.monotonic() + RETRY_SECONDS_MAX
         self._change_status(policy_error=policy_error, scan_error=scan_error, last_scan_at=scanned_at)
 
     def _converge(self, desired: Desired) -> None:
-        world = self._observer.observe(desired, self._policy, self._clock())
+        world = self._observer.observe(desired, self._policy, self._clock.now())
         self._sandbox_of = {container.id: container.sandbox for container in world.containers}
         self._ledger.seen(world)
-        self._plan = decide(desired, self._policy, world, self._memory(), self._clock())
+        self._plan = decide(desired, self._policy, world, self._memory(), self._clock.now())
         self._ledger.planned(self._plan, desired, self._policy, world)
         names = {lane.sandbox for lane in self._plan.lanes}
         self._ledger.keep_only(names | self._in_flight.keys())
@@ -270,7 +266,7 @@ class Controller:
             directory=self._status.directory_id,
             approved=self._store.approved(),
             in_flight=frozenset(self._in_flight),
-            seed=random.getrandbits(64),
+            seed=self._around.draw_seed(),
         )
 
     def _remember(self, desired: Desired, world: World) -> None:
@@ -289,7 +285,7 @@ class Controller:
             outcome = self._lanes.perform(lane, action)
             self._done(outcome)
             if outcome.failure is not None:
-                self._pass_at = time.monotonic() + self._retry_seconds()
+                self._pass_at = self._clock.monotonic() + self._retry_seconds()
                 return
         for lane in plan.lanes:
             if lane.actions:
@@ -300,11 +296,11 @@ class Controller:
         self._wake_for_retries(plan)
 
     def _wake_for_retries(self, plan: Plan) -> None:
-        waits = [lane.retry_at - self._clock() for lane in plan.lanes if lane.retry_at]
+        waits = [lane.retry_at - self._clock.now() for lane in plan.lanes if lane.retry_at]
         if any(lane.cause is Reason.ENGINE_BUSY for lane in plan.lanes):
             waits.append(1.0)
         if waits:
-            self._pass_at = min(self._pass_at, time.monotonic() + max(0.01, min(waits)))
+            self._pass_at = min(self._pass_at, self._clock.monotonic() + max(0.01, min(waits)))
 
     def _mounts_refused(self, rendered: Rendered) -> str:
         """The last look before a container is created: every source is still what was judged."""
@@ -337,7 +333,7 @@ class Controller:
             log.error("the engine is not available: %s", why)
         self._observer.forget_all()
         self._change_status(available=False, unavailable_reason=why)
-        self._pass_at = time.monotonic() + self._retry_seconds()
+        self._pass_at = self._clock.monotonic() + self._retry_seconds()
 
     def _retry_seconds(self) -> float:
         self._engine_failures += 1
@@ -371,4 +367,4 @@ class Controller:
         )
 
     def _change_status(self, **changes: object) -> None:
-        self._status = self._status.model_copy(update={**changes, "updated_at": self._clock()})
+        self._status = self._status.model_copy(update={**changes, "updated_at": self._clock.now()})

@@ -3,11 +3,11 @@
 import logging
 import queue
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import assert_never
 
+from reconciler.control.surroundings import Clock
 from reconciler.control.wake import LaneEnded, Progress, Tell
 from reconciler.engine.protocol import Engine
 from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
@@ -62,8 +62,8 @@ MountCheck = Callable[[Rendered], str]
 class Lanes:
     """A pool of workers. `tell` gets `Progress`, one `Outcome` per action, and `LaneEnded` at the end of each lane."""
 
-    def __init__(self, engine: Engine, tell: Tell, check_mounts: MountCheck) -> None:
-        self._engine, self._tell, self._check_mounts = engine, tell, check_mounts
+    def __init__(self, engine: Engine, tell: Tell, check_mounts: MountCheck, clock: Clock) -> None:
+        self._engine, self._tell, self._check_mounts, self._clock = engine, tell, check_mounts, clock
         self._waiting: queue.SimpleQueue[Lane] = queue.SimpleQueue()
         self._workers = 0
         self._calls = threading.BoundedSemaphore(CALLS_MAX)
@@ -82,9 +82,10 @@ class Lanes:
 
     def _work(self) -> None:
         while True:
-            self.carry_out(self._waiting.get())
+            for _ in self.carry_out(self._waiting.get()):
+                pass
 
-    def carry_out(self, lane: Lane) -> None:
+    def carry_out(self, lane: Lane) -> Iterator[Outcome]:
         """Does the lane's actions in order, until one fails. Never raises: a failure stays in its lane."""
         created = ""
         failed = False
@@ -96,11 +97,12 @@ class Lanes:
                 created = outcome.container
             failed = outcome.failure is not None
             self._tell(outcome)
+            yield outcome
         self._tell(LaneEnded(lane, failed))
 
     def perform(self, lane: Lane, action: Action, created: str = "") -> Outcome:
         """Does one action; `created` is the container that stands for `NEW`."""
-        begun = time.monotonic()
+        begun = self._clock.monotonic()
         outcome = Outcome(lane, action, _container(action, created))
         try:
             outcome = self._call(outcome)
@@ -112,7 +114,7 @@ class Lanes:
         except Exception as error:
             log.exception("cannot %s", action)
             outcome = replace(outcome, failure=Reason.INTERNAL_ERROR, message=f"{type(error).__name__}: see the log")
-        return replace(outcome, duration_seconds=round(time.monotonic() - begun, 3))
+        return replace(outcome, duration_seconds=round(self._clock.monotonic() - begun, 3))
 
     def _call(self, outcome: Outcome) -> Outcome:
         match outcome.action:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 
+from reconciler.control.surroundings import Clock
 from reconciler.model.desired import Desired
 from reconciler.model.plan import Lane, Outcome, Plan, Reason, Verdict
 from reconciler.model.policy import Policy
@@ -13,8 +14,6 @@ from reconciler.report.journal import Journal
 from reconciler.report.store import Store
 
 log = logging.getLogger(__name__)
-
-Clock = Callable[[], float]
 
 
 class Ledger:
@@ -32,12 +31,12 @@ class Ledger:
         return self._statuses
 
     def seen(self, world: World) -> None:
-        now = self._clock()
+        now = self._clock.now()
         for name, status in self._statuses.items():
             self._put(fold.seen(status, world.of(name), now))
 
     def planned(self, plan: Plan, desired: Desired, policy: Policy, world: World) -> None:
-        now = self._clock()
+        now = self._clock.now()
         for lane in plan.lanes:
             name = lane.sandbox
             before = self._statuses.get(name) or SandboxStatus(name=name)
@@ -54,10 +53,10 @@ class Ledger:
 
     def progress(self, lane: Lane, text: str) -> None:
         if lane.sandbox in self._statuses:
-            self._put(fold.pulling(self._statuses[lane.sandbox], lane, text, self._clock()))
+            self._put(fold.pulling(self._statuses[lane.sandbox], lane, text, self._clock.now()))
 
     def done(self, outcome: Outcome, policy: Policy) -> None:
-        now, lane = self._clock(), outcome.lane
+        now, lane = self._clock.now(), outcome.lane
         if lane.sandbox in self._statuses:
             self._put(fold.done(self._statuses[lane.sandbox], outcome, policy.fingerprint, now))
         self._journal.write(

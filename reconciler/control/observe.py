@@ -2,19 +2,17 @@
 
 import re
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.control.sources import examined
+from reconciler.control.surroundings import Spread, over_threads
 from reconciler.engine.protocol import EngineReader
 from reconciler.model import labels
 from reconciler.model.desired import Desired
 from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
 from reconciler.model.policy import Policy
 from reconciler.model.world import EngineFacts, Foreign, Image, Inspection, Network, Observed, Summary, World
-
-INSPECTIONS_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +25,10 @@ class _Seen:
 class Observer:
     """Observes one instance on one engine. It remembers inspections until something changes or `forget` is called."""
 
-    def __init__(self, engine: EngineReader, instance: str, engine_socket: Path | None) -> None:
-        self._engine, self._instance, self._socket = engine, instance, engine_socket
+    def __init__(
+        self, engine: EngineReader, instance: str, engine_socket: Path | None, spread: Spread = over_threads
+    ) -> None:
+        self._engine, self._instance, self._socket, self._spread = engine, instance, engine_socket, spread
         self._facts: EngineFacts | None = None
         self._network: Network | None = None
         self._seen: dict[str, _Seen] = {}
@@ -75,8 +75,7 @@ class Observer:
         current = {summary.id: summary for summary in summaries}
         self._seen = {id_: seen for id_, seen in self._seen.items() if current.get(id_) == seen.summary}
         missing = [summary for summary in summaries if summary.id not in self._seen]
-        with ThreadPoolExecutor(INSPECTIONS_AT_ONCE, "inspect") as pool:
-            found = list(pool.map(self._inspected, missing))
+        found = self._spread(self._inspected, missing)
         for summary, inspection in zip(missing, found, strict=True):
             if inspection is not None:
                 self._seen[summary.id] = _Seen(summary, inspection, now)

@@ -10,6 +10,7 @@ import pytest
 
 from reconciler.control.controller import Controller
 from reconciler.control.settings import Settings
+from reconciler.control.surroundings import Surroundings
 from reconciler.model.errors import EngineUnavailable, PolicyInvalid
 from reconciler.model.status import Approval, ControllerStatus, Phase, SandboxStatus
 from reconciler.report.store import Store
@@ -46,7 +47,7 @@ class House:
             host="unix:///fake.sock",
             instance="default",
         )
-        controller = Controller(settings, self.engine)
+        controller = Controller(Surroundings.real(settings, self.engine))
         controller.apply(10)
         return controller.status
 

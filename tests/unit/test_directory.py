@@ -336,7 +336,11 @@ def test_scan_remembers_what_a_listing_misses(watched: Path) -> None:
     (watched / "a.yaml").write_text(GOOD)
     (watched / "b.yaml").write_text("broken")
     kinds = iter((Root, ForgetfulRoot, ForgetfulRoot))
-    directory = Directory(watched, lambda path: next(kinds)(path))
+
+    def open_next(path: Path) -> Root:
+        return next(kinds)(path)
+
+    directory = Directory(watched, open_next)
     first = directory.scan()
     assert directory.scan() == first
     (watched / "a.yaml").unlink()

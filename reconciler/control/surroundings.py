@@ -1,0 +1,81 @@
+"""Everything that the controller touches, so that a simulation can give it another world."""
+
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from reconciler.control.settings import Settings
+from reconciler.desired.directory import Directory
+from reconciler.engine.protocol import Engine
+from reconciler.model.desired import Desired
+from reconciler.model.policy import Policy
+from reconciler.report.journal import Journal
+from reconciler.report.store import Store
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+THREADS = 8
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Seconds since the epoch; somebody may set it, also back."""
+
+    def monotonic(self) -> float:
+        """Seconds since some moment; never goes back."""
+
+
+class SystemClock:
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class Spread(Protocol):
+    """Does the same for many things, and gives the results in their order."""
+
+    def __call__(self, work: Callable[[Given], Made], things: list[Given]) -> list[Made]: ...
+
+
+def over_threads(work: Callable[[Given], Made], things: list[Given]) -> list[Made]:
+    if len(things) < 2:
+        return [work(thing) for thing in things]
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(work, things))
+
+
+def draw_seed() -> int:
+    return random.getrandbits(64)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """`read_policy` and `scan` raise what `Settings.policy` and `Directory.scan` raise."""
+
+    settings: Settings
+    engine: Engine
+    read_policy: Callable[[], Policy]
+    scan: Callable[[], Desired]
+    store: Store
+    journal: Journal
+    clock: Clock = field(default_factory=SystemClock)
+    draw_seed: Callable[[], int] = draw_seed
+    spread: Spread = over_threads
+
+    @classmethod
+    def real(cls, settings: Settings, engine: Engine) -> "Surroundings":
+        """This host's files, clock and threads."""
+        return cls(
+            settings=settings,
+            engine=engine,
+            read_policy=settings.policy,
+            scan=Directory(settings.directory).scan,
+            store=Store(settings.state),
+            journal=Journal(settings.state / "journal.jsonl"),
+        )
