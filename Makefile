@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run test check clean
+.PHONY: help run test check simulate clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -20,6 +20,12 @@ check: .venv/made ## look for mistakes in style, types and imports
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+SEEDS ?= 2000
+FROM ?= 0
+
+simulate: .venv/made ## play SEEDS stories of faults to the controller, from the seed FROM on, on all cores
+	$(BIN)/python -m tests.simulation.seeds $(SEEDS) $(FROM)
 
 clean: ## remove what was made, but for the state directory
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -190,7 +190,7 @@ class Controller:
             self._observer.forget_image(outcome.lane.rendered.image if outcome.lane.rendered else "")
         if outcome.failure is Reason.ENGINE_UNAVAILABLE:
             self._observer.forget_all()
-        self._ledger.done(outcome, self._policy)
+        self._ledger.done(outcome)
 
     def _farewell(self) -> None:
         """No lane begins anything new; those under way get a little time. The sandboxes run on."""
@@ -254,10 +254,11 @@ class Controller:
         self._sandbox_of = {container.id: container.sandbox for container in world.containers}
         self._ledger.seen(world)
         self._plan = decide(desired, self._policy, world, self._memory(), self._clock.now())
-        self._ledger.planned(self._plan, desired, self._policy, world)
+        self._ledger.planned(self._plan, desired, world)
         names = {lane.sandbox for lane in self._plan.lanes}
         self._ledger.keep_only(names | self._in_flight.keys())
         self._remember(desired, world)
+        self._ledger.flush()
         self._act(self._plan)
 
     def _memory(self) -> Memory:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from reconciler.control.surroundings import Clock
 from reconciler.model.desired import Desired
 from reconciler.model.plan import Lane, Outcome, Plan, Reason, Verdict
-from reconciler.model.policy import Policy
 from reconciler.model.status import JournalEntry, SandboxStatus
 from reconciler.model.world import World
 from reconciler.planning import fold
@@ -35,13 +34,13 @@ class Ledger:
         for name, status in self._statuses.items():
             self._put(fold.seen(status, world.of(name), now))
 
-    def planned(self, plan: Plan, desired: Desired, policy: Policy, world: World) -> None:
+    def planned(self, plan: Plan, desired: Desired, world: World) -> None:
         now = self._clock.now()
         for lane in plan.lanes:
             name = lane.sandbox
             before = self._statuses.get(name) or SandboxStatus(name=name)
             file = desired.file_of(name)
-            self._put(fold.planned(before, lane, file, policy.fingerprint, world.images, now))
+            self._put(fold.planned(before, lane, file, world.images, now))
             self._journal_refusal(lane, now)
 
     def keep_only(self, names: set[str]) -> None:
@@ -55,10 +54,10 @@ class Ledger:
         if lane.sandbox in self._statuses:
             self._put(fold.pulling(self._statuses[lane.sandbox], lane, text, self._clock.now()))
 
-    def done(self, outcome: Outcome, policy: Policy) -> None:
+    def done(self, outcome: Outcome) -> None:
         now, lane = self._clock.now(), outcome.lane
         if lane.sandbox in self._statuses:
-            self._put(fold.done(self._statuses[lane.sandbox], outcome, policy.fingerprint, now))
+            self._put(fold.done(self._statuses[lane.sandbox], outcome, now))
         self._journal.write(
             JournalEntry(
                 at=now,

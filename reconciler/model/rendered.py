@@ -11,7 +11,7 @@ class Rendered:
 
     `body` is the whole request of `POST /containers/create` of the Docker Engine API. It holds the values of
     `environment`, and must be shown to nobody. `grace_seconds` is how long a stop waits before it kills.
-    `ports` maps container ports to host ports on 127.0.0.1.
+    `ports` maps container ports to host ports on 127.0.0.1. `policy` is the fingerprint of the policy that allowed it.
     """
 
     sandbox: str
@@ -20,6 +20,7 @@ class Rendered:
     image: str
     ports: Mapping[int, int]
     grace_seconds: int
+    policy: str
     body: Mapping[str, Any] = field(repr=False)
 
 

@@ -85,14 +85,13 @@ class Case:
 
     @property
     def rank(self) -> int:
-        """The order of those that wait for a place: what ran before, what is new, what has only ever failed.
+        """The order of those that wait for a place: what ran and exited, what is new, what cannot be started.
 
         Of the last, those that would rest come after those that would try, so that nobody is kept waiting by failures.
         """
-        if self.current is not None and self.current.state is State.EXITED:
-            return 0
-        if not self.status.failures:
-            return 1
+        failure = self.status.failure
+        if failure is None or failure.reason in backoff.EXIT:
+            return 0 if self.current is not None and self.current.state is State.EXITED else 1
         return 3 if backoff.rests(self.status, backoff.START, self.now) else 2
 
     def lane(self, limit_message: str) -> Lane:

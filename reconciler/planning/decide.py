@@ -144,10 +144,11 @@ class _Decision:
         lanes = {name: self._unwanted_lane(name) for name in names}
         removals = {name for name, lane in lanes.items() if lane.cause is Reason.FILE_REMOVED}
         reason, why = self._freeze(removals)
-        withheld = {name for name in removals if reason and not self._approved(name)}
+        sure = reason is not Reason.DIRECTORY_UNREADABLE
+        withheld = {name for name in removals if reason and not (sure and self._approved(name))}
         for name in withheld:
             lanes[name] = Lane(name, Verdict.HOLD, reason or Reason.FILE_REMOVED, why)
-        approvable = withheld if reason is not Reason.DIRECTORY_UNREADABLE else set()
+        approvable = withheld if sure else set()
         ids = {name: tuple(container.id for container in self.containers[name]) for name in sorted(approvable)}
         return list(lanes.values()), Removals(ids, reason if approvable else None)
 

@@ -77,10 +77,8 @@ def _exited(status: SandboxStatus, container: Observed, now: float) -> SandboxSt
     return _failed(status, Reason.EXITED, "it exited with code 0", now)
 
 
-def planned(
-    status: SandboxStatus, lane: Lane, file: str, policy: str, images: Mapping[str, Image], now: float
-) -> SandboxStatus:
-    """After a decision: what the sandbox is about to do, or waits for. `policy` is the fingerprint of the policy."""
+def planned(status: SandboxStatus, lane: Lane, file: str, images: Mapping[str, Image], now: float) -> SandboxStatus:
+    """After a decision: what the sandbox is about to do, or waits for."""
     if lane.cause is Reason.IN_FLIGHT:
         return status
     changes: dict[str, Any] = {"file": file}
@@ -90,9 +88,14 @@ def planned(
         if any(isinstance(action, Create) for action in lane.actions):
             changes["ports"] = dict(lane.rendered.ports)
         changes["image"] = lane.rendered.image
+    stops = [action.container for action in lane.actions if isinstance(action, Stop)]
+    if stops:
+        changes["halted"] = stops[-1]  # before it happens, as nobody may be left to note it afterwards
     if lane.current is not None:
+        if lane.current.up and not stops:
+            changes["halted"] = ""
         changes |= _identity(lane.current, images.get(status.image))
-        changes |= _attestation(lane, lane.current, policy)
+        changes |= _attestation(lane, lane.current)
     return _phase(_change(status, now, **changes), _phase_of(lane), lane.cause, lane.message, now)
 
 
@@ -117,13 +120,13 @@ def _identity(current: Observed, image: Image | None) -> dict[str, Any]:
     return changes
 
 
-def _attestation(lane: Lane, current: Observed, policy: str) -> dict[str, Any]:
+def _attestation(lane: Lane, current: Observed) -> dict[str, Any]:
     """Only what claims to be as rendered is compared."""
     rendered = lane.rendered
     if rendered is None or current.fingerprint != rendered.fingerprint or not current.up:
         return {}
     found = lane.changes if lane.cause is Reason.DRIFTED else ()
-    return {"attested": _attested(current.id, policy, tuple(map(str, found)), current.inspected_at)}
+    return {"attested": _attested(current.id, rendered.policy, tuple(map(str, found)), current.inspected_at)}
 
 
 def _attested(container: str, policy: str, mismatches: tuple[str, ...], now: float) -> Attestation:
@@ -135,14 +138,13 @@ def pulling(status: SandboxStatus, lane: Lane, progress: str, now: float) -> San
     return _phase(status, Phase.PULLING, lane.cause, progress, now)
 
 
-def done(status: SandboxStatus, outcome: Outcome, policy: str, now: float) -> SandboxStatus:
+def done(status: SandboxStatus, outcome: Outcome, now: float) -> SandboxStatus:
     """After an action."""
     lane, action = outcome.lane, outcome.action
     if isinstance(action, Verify) and outcome.failure in {None, Reason.VERIFICATION_FAILED}:
         found = tuple(map(str, outcome.mismatches))
-        status = _change(status, now, attested=_attested(outcome.container, policy, found, now))
-    if isinstance(action, Stop) and outcome.failure in {None, Reason.ENGINE_UNAVAILABLE}:
-        status = _change(status, now, halted=outcome.container)  # also when only the reply was lost
+        attested = _attested(outcome.container, action.rendered.policy, found, now)
+        status = _change(status, now, attested=attested)
     if outcome.failure is Reason.ENGINE_UNAVAILABLE:
         return _phase(status, status.phase, outcome.failure, outcome.message, now)
     if outcome.failure is not None:

@@ -56,6 +56,7 @@ def render(
         image=sandbox.image,
         ports=dict(ports),
         grace_seconds=sandbox.stop_grace_period,
+        policy=policy.fingerprint,
         body=config,
     )
 

@@ -426,6 +426,12 @@ def _(scene: Scene) -> None:
     scene.approved.add("1" * 64)
 
 
+@case("an approval does not make an unreadable directory known", "web HOLD DirectoryUnreadable")
+def _(scene: Scene) -> None:
+    scene.approved.add(scene.container("web").id)
+    scene.sound = False
+
+
 # --- the limit -------------------------------------------------------------------------------------------------------
 
 
@@ -472,6 +478,19 @@ def _(scene: Scene) -> None:
     scene.declare("a")
     scene.declare("b")
     scene.failed("a", Reason.IMAGE_PULL_FAILED, retry_in=-1)
+
+
+@case(
+    "what ran before and cannot be started any more does not keep others waiting",
+    "a WAIT LimitExceeded",
+    "b CREATE Absent: create reconciler.default.b, verify new, start new",
+)
+def _(scene: Scene) -> None:
+    scene.policy = up_to(1)
+    scene.declare("a")
+    scene.container("a", State.EXITED)
+    scene.declare("b")
+    scene.failed("a", Reason.PORT_TAKEN, failures=4)
 
 
 @case("a lower limit stops the last by name", "a KEEP Running", f"b STOP LimitExceeded: stop {B}")

@@ -4,20 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.model.plan import Create, Lane, Outcome, Pull, Reason, Start, Stop, Verdict, Verify
+from reconciler.model.plan import Create, Lane, Outcome, Pull, Reason, Start, Verify
 from reconciler.model.rendered import Mismatch
 from reconciler.model.status import ConditionType, Phase, SandboxStatus
 from reconciler.model.world import Health, State
 from reconciler.planning import backoff, fold
 from tests.scene import NOW, Scene
 
-POLICY = "policy"
-
 
 def after_plan(scene: Scene, name: str = "web") -> SandboxStatus:
     (lane,) = (lane for lane in scene.plan().lanes if lane.sandbox == name)
     status = scene.statuses.get(name) or SandboxStatus(name=name)
-    return fold.planned(status, lane, f"{name}.yaml", scene.policy.fingerprint, {}, NOW)
+    return fold.planned(status, lane, f"{name}.yaml", {}, NOW)
 
 
 def web(**keys: object) -> Scene:
@@ -71,7 +69,7 @@ def test_condition_moves_its_time_only_with_its_answer() -> None:
     scene = web()
     scene.container("web")
     first = after_plan(scene)
-    later = fold.planned(first, scene.plan().lanes[0], "web.yaml", POLICY, {}, NOW + 50)
+    later = fold.planned(first, scene.plan().lanes[0], "web.yaml", {}, NOW + 50)
     assert {condition.since for condition in later.conditions} == {NOW}
 
 
@@ -80,7 +78,7 @@ def test_nothing_new_changes_nothing() -> None:
     scene = web()
     scene.container("web")
     first = after_plan(scene)
-    assert fold.planned(first, scene.plan().lanes[0], "web.yaml", scene.policy.fingerprint, {}, NOW + 9) is first
+    assert fold.planned(first, scene.plan().lanes[0], "web.yaml", {}, NOW + 9) is first
 
 
 def exited(scene: Scene, **exit_: object) -> SandboxStatus:
@@ -150,7 +148,7 @@ def test_pulling_is_a_phase_with_progress() -> None:
     scene.images.clear()
     status = fold.pulling(after_plan(scene), lane_of(scene), "3 of 7 layers", NOW)
     assert (status.phase, status.message) == (Phase.PULLING, "3 of 7 layers")
-    done = fold.done(status, Outcome(lane_of(scene), Pull("app:1")), POLICY, NOW)
+    done = fold.done(status, Outcome(lane_of(scene), Pull("app:1")), NOW)
     assert done.phase is Phase.STARTING
 
 
@@ -158,7 +156,7 @@ def test_a_failed_action_rests_and_says_why() -> None:
     """A failure has its reason, its sentence and the time of the next attempt."""
     scene = web()
     outcome = Outcome(lane_of(scene), Pull("app:1"), failure=Reason.IMAGE_PULL_FAILED, message="no such image")
-    status = fold.done(after_plan(scene), outcome, POLICY, NOW)
+    status = fold.done(after_plan(scene), outcome, NOW)
     assert (status.phase, status.reason, status.message) == (Phase.BACKOFF, Reason.IMAGE_PULL_FAILED, "no such image")
     assert status.retry_at == NOW + 1
 
@@ -167,7 +165,7 @@ def test_an_engine_that_went_away_is_no_failure_of_the_sandbox() -> None:
     """No sandbox pays for an engine that is down."""
     scene = web()
     outcome = Outcome(lane_of(scene), Start(), failure=Reason.ENGINE_UNAVAILABLE, message="gone")
-    assert fold.done(after_plan(scene), outcome, POLICY, NOW).failures == 0
+    assert fold.done(after_plan(scene), outcome, NOW).failures == 0
 
 
 def test_a_failed_verification_is_kept_as_evidence() -> None:
@@ -183,27 +181,32 @@ def test_a_failed_verification_is_kept_as_evidence() -> None:
         message="it is not as rendered",
         mismatches=(Mismatch("mem_limit", "512m", "nothing"),),
     )
-    attested = fold.done(after_plan(scene), outcome, POLICY, NOW).attested
+    attested = fold.done(after_plan(scene), outcome, NOW).attested
     assert attested is not None
     assert not attested.ok
     assert attested.container_id == "9" * 64
     assert attested.mismatches == ("mem_limit: nothing should be 512m",)
+    assert attested.policy == lane.rendered.policy
 
 
 def test_a_start_is_what_makes_a_container_current() -> None:
     """Container, ports and start are recorded when it has really been started; only then is a restart counted."""
     scene = web()
     lane = lane_of(scene)
-    created = fold.done(after_plan(scene), Outcome(lane, Create(lane.rendered), container="9" * 64), POLICY, NOW)  # type: ignore[arg-type]
+    created = fold.done(after_plan(scene), Outcome(lane, Create(lane.rendered), container="9" * 64), NOW)  # type: ignore[arg-type]
     assert created.container_id == ""
-    started = fold.done(created, Outcome(lane, Start(), container="9" * 64), POLICY, NOW)
+    started = fold.done(created, Outcome(lane, Start(), container="9" * 64), NOW)
     assert (started.container_id, started.restarts) == ("9" * 64, 0)
-    again = fold.done(started, Outcome(replace(lane, cause=Reason.EXITED), Start("9" * 64), "9" * 64), POLICY, NOW)
+    again = fold.done(started, Outcome(replace(lane, cause=Reason.EXITED), Start("9" * 64), "9" * 64), NOW)
     assert again.restarts == 1
 
 
 def test_a_stop_is_remembered_as_our_own() -> None:
-    """The controller knows which container it stopped itself."""
-    lane = Lane("web", Verdict.STOP, Reason.STOP_DECLARED)
-    status = fold.done(SandboxStatus(name="web"), Outcome(lane, Stop("9" * 64, 10), "9" * 64), POLICY, NOW)
-    assert status.halted == "9" * 64
+    """The controller knows which container it is about to stop itself, and forgets it when that one runs on."""
+    scene = web(state="stopped")
+    container = scene.container("web")
+    scene.statuses["web"] = after_plan(scene)
+    assert scene.statuses["web"].halted == container.id
+    scene.files.clear()
+    scene.declare("web")
+    assert after_plan(scene).halted == ""

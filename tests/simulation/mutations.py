@@ -1,0 +1,168 @@
+"""Bugs planted into the real code, one at a time: a simulation that cannot find them would prove nothing.
+
+python -m tests.simulation.mutations NAME SEEDS [FROM]     plays until a seed finds the bug, and prints it
+"""
+
+import sys
+from dataclasses import dataclass
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from types import ModuleType
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """In `module`, `right` becomes `wrong`; `seed` finds it."""
+
+    module: str
+    right: str
+    wrong: str
+    seed: int
+
+
+MUTATIONS = {
+    "skip the verification": Mutation(
+        "reconciler.control.lanes", "attest(rendered, engine.inspect(outcome.container))", "()", 0
+    ),
+    "go on after a failed verification": Mutation(
+        "reconciler.control.lanes", "    if not mismatches:\n        return outcome\n", "    return outcome\n", 17
+    ),
+    "go on after a failure": Mutation(
+        "reconciler.control.lanes", "if failed or self._abandoned", "if self._abandoned", 5
+    ),
+    "count the limit before a stop has finished": Mutation(
+        "reconciler.planning.decide",
+        "taken = sum(container.up for container in self.world.containers) + len(busy - up)",
+        "taken = len(set(cases) & up) + len(busy - up)",
+        2,
+    ),
+    "forget who is in flight under the limit": Mutation(
+        "reconciler.planning.decide",
+        "taken = sum(container.up for container in self.world.containers) + len(busy - up)",
+        "taken = sum(container.up for container in self.world.containers)",
+        2,
+    ),
+    "admit one too many": Mutation(
+        "reconciler.planning.decide", "waiting[: max(0, limit - taken)]", "waiting[: max(0, limit - taken + 1)]", 2
+    ),
+    "treat a broken file as absent": Mutation(
+        "reconciler.planning.decide",
+        "        if name in self.desired.broken:\n",
+        "        if name in self.desired.broken and not self.containers.get(name):\n",
+        6,
+    ),
+    "ignore suspend": Mutation(
+        "reconciler.planning.decide", "            and declaration.sandbox.suspend is None\n", "", 3
+    ),
+    "believe an unreadable directory": Mutation(
+        "reconciler.planning.decide", "        if not self.desired.sound:\n", "        if False:\n", 10
+    ),
+    "let an approval stand for everything": Mutation(
+        "reconciler.planning.decide",
+        "return all(container.id in self.memory.approved for container in self.containers[name])",
+        "return bool(self.memory.approved)",
+        31,
+    ),
+    "forget the budget": Mutation("reconciler.planning.decide", "if len(going) > budget.max and", "if False and", 5),
+    "forget removals under way in the budget": Mutation(
+        "reconciler.planning.decide",
+        "        going |= self.memory.in_flight - self.desired.declared.keys() - self.desired.broken.keys()\n",
+        "",
+        27,
+    ),
+    "work twice on one sandbox": Mutation(
+        "reconciler.planning.decide",
+        "for name in self.running if name not in self.memory.in_flight}",
+        "for name in self.running}",
+        31,
+    ),
+    "take a stranger with our labels for ours": Mutation(
+        "reconciler.control.observe",
+        '        return "its name is not the one that its labels ask for"\n',
+        '        return ""\n',
+        7,
+    ),
+    "start the new one before the old one has stopped": Mutation(
+        "reconciler.planning.converge",
+        "        yield from stops(other for other in rest if other.up)\n        yield Start(NEW)\n",
+        "        yield Start(NEW)\n        yield from stops(other for other in rest if other.up)\n",
+        31,
+    ),
+    "never clear away what is left over": Mutation(
+        "reconciler.planning.converge", "if actions := tuple(disposal(self.others)):", "if actions := ():", 31
+    ),
+    "keep what has drifted": Mutation(
+        "reconciler.planning.converge", "drift = self.mismatches[current.id]", "drift = ()", 31
+    ),
+    "leave a pause": Mutation("reconciler.planning.converge", "if current.state is State.PAUSED:", "if False:", 31),
+    "rest for ever": Mutation(
+        "reconciler.planning.backoff", "return 0 < status.retry_at - now <= MAX_SECONDS", "return True", 0
+    ),
+    "let a stop by the controller end a sandbox for good": Mutation(
+        "reconciler.planning.converge", "or current.id == self.status.halted:", "or False:", 31
+    ),
+    "run on what a changed policy forbids": Mutation(
+        "reconciler.planning.decide",
+        "if up and all(accepted_under(self.policy, container, status) for container in up):",
+        "if up:",
+        31,
+    ),
+    "believe inspections for ever": Mutation(
+        "reconciler.control.controller",
+        "        self._observer.forget_all()\n        self._stale_files = True\n",
+        "        self._stale_files = True\n",
+        31,
+    ),
+}
+
+
+class _Planter(MetaPathFinder, Loader):
+    """Imports one module with a bug in it."""
+
+    def __init__(self, mutation: Mutation) -> None:
+        self._mutation = mutation
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:  # noqa: ARG002
+        if fullname != self._mutation.module:
+            return None
+        found = PathFinder.find_spec(fullname, path)  # type: ignore[arg-type]
+        assert found is not None
+        assert isinstance(found.loader, SourceFileLoader)
+        self._source = found.loader.get_source(fullname) or ""
+        self._path = found.loader.path
+        return ModuleSpec(fullname, self, origin=self._path)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:  # noqa: ARG002
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        mutation = self._mutation
+        assert self._source.count(mutation.right) == 1, f"not once in {mutation.module}: {mutation.right}"
+        mutated = self._source.replace(mutation.right, mutation.wrong)
+        exec(compile(mutated, self._path, "exec"), module.__dict__)  # noqa: S102 - that is what it is for
+
+
+def plant(name: str) -> None:
+    """Must come before anything of reconciler is imported."""
+    assert not any(module.startswith("reconciler") for module in sys.modules)
+    sys.meta_path.insert(0, _Planter(MUTATIONS[name]))
+
+
+def main(name: str, seeds: int, first: int) -> int:
+    """Returns 0 when the bug is found."""
+    plant(name)
+    import logging
+
+    from tests.simulation.seeds import play
+
+    logging.disable(logging.CRITICAL)
+    for seed in range(first, first + seeds):
+        if violation := play(seed).violation:
+            print(f"{seed} {violation}")
+            return 0
+    print(f"not found in {seeds} seeds")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 0))

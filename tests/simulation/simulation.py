@@ -1,0 +1,436 @@
+"""One simulation: a story told to the real controller, watched after every single call."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from reconciler.control import controller as controller_module
+from reconciler.control.controller import Controller
+from reconciler.control.lanes import Lanes
+from reconciler.control.wake import EngineConnected, EngineSaid, FilesChanged, ResyncAsked
+from reconciler.model.plan import Lane, Outcome, Reason, Remove, Stop
+from reconciler.model.policy import OnViolation, Policy
+from reconciler.model.sandbox import DesiredState, Sandbox
+from reconciler.model.status import Approval
+from reconciler.planning.judge import effective, judge
+from tests.simulation.story import DRIFTS, POLICIES, VARIANTS, Step
+from tests.simulation.world import Host, KilledError
+
+UP = {"running", "paused", "restarting"}
+WRITES = {"create", "create_network", "start", "stop", "remove", "unpause"}
+SETTLE_ROUNDS = 40
+QUIET_ROUNDS = 5
+"""So long that nothing rests any more."""
+
+LABEL = "reconciler.sandbox"
+FIXED_PORT = str(VARIANTS["fixed port"]["ports"][0]["published"])
+
+
+class ViolationError(BaseException):
+    """Something happened that must never happen. No `except Exception` of the controller's stops it."""
+
+
+class SteppedLanes(Lanes):
+    """Lanes that go on only when they are told to."""
+
+    def submit(self, lane: Lane, in_flight: int) -> None:  # noqa: ARG002 - there are no workers here
+        self.lanes: list[Iterator[Outcome]]
+        if not hasattr(self, "lanes"):
+            self.lanes = []
+        self.lanes.append(self.carry_out(lane))
+
+    def step(self, number: int) -> None:
+        lanes = getattr(self, "lanes", [])
+        if lanes:
+            lane = lanes[number % len(lanes)]
+            if next(lane, None) is None:
+                lanes.remove(lane)
+
+
+@dataclass
+class Simulation:
+    """Steps are methods; what a step needs and is not there makes it do nothing, so that stories can be cut."""
+
+    host: Host = field(default_factory=Host)
+    steps: int = 0
+    ours: set[str] = field(default_factory=set)
+    verified: dict[str, bool] = field(default_factory=dict)
+    in_lane: bool = False
+    belated: set[str] = field(default_factory=set)
+    ended_itself: set[str] = field(default_factory=set)
+    forgetful: bool = False
+    """Whether the state was lost: who ended a container is then not known any more."""
+
+    def __post_init__(self) -> None:
+        self._wrap_engine()
+        self._begin()
+
+    def play(self, story: list[Step]) -> None:
+        """Raises `ViolationError`."""
+        for step in story:
+            self.steps += 1
+            getattr(self, step.what)(*step.how)
+        self.settle()
+
+    # --- steps: people -------------------------------------------------------------------------------------------
+
+    def declare(self, name: str, variant: str) -> None:
+        self.host.directory.files[name] = Sandbox.model_validate({"image": "app:1", **VARIANTS[variant]})
+        self._files_changed()
+
+    def spoil(self, name: str) -> None:
+        """The file is there, and nobody can make sense of it."""
+        self.host.directory.files[name] = None
+        self._files_changed()
+
+    def delete(self, name: str) -> None:
+        self.host.directory.files.pop(name, None)
+        self._files_changed()
+
+    def rename(self, name: str, other: str) -> None:
+        if name in self.host.directory.files:
+            self.host.directory.files[other] = self.host.directory.files.pop(name)
+        self._files_changed()
+
+    def empty(self) -> None:
+        self.host.directory.files.clear()
+        self._files_changed()
+
+    def replace_directory(self) -> None:
+        self.host.directory.identity += 1
+        self.host.directory.files.clear()
+        self._files_changed()
+
+    def hide_directory(self, readable: bool) -> None:
+        self.host.directory.readable = readable
+        self._files_changed()
+
+    def decree(self, policy: str) -> None:
+        said = POLICIES[policy]
+        self.host.policy = None if said is None else Policy.model_validate(said)
+        self._files_changed()
+
+    def approve(self) -> None:
+        status = self.host.store.controller()
+        if status and status.withheld:
+            ids = tuple(id_ for found in status.withheld.containers.values() for id_ in found)
+            self.host.store.approve(Approval(containers=ids, at=0))
+            self._files_changed()
+
+    def resync(self) -> None:
+        self.controller.tell(ResyncAsked())
+
+    def set_clock(self, seconds: float) -> None:
+        self.host.clock.skew += seconds
+
+    # --- steps: the engine and strangers -------------------------------------------------------------------------
+
+    def fault(self, fault: str, fuse: int) -> None:
+        self.host.engine.arm(fault, fuse)
+
+    def engine(self, up: bool) -> None:
+        self.host.engine.down = None if up else "connection refused"
+        if up:
+            self.controller.tell(EngineConnected())
+
+    def happen_late(self) -> None:
+        self.host.engine.happen_late()
+
+    def drift(self, number: int, drift: int) -> None:
+        if container := self._pick(number):
+            self.host.engine.update(container, **DRIFTS[drift])
+
+    def pause(self, number: int) -> None:
+        if container := self._pick(number, "running"):
+            self.host.engine.pause(container)
+
+    def remove_by_force(self, number: int) -> None:
+        if container := self._pick(number):
+            self.host.engine.remove_by_force(container)
+
+    def exit(self, number: int, code: int, oom: bool) -> None:
+        if container := self._pick(number, "running"):
+            self.host.engine.exit(container, code, oom=oom)
+            self.ended_itself.add(container)
+
+    def health(self, number: int, health: str) -> None:
+        if (container := self._pick(number, "running")) and "Health" in self._raw(container)["State"]:
+            self.host.engine.set_health(container, health)
+
+    def stranger(self, number: int) -> None:
+        """Somebody runs a container with our labels, under a name of their own."""
+        labels = {"reconciler.instance": "default", LABEL: "abcdefg"[number % 7], "reconciler.fingerprint": "0" * 64}
+        name = f"stranger-{number}"
+        if all(raw["Name"] != f"/{name}" for raw in self._containers.values()):
+            self.host.engine.run_foreign(name, "app:1", Labels=labels)
+
+    # --- steps: time and the controller --------------------------------------------------------------------------
+
+    def wait(self, seconds: float) -> None:
+        self.host.clock.elapsed += seconds
+
+    def hear(self) -> None:
+        for event in self.host.engine.said:
+            self.controller.tell(EngineSaid(event))
+        self.host.engine.said.clear()
+
+    def deaf(self) -> None:
+        self.host.engine.said.clear()
+
+    def work(self) -> None:
+        self._survive(self.controller.work)
+
+    def lane(self, number: int) -> None:
+        self.in_lane = True
+        self._survive(lambda: self.lanes.step(number))
+        self.in_lane = False
+
+    def restart(self, forget: bool) -> None:
+        if forget:
+            self.host.store.lose()
+            self.forgetful = True
+        self.host.store.release()
+        self._begin()
+
+    # --- how it works --------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        if self.host.policy is None:
+            self.host.policy = Policy()
+        self.controller = Controller(self.host.surroundings(), lanes=SteppedLanes)
+        self.lanes: SteppedLanes = self.controller._lanes  # type: ignore[assignment]
+        self.lanes.lanes = []
+        submit = self.lanes.submit
+
+        def watched(lane: Lane, in_flight: int) -> None:
+            self._check_lane(lane)
+            submit(lane, in_flight)
+
+        self.lanes.submit = watched  # type: ignore[method-assign]
+        self.limits: dict[str, int] = {}
+        """The limit under which each lane in flight was admitted: a policy that changes later cannot call it back."""
+        self.replacing: set[str] = set()
+        """Sandboxes in flight that held a place already, whatever the limit became since."""
+        self.removing: set[str] = set()
+        """Sandboxes in flight whose removal nobody approved."""
+
+    def _survive(self, work: Any) -> None:
+        try:
+            work()
+        except KilledError:
+            self.restart(forget=False)
+        if error := self.controller.status.pass_error:
+            raise ViolationError(f"a pass failed: {error}")
+
+    def _files_changed(self) -> None:
+        self.controller.tell(FilesChanged())
+
+    @property
+    def _containers(self) -> dict[str, dict[str, Any]]:
+        return self.host.engine._containers
+
+    def _raw(self, container: str) -> dict[str, Any]:
+        return self._containers[container]
+
+    def _pick(self, number: int, state: str = "") -> str:
+        found = sorted(id_ for id_ in self.ours if id_ in self._containers)
+        found = [id_ for id_ in found if not state or self._raw(id_)["State"]["Status"] == state]
+        return found[number % len(found)] if found else ""
+
+    def _running(self) -> list[str]:
+        """The sandboxes of all containers of ours that are up."""
+        return self._up_among(self.ours)
+
+    def _up_among(self, containers: set[str]) -> list[str]:
+        return [raw["Config"]["Labels"][LABEL] for raw in self._all_up() if raw["Id"] in containers]
+
+    def _all_up(self) -> list[dict[str, Any]]:
+        return [raw for raw in self._containers.values() if raw["State"]["Status"] in UP]
+
+    # --- what must never happen ----------------------------------------------------------------------------------
+
+    def _wrap_engine(self) -> None:
+        engine = self.host.engine
+        create, start, die, inspect = engine._create, engine._start, engine._die, engine.inspect
+
+        def created(name: str, body: dict[str, Any]) -> str:
+            container = create(name, body)
+            if name.startswith("reconciler.default."):
+                self.ours.add(container)
+            return container
+
+        def started(container: str) -> None:
+            if container not in self.ours or engine.belated or self._raw(container)["State"]["Status"] in UP:
+                start(container)
+                if engine.belated:
+                    self.belated.add(container)
+                return
+            if not self.verified.pop(container, False):
+                raise ViolationError(f"{self._raw(container)['Name']} was started without having been verified")
+            start(container)
+            if self._raw(container)["Config"]["Labels"][LABEL] not in self.replacing:
+                self._check_running()
+
+        def died(container: str, code: int, *, oom: bool = False) -> None:
+            if engine.belated:  # whoever asked for it has given it up
+                self.ended_itself.add(container)
+            die(container, code, oom=oom)
+
+        def inspected(container: str) -> Any:
+            found = inspect(container)
+            if container in self.ours and self.in_lane:
+                self.verified[container] = _is_safe(found.raw)
+            return found
+
+        engine._create, engine._start = created, started  # type: ignore[method-assign]
+        engine._die, engine.inspect = died, inspected  # type: ignore[method-assign]
+        engine.before_call = self._check_call
+
+    def _check_call(self, call: str) -> None:
+        what, _, about = call.partition(" ")
+        if what in {"start", "stop", "remove", "unpause"} and about.startswith("stranger"):
+            raise ViolationError(f"{call}: a stranger's container")
+
+    def _check_running(self) -> None:
+        """Without what an engine started belatedly, which nobody can call back."""
+        running = self._up_among(self.ours - self.belated)
+        if len(set(running)) < len(running):
+            raise ViolationError(f"two run for one name: {sorted(running)}")
+        limit = max(self.limits.values(), default=0)
+        if len(running) > limit:
+            raise ViolationError(f"{len(running)} run under a limit of {limit}: {sorted(running)}")
+
+    def _check_lane(self, lane: Lane) -> None:
+        """What a lane may do follows from the last scan alone."""
+        desired, memory = self.controller._desired, self.controller._memory()
+        name = lane.sandbox
+        self.limits = {other: limit for other, limit in self.limits.items() if other in self.controller._in_flight}
+        self.limits[name] = self.controller._policy.sandboxes_max
+        self.replacing = {other for other in self.replacing if other in self.controller._in_flight}
+        if name in self._running():
+            self.replacing.add(name)
+        if name in desired.broken or (name in desired.declared and desired.declared[name].sandbox.suspend):
+            raise ViolationError(f"{lane}: it is held")
+        if lane.cause is not Reason.FILE_REMOVED:
+            return
+        if name in desired.declared or not desired.sound:
+            raise ViolationError(f"{lane}: its absence is not sure")
+        if {action.container for action in lane.actions if isinstance(action, Stop | Remove)} <= memory.approved:
+            return
+        in_flight = self.controller._in_flight.keys() - desired.declared.keys() - desired.broken.keys()
+        gone = self.removing = (self.removing & in_flight) | {name}
+        budget = self.controller._policy.removals
+        running = len(set(self._running()) | gone)
+        if len(gone) > budget.max and len(gone) > budget.share * running:
+            raise ViolationError(f"{sorted(gone)} of {running} are removed at once")
+
+    # --- what must come to be ------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Faults end; then the world becomes as declared, and nothing more is done."""
+        engine, directory = self.host.engine, self.host.directory
+        engine.fault, engine.down, directory.readable = "", None, True
+        engine.happen_late()
+        self.host.policy = self.host.policy or Policy()
+        self.resync()
+        quiet = 0
+        for _ in range(SETTLE_ROUNDS):
+            quiet = 0 if self._writes_of_a_round() else quiet + 1
+            if quiet == QUIET_ROUNDS:
+                self._check_settled()
+                return
+        raise ViolationError(f"it does not settle: {self._writes_of_a_round()}")
+
+    def _writes_of_a_round(self) -> list[str]:
+        """Those that fail are left out: what cannot be had is asked for again and again."""
+        before = len(self.host.engine.calls)
+        self._round()
+        failing = {name for name, status in self.host.store.statuses().items() if status.failures}
+        writes = (call for call in self.host.engine.calls[before:] if call.split()[0] in WRITES)
+        return [call for call in writes if not any(f"reconciler.default.{name}." in call for name in failing)]
+
+    def _round(self) -> None:
+        self.host.clock.elapsed += controller_module.RESYNC_SECONDS * 1.5
+        self.hear()
+        self.work()
+        for _ in range(200):
+            if not self.lanes.lanes:
+                break
+            self.lane(0)
+        self.work()
+        self.approve()
+
+    def _check_settled(self) -> None:
+        policy, files = self.host.policy or Policy(), self.host.directory.files
+        desired = self.host.directory.scan()
+        held = {name for name, sandbox in files.items() if sandbox is None or sandbox.suspend}
+        accepted = {
+            name: effective(declaration.sandbox, policy)
+            for name, declaration in desired.declared.items()
+            if not judge(declaration, policy, {}) and name not in held
+        }
+        running = set(self._running())
+        for name in running - held:
+            refused_but_good = name in files and name not in accepted
+            stopped = name in accepted and accepted[name].state is DesiredState.STOPPED
+            if name not in files or stopped or (refused_but_good and not self._may_run_on(name, policy)):
+                raise ViolationError(f"{name} runs and should not")
+        able = {
+            name
+            for name, sandbox in accepted.items()
+            if sandbox.state is DesiredState.RUNNING and sandbox.image != "missing:1"
+        }
+        ended = {
+            status.name
+            for status in self.host.store.statuses().values()
+            if status.phase in {"Completed", "Failed"} and (self.forgetful or status.container_id in self.ended_itself)
+        }
+        waiting = able - running - ended
+        if any(FIXED_PORT in str(raw["HostConfig"]["PortBindings"]) for raw in self._all_up()):
+            waiting -= {name for name in able if any(port.published for port in accepted[name].ports)}
+        if waiting and len(running) < policy.sandboxes_max:
+            raise ViolationError(f"{sorted(waiting)} do not run, and {sorted(running)} do")
+        for name in running & accepted.keys():
+            self._check_as_declared(name, accepted[name], policy)
+
+    def _may_run_on(self, name: str, policy: Policy) -> bool:
+        """Whether what runs is what the policy in force allows, whatever the file asks for now."""
+        if policy.on_violation is OnViolation.REPORT:
+            return True
+        up = (raw for raw in self._all_up() if raw["Config"]["Labels"].get(LABEL) == name and raw["Id"] in self.ours)
+        return all(raw["HostConfig"]["Memory"] <= policy.limits.mem_limit for raw in up)
+
+    def _check_as_declared(self, name: str, sandbox: Sandbox, policy: Policy) -> None:
+        status = self.host.store.statuses()[name]
+        (raw,) = (raw for raw in self._all_up() if raw["Id"] in self.ours and raw["Config"]["Labels"][LABEL] == name)
+        host = raw["HostConfig"]
+        left = [other for other in self._containers.values() if other["Config"]["Labels"].get(LABEL) == name]
+        if status.phase == "Running" and len([other for other in left if other["Id"] in self.ours]) > 1:
+            raise ViolationError(f"{name} runs, and something is left over")
+        if sandbox.image != "missing:1" and (
+            host["Memory"] != sandbox.mem_limit
+            or raw["Config"]["Image"] != sandbox.image
+            or raw["State"]["Status"] != "running"
+            or not _is_safe(raw)
+        ):
+            raise ViolationError(f"{name} runs otherwise than declared ({status.phase} {status.reason})")
+        for key, value in policy.labels.items():
+            if raw["Config"]["Labels"].get(key) != value and sandbox.image != "missing:1":
+                raise ViolationError(f"{name} lacks the label {key} of the policy")
+
+
+def _is_safe(raw: dict[str, Any]) -> bool:
+    """The floor, said once more in other words."""
+    host = raw["HostConfig"]
+    return (
+        host["CapDrop"] == ["ALL"]
+        and not host["Privileged"]
+        and 0 < host["Memory"] <= 512 << 20
+        and host["MemorySwap"] == host["Memory"]
+        and 0 < (host["PidsLimit"] or 0) <= 100
+        and 0 < host["NanoCpus"] <= 10**9
+        and host["RestartPolicy"]["Name"] == "no"
+        and "no-new-privileges:true" in host["SecurityOpt"]
+        and all(one["HostIp"] == "127.0.0.1" for bound in (host["PortBindings"] or {}).values() for one in bound)
+        and int(raw["Config"]["User"].split(":")[0]) >= 1000
+    )

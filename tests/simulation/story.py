@@ -1,0 +1,124 @@
+"""What happens in one simulation, step by step: drawn from a seed, or cut down from another story."""
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+NAMES = ("a", "b", "c", "d", "e", "f", "g")
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "small": {"mem_limit": "256m"},
+    "full": {"mem_limit": "512m"},
+    "other image": {"image": "app:2"},
+    "missing image": {"image": "missing:1"},
+    "once": {"restart": "no"},
+    "on failure": {"restart": "on-failure"},
+    "stopped": {"state": "stopped"},
+    "suspended": {"suspend": "somebody looks at it"},
+    "greedy": {"mem_limit": "1g"},
+    "fixed port": {"ports": [{"target": 3000, "published": 18080}]},
+    "health": {"healthcheck": {"test": ["CMD", "true"]}},
+    "alone": {"network_mode": "none"},
+}
+
+POLICIES: dict[str, dict[str, Any] | None] = {
+    "built-in": {},
+    "three": {"sandboxes_max": 3},
+    "two": {"sandboxes_max": 2},
+    "none": {"sandboxes_max": 0},
+    "tight": {"limits": {"mem_limit": "256m"}},
+    "labelled": {"labels": {"team": "blue"}},
+    "report": {"limits": {"mem_limit": "256m"}, "on_violation": "report"},
+    "careful": {"removals": {"max": 1, "share": 0.2}},
+    "broken": None,
+}
+
+FAULTS = ("kill before", "kill after", "lost call", "lost reply", "late")
+DRIFTS = ({"Memory": 1 << 30}, {"Privileged": True}, {"PidsLimit": 0}, {"RestartPolicy": {"Name": "always"}})
+
+
+@dataclass(frozen=True)
+class Step:
+    """`what` names a method of `Simulation`, `how` are its arguments."""
+
+    what: str
+    how: tuple[object, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.what} {' '.join(map(str, self.how))}".rstrip()
+
+
+def tell(seed: int, length: int = 120) -> list[Step]:
+    """The story of a seed. It begins with some files, so that there is something to go wrong."""
+    dice = random.Random(seed)  # noqa: S311 - it must be the same every time
+    faulty = dice.random() < 0.8
+    story = [Step("declare", (name, "plain")) for name in NAMES[: dice.randint(1, len(NAMES))]]
+    while len(story) < length:
+        kinds = list(WEIGHTS if faulty else CALM)
+        weights = [(WEIGHTS if faulty else CALM)[kind] for kind in kinds]
+        story += _steps(dice.choices(kinds, weights)[0], dice)
+    return story
+
+
+CALM = {"work": 20, "lane": 40, "hear": 12, "declare": 8, "delete": 3, "wait": 8, "exit": 4}
+WEIGHTS = {
+    **CALM,
+    "spoil": 3,
+    "rename": 1,
+    "empty": 1,
+    "replace_directory": 1,
+    "hide_directory": 2,
+    "decree": 3,
+    "fault": 8,
+    "engine": 2,
+    "drift": 2,
+    "pause": 1,
+    "remove_by_force": 2,
+    "stranger": 1,
+    "health": 1,
+    "restart": 2,
+    "set_clock": 1,
+    "deaf": 1,
+    "approve": 2,
+    "happen_late": 3,
+    "resync": 1,
+    "burst": 4,
+}
+
+
+def _steps(kind: str, dice: random.Random) -> list[Step]:  # noqa: C901 - one case for each kind
+    name, number = dice.choice(NAMES), dice.randrange(8)
+    match kind:
+        case "declare":
+            variants, weights = list(VARIANTS), [6, 4, 2, *[1] * (len(VARIANTS) - 3)]
+            return [Step(kind, (name, dice.choices(variants, weights)[0]))]
+        case "spoil" | "delete":
+            return [Step(kind, (name,))]
+        case "rename":
+            return [Step(kind, (name, dice.choice(NAMES)))]
+        case "hide_directory":
+            return [Step(kind, (dice.random() < 0.4,))]
+        case "decree":
+            return [Step(kind, (dice.choice(list(POLICIES)),))]
+        case "fault":
+            return [Step(kind, (dice.choice(FAULTS), dice.randrange(6)))]
+        case "engine":
+            return [Step(kind, (dice.random() < 0.5,))]
+        case "drift":
+            return [Step(kind, (number, dice.randrange(len(DRIFTS)))), *([Step("deaf")] if dice.random() < 0.5 else [])]
+        case "exit":
+            return [Step(kind, (number, dice.choice((0, 1, 137)), dice.random() < 0.2))]
+        case "health":
+            return [Step(kind, (number, dice.choice(("healthy", "unhealthy"))))]
+        case "restart":
+            return [Step(kind, (dice.random() < 0.3,))]
+        case "set_clock":
+            return [Step(kind, (dice.choice((-3600, 3600)),))]
+        case "wait":
+            return [Step(kind, (dice.choice((0.1, 1, 5, 70)),))]
+        case "lane" | "pause" | "remove_by_force" | "stranger":
+            return [Step(kind, (number,))]
+        case "burst":
+            return [Step("work"), *(Step("lane", (number,)) for _ in range(dice.randrange(2, 6)))]
+    return [Step(kind)]

@@ -1,0 +1,232 @@
+"""A whole host in memory, on a clock of its own: what surrounds the controller in the simulation."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reconciler.control.settings import Settings
+from reconciler.control.surroundings import Surroundings
+from reconciler.engine import answers
+from reconciler.model.desired import Declaration, Desired
+from reconciler.model.errors import DirectoryUnreadable, EngineUnavailable, PolicyInvalid, Problem, StateUnusable
+from reconciler.model.policy import Policy
+from reconciler.model.rendered import Rendered
+from reconciler.model.sandbox import Sandbox
+from reconciler.model.status import Approval, ControllerStatus, JournalEntry, SandboxStatus
+from reconciler.model.world import Event, Summary
+from tests.fake_engine import FakeEngine
+
+INSTANCE = "default"
+
+
+class KilledError(BaseException):
+    """The controller's process is gone, between two calls."""
+
+
+class FakeClock:
+    """`skew` is what somebody did to the wall clock."""
+
+    def __init__(self) -> None:
+        self.elapsed = 0.0
+        self.skew = 0.0
+
+    def now(self) -> float:
+        return 1_700_000_000 + self.elapsed + self.skew
+
+    def monotonic(self) -> float:
+        return self.elapsed
+
+
+@dataclass
+class FakeDirectory:
+    """`files` holds None for a broken file."""
+
+    files: dict[str, Sandbox | None] = field(default_factory=dict)
+    identity: int = 1
+    readable: bool = True
+
+    def scan(self) -> Desired:
+        if not self.readable:
+            raise DirectoryUnreadable("it cannot be read")
+        return Desired(
+            directory=(1, self.identity),
+            declared={
+                name: Declaration(name, f"{name}.yaml", sandbox)
+                for name, sandbox in self.files.items()
+                if sandbox is not None
+            },
+            broken={
+                name: (Problem(f"{name}.yaml", 1, 1, "it is broken"),)
+                for name, sandbox in self.files.items()
+                if sandbox is None
+            },
+        )
+
+
+class FakeStore:
+    """A state directory that outlives the controller. Each write is whole, as those of the real one are."""
+
+    def __init__(self) -> None:
+        self._statuses: dict[str, SandboxStatus] = {}
+        self._controller: ControllerStatus | None = None
+        self._approved: frozenset[str] = frozenset()
+        self.claimed = False
+
+    def lose(self) -> None:
+        self._statuses, self._controller, self._approved = {}, None, frozenset()
+
+    def claim(self) -> None:
+        if self.claimed:
+            raise StateUnusable("another controller uses it")
+        self.claimed = True
+
+    def release(self) -> None:
+        self.claimed = False
+
+    def controller(self) -> ControllerStatus | None:
+        return self._controller
+
+    def statuses(self) -> dict[str, SandboxStatus]:
+        return dict(self._statuses)
+
+    def approved(self) -> frozenset[str]:
+        return self._approved
+
+    def approve(self, approval: Approval) -> None:
+        self._approved = frozenset(approval.containers)
+
+    def spend_approval(self) -> None:
+        self._approved = frozenset()
+
+    def write_status(self, status: SandboxStatus) -> None:
+        self._statuses[status.name] = status
+
+    def write_controller(self, status: ControllerStatus) -> None:
+        self._controller = status
+
+    def forget(self, name: str) -> None:
+        self._statuses.pop(name, None)
+
+
+class FakeJournal:
+    def __init__(self) -> None:
+        self.entries: list[JournalEntry] = []
+
+    def write(self, entry: JournalEntry) -> None:
+        self.entries.append(entry)
+
+
+class FaultyEngine(FakeEngine):
+    """Fails when it is told to: before a call takes effect, after it, or so that the effect comes later.
+
+    `fault` is for the call after `fuse` more; its events are kept until somebody delivers or loses them.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__(INSTANCE, clock)
+        self.fault = ""
+        self.fuse = 0
+        self.late: list[Callable[[], object]] = []
+        self.said: list[Event] = []
+        self.injected = 0
+        self.belated = False
+
+    def arm(self, fault: str, fuse: int) -> None:
+        self.fault, self.fuse = fault, fuse
+
+    def create(self, rendered: Rendered) -> str:
+        create = super().create
+        return str(self._faulty(lambda: create(rendered)))
+
+    def start(self, container: str) -> None:
+        start = super().start
+        self._faulty(lambda: start(container))
+
+    def stop(self, container: str, grace_seconds: int) -> None:
+        stop = super().stop
+        self._faulty(lambda: stop(container, grace_seconds))
+
+    def remove(self, container: str) -> None:
+        remove = super().remove
+        self._faulty(lambda: remove(container))
+
+    def containers(self) -> tuple[Summary, ...]:
+        listing = super().containers
+        found: tuple[Summary, ...] = self._faulty(listing)
+        return found
+
+    def _faulty(self, call: Callable[[], Any]) -> Any:
+        self.fuse -= 1
+        if not self.fault or self.fuse >= 0:
+            return call()
+        fault, self.fault = self.fault, ""
+        self.injected += 1
+        match fault:
+            case "kill before":
+                raise KilledError
+            case "kill after":
+                call()
+                raise KilledError
+            case "lost call":
+                raise EngineUnavailable("the call was lost")
+            case "lost reply":
+                call()
+                raise EngineUnavailable("the reply was lost")
+            case "late":
+                self.late.append(call)
+                raise EngineUnavailable("no answer in time")
+        raise AssertionError(fault)
+
+    def happen_late(self) -> None:
+        """What was given up takes effect after all, if it still can."""
+        late, self.late = self.late, []
+        self.belated = True
+        for call in late:
+            with suppress(Exception):  # nobody waits for the answer any more
+                call()
+        self.belated = False
+
+    def _publish(self, item: dict[str, Any]) -> None:
+        if event := answers.event(item, self.instance):
+            self.said.append(event)
+
+
+@dataclass
+class Host:
+    """All that is there whether a controller runs or not."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+    directory: FakeDirectory = field(default_factory=FakeDirectory)
+    store: FakeStore = field(default_factory=FakeStore)
+    journal: FakeJournal = field(default_factory=FakeJournal)
+    policy: Policy | None = field(default_factory=Policy)
+
+    def __post_init__(self) -> None:
+        self.engine = FaultyEngine(self.clock.now)
+        for reference in ("app:1", "app:2"):
+            self.engine.add_image(reference)
+        self.seeds = 0
+
+    def read_policy(self) -> Policy:
+        if self.policy is None:
+            raise PolicyInvalid((Problem("policy.yaml", 1, 1, "it is broken"),))
+        return self.policy
+
+    def surroundings(self) -> Surroundings:
+        return Surroundings(
+            settings=Settings(Path("sandboxes.d"), None, Path("state"), "tcp://simulated", INSTANCE),
+            engine=self.engine,
+            read_policy=self.read_policy,
+            scan=self.directory.scan,
+            store=self.store,  # type: ignore[arg-type]
+            journal=self.journal,  # type: ignore[arg-type]
+            clock=self.clock,
+            draw_seed=self._draw_seed,
+            spread=lambda work, things: [work(thing) for thing in things],
+        )
+
+    def _draw_seed(self) -> int:
+        self.seeds += 1
+        return self.seeds
