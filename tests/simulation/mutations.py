@@ -61,7 +61,7 @@ MUTATIONS = {
         "reconciler.planning.decide",
         "return all(container.id in self.memory.approved for container in self.containers[name])",
         "return bool(self.memory.approved)",
-        31,
+        102,
     ),
     "forget the budget": Mutation("reconciler.planning.decide", "if len(going) > budget.max and", "if False and", 5),
     "forget removals under way in the budget": Mutation(
@@ -74,7 +74,7 @@ MUTATIONS = {
         "reconciler.planning.decide",
         "for name in self.running if name not in self.memory.in_flight}",
         "for name in self.running}",
-        31,
+        52,
     ),
     "take a stranger with our labels for ours": Mutation(
         "reconciler.control.observe",
@@ -86,20 +86,20 @@ MUTATIONS = {
         "reconciler.planning.converge",
         "        yield from stops(other for other in rest if other.up)\n        yield Start(NEW)\n",
         "        yield Start(NEW)\n        yield from stops(other for other in rest if other.up)\n",
-        31,
+        351,
     ),
     "never clear away what is left over": Mutation(
-        "reconciler.planning.converge", "if actions := tuple(disposal(self.others)):", "if actions := ():", 31
+        "reconciler.planning.converge", "if actions := tuple(disposal(self.others)):", "if actions := ():", 34
     ),
     "keep what has drifted": Mutation(
-        "reconciler.planning.converge", "drift = self.mismatches[current.id]", "drift = ()", 31
+        "reconciler.planning.converge", "drift = self.mismatches[current.id]", "drift = ()", 94
     ),
-    "leave a pause": Mutation("reconciler.planning.converge", "if current.state is State.PAUSED:", "if False:", 31),
+    "leave a pause": Mutation("reconciler.planning.converge", "if current.state is State.PAUSED:", "if False:", 34),
     "rest for ever": Mutation(
         "reconciler.planning.backoff", "return 0 < status.retry_at - now <= MAX_SECONDS", "return True", 0
     ),
     "let a stop by the controller end a sandbox for good": Mutation(
-        "reconciler.planning.converge", "or current.id == self.status.halted:", "or False:", 31
+        "reconciler.planning.converge", "or current.id == self.status.halted:", "or False:", 1653
     ),
     "run on what a changed policy forbids": Mutation(
         "reconciler.planning.decide",
@@ -111,7 +111,7 @@ MUTATIONS = {
         "reconciler.control.controller",
         "        self._observer.forget_all()\n        self._stale_files = True\n",
         "        self._stale_files = True\n",
-        31,
+        94,
     ),
 }
 
