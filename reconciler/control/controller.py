@@ -47,6 +47,9 @@ SETTLE_SECONDS = 0.2
 FAREWELL_SECONDS = 10.0
 """How long lanes may take to finish once the controller is asked to stop."""
 
+GONE_SECONDS = 0.2
+"""A file must be missing for so long before it counts as deleted: an editor may be about to put it back."""
+
 FREEZES = frozenset({Reason.DIRECTORY_UNREADABLE, Reason.DIRECTORY_REPLACED, Reason.REMOVAL_BUDGET_EXCEEDED})
 """Causes that withhold removals."""
 
@@ -76,6 +79,7 @@ class Controller:
         self._status = self._first_status()
         self._stopping = False
         self._stale_files = True
+        self._missing_since: dict[str, float] = {}
         self._engine_failures = 0
         self._pass_at = self._clock.monotonic()
         self._resync_at = self._pass_at + RESYNC_SECONDS
@@ -237,8 +241,7 @@ class Controller:
         if policy_error and policy_error != self._status.policy_error:
             log.error("the last good policy stays in force: %s", policy_error)
         try:
-            self._desired = self._around.scan()
-            self._stale_files = False
+            self._take(self._around.scan())
             scan_error, scanned_at = "", self._clock.now()
         except DirectoryUnreadable as error:
             scan_error, scanned_at = str(error), self._status.last_scan_at
@@ -248,6 +251,16 @@ class Controller:
         if scan_error:
             self._pass_at = self._clock.monotonic() + RETRY_SECONDS_MAX
         self._change_status(policy_error=policy_error, scan_error=scan_error, last_scan_at=scanned_at)
+
+    def _take(self, scanned: Desired) -> None:
+        """Believes a scan, unless a file has only just gone missing: then it looks again in a moment."""
+        now = self._clock.monotonic()
+        gone = self._desired.names - scanned.names
+        self._missing_since = {name: self._missing_since.get(name, now) for name in gone}
+        if all(now - since >= GONE_SECONDS for since in self._missing_since.values()):
+            self._desired, self._stale_files = scanned, False
+        else:
+            self._pass_at = now + GONE_SECONDS
 
     def _converge(self, desired: Desired) -> None:
         world = self._observer.observe(desired, self._policy, self._clock.now())

@@ -39,5 +39,10 @@ class Desired:
         return self.broken[name][0].file if name in self.broken else ""
 
     @property
+    def names(self) -> frozenset[str]:
+        """All sandboxes that have a file, be it broken."""
+        return frozenset(self.declared) | frozenset(self.broken)
+
+    @property
     def empty(self) -> bool:
         return not (self.declared or self.broken or self.strays)

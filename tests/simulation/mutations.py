@@ -34,7 +34,7 @@ MUTATIONS = {
         "reconciler.planning.decide",
         "taken = sum(container.up for container in self.world.containers) + len(busy - up)",
         "taken = len(set(cases) & up) + len(busy - up)",
-        2,
+        20,
     ),
     "forget who is in flight under the limit": Mutation(
         "reconciler.planning.decide",
@@ -61,20 +61,20 @@ MUTATIONS = {
         "reconciler.planning.decide",
         "return all(container.id in self.memory.approved for container in self.containers[name])",
         "return bool(self.memory.approved)",
-        102,
+        170,
     ),
     "forget the budget": Mutation("reconciler.planning.decide", "if len(going) > budget.max and", "if False and", 5),
     "forget removals under way in the budget": Mutation(
         "reconciler.planning.decide",
         "        going |= self.memory.in_flight - self.desired.declared.keys() - self.desired.broken.keys()\n",
         "",
-        27,
+        1138,
     ),
     "work twice on one sandbox": Mutation(
         "reconciler.planning.decide",
         "for name in self.running if name not in self.memory.in_flight}",
         "for name in self.running}",
-        52,
+        7,
     ),
     "take a stranger with our labels for ours": Mutation(
         "reconciler.control.observe",
@@ -99,7 +99,7 @@ MUTATIONS = {
         "reconciler.planning.backoff", "return 0 < status.retry_at - now <= MAX_SECONDS", "return True", 0
     ),
     "let a stop by the controller end a sandbox for good": Mutation(
-        "reconciler.planning.converge", "or current.id == self.status.halted:", "or False:", 1653
+        "reconciler.planning.converge", "or current.id == self.status.halted:", "or False:", 398
     ),
     "run on what a changed policy forbids": Mutation(
         "reconciler.planning.decide",

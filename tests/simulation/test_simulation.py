@@ -7,6 +7,7 @@ import pytest
 
 from tests.simulation.mutations import MUTATIONS
 from tests.simulation.seeds import play, play_many
+from tests.simulation.simulation import Simulation
 
 SEEDS = 2000
 
@@ -22,6 +23,25 @@ def test_no_seed_finds_a_violation() -> None:
 def test_a_story_is_the_same_every_time() -> None:
     """A seed that found something can be replayed."""
     assert play(7) == play(7)
+
+
+@pytest.mark.parametrize("put_back", [True, False])
+def test_a_file_that_is_put_back_at_once_was_never_gone(put_back: bool) -> None:
+    """Editors replace a file by moving the old one away first: for that moment nothing is removed."""
+    simulation = Simulation()
+    simulation.declare("a", "plain")
+    simulation.work()
+    for _ in range(4):
+        simulation.lane(0)
+    simulation.delete("a")
+    simulation.work()
+    if put_back:
+        simulation.declare("a", "plain")
+    simulation.wait(1)
+    simulation.work()
+    simulation.lane(0)
+    stopped = any(call.startswith("stop ") for call in simulation.host.engine.calls)
+    assert stopped is not put_back
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
