@@ -254,3 +254,22 @@ def test_ctrl_c_and_sighup(operator: Operator) -> None:
         operator.until(lambda: operator.controller()["last_scan_at"] > scanned)
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
+
+
+def test_sigterm_does_not_wait_for_a_slow_stop(operator: Operator) -> None:
+    """Lanes under way get a bounded time; then the controller ends well all the same."""
+    stubborn = ["sh", "-c", "trap '' TERM; while true; do sleep 1; done"]
+    operator.declare("slow", command=stubborn, stop_grace_period="60s")
+    with operator.run():
+        operator.until_phase(slow="Running")
+        operator.remove("slow")
+        operator.until_phase(slow="Stopping")
+    assert "ended while slow were under way" in operator.log
+
+
+def test_apply_gives_up_after_its_timeout(operator: Operator) -> None:
+    """A health check that never passes is waited for, but not for ever."""
+    check = {"test": ["CMD", "false"], "interval": "1s", "timeout": "1s", "start_period": "1h"}
+    operator.declare("web", healthcheck=check)
+    done = operator.reconciler("apply", "--timeout", "2", code=1)
+    assert "Starting" in done.stdout
