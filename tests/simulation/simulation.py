@@ -1,13 +1,15 @@
 """One simulation: a story told to the real controller, watched after every single call."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler.control import controller as controller_module
 from reconciler.control.controller import Controller
-from reconciler.control.lanes import Lanes
-from reconciler.control.wake import EngineConnected, EngineSaid, FilesChanged, ResyncAsked
+from reconciler.control.lanes import Lanes, MountCheck
+from reconciler.control.surroundings import Clock
+from reconciler.control.wake import EngineConnected, EngineSaid, FilesChanged, ResyncAsked, Tell
+from reconciler.engine.protocol import Engine
 from reconciler.model.plan import Lane, Outcome, Reason, Remove, Stop
 from reconciler.model.policy import OnViolation, Policy
 from reconciler.model.sandbox import DesiredState, Sandbox
@@ -33,18 +35,20 @@ class ViolationError(BaseException):
 class SteppedLanes(Lanes):
     """Lanes that go on only when they are told to."""
 
+    def __init__(self, engine: Engine, tell: Tell, check_mounts: MountCheck, clock: Clock) -> None:
+        super().__init__(engine, tell, check_mounts, clock)
+        self.lanes: list[Iterator[Outcome]] = []
+        self.watch: Callable[[Lane], None] = lambda _: None
+
     def submit(self, lane: Lane, in_flight: int) -> None:  # noqa: ARG002 - there are no workers here
-        self.lanes: list[Iterator[Outcome]]
-        if not hasattr(self, "lanes"):
-            self.lanes = []
+        self.watch(lane)
         self.lanes.append(self.carry_out(lane))
 
     def step(self, number: int) -> None:
-        lanes = getattr(self, "lanes", [])
-        if lanes:
-            lane = lanes[number % len(lanes)]
+        if self.lanes:
+            lane = self.lanes[number % len(self.lanes)]
             if next(lane, None) is None:
-                lanes.remove(lane)
+                self.lanes.remove(lane)
 
 
 @dataclass
@@ -52,7 +56,6 @@ class Simulation:
     """Steps are methods; what a step needs and is not there makes it do nothing, so that stories can be cut."""
 
     host: Host = field(default_factory=Host)
-    steps: int = 0
     ours: set[str] = field(default_factory=set)
     verified: dict[str, bool] = field(default_factory=dict)
     in_lane: bool = False
@@ -68,7 +71,6 @@ class Simulation:
     def play(self, story: list[Step]) -> None:
         """Raises `ViolationError`."""
         for step in story:
-            self.steps += 1
             getattr(self, step.what)(*step.how)
         self.settle()
 
@@ -199,14 +201,7 @@ class Simulation:
             self.host.policy = Policy()
         self.controller = Controller(self.host.surroundings(), lanes=SteppedLanes)
         self.lanes: SteppedLanes = self.controller._lanes  # type: ignore[assignment]
-        self.lanes.lanes = []
-        submit = self.lanes.submit
-
-        def watched(lane: Lane, in_flight: int) -> None:
-            self._check_lane(lane)
-            submit(lane, in_flight)
-
-        self.lanes.submit = watched  # type: ignore[method-assign]
+        self.lanes.watch = self._check_lane
         self.limits: dict[str, int] = {}
         """The limit under which each lane in flight was admitted: a policy that changes later cannot call it back."""
         self.replacing: set[str] = set()
