@@ -15,7 +15,6 @@ from pathlib import Path
 import watchfiles
 
 from reconciler.engine.protocol import SUBSCRIBED, EngineReader
-from reconciler.model.errors import ReconcilerError
 from reconciler.model.plan import Lane, Outcome
 from reconciler.model.world import Event
 
@@ -168,7 +167,7 @@ def _watch_engine(engine: EngineReader, tell: Tell) -> None:
             for event in engine.events():
                 pause = RECONNECT_SECONDS_MIN
                 tell(EngineConnected() if event == SUBSCRIBED else EngineSaid(event))
-        except ReconcilerError as error:
+        except Exception as error:  # whatever ended it, the next connection may do better
             log.debug("the engine's events ended: %s", error)
         tell(EngineSilent())
         time.sleep(pause)

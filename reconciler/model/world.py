@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 
@@ -130,7 +131,7 @@ class Source:
     trouble: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class World:
     """One whole observation; lossless: several containers may stand for one sandbox."""
 
@@ -144,8 +145,16 @@ class World:
     sources: Mapping[str, Source] = field(default_factory=dict)
     """What the sandboxes' volumes and the policy's roots are on the host, by path."""
 
+    @cached_property
+    def by_sandbox(self) -> Mapping[str, tuple[Observed, ...]]:
+        """The containers of each sandbox, the oldest first."""
+        found: dict[str, tuple[Observed, ...]] = {}
+        for container in sorted(self.containers, key=lambda container: (container.created_at, container.id)):
+            found[container.sandbox] = (*found.get(container.sandbox, ()), container)
+        return found
+
     def of(self, sandbox: str) -> tuple[Observed, ...]:
-        return tuple(container for container in self.containers if container.sandbox == sandbox)
+        return self.by_sandbox.get(sandbox, ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,9 +58,7 @@ class _Decision:
 
     def __init__(self, desired: Desired, policy: Policy, world: World, memory: Memory, now: float) -> None:
         self.desired, self.policy, self.world, self.memory, self.now = desired, policy, world, memory, now
-        self.containers: dict[str, list[Observed]] = {}
-        for container in sorted(world.containers, key=lambda container: (container.created_at, container.id)):
-            self.containers.setdefault(container.sandbox, []).append(container)
+        self.containers = world.by_sandbox
         self.problems = {
             name: judge(declaration, policy, world.sources) for name, declaration in desired.declared.items()
         }
@@ -105,7 +103,7 @@ class _Decision:
         return Case(
             sandbox=self.running[name],
             rendered=self.rendered[name],
-            containers=tuple(self.containers.get(name, ())),
+            containers=self.world.of(name),
             status=self.memory.statuses.get(name) or SandboxStatus(name=name),
             policy=self.policy,
             world=self.world,
@@ -153,7 +151,7 @@ class _Decision:
         return list(lanes.values()), Removals(ids, reason if approvable else None)
 
     def _unwanted_lane(self, name: str) -> Lane:
-        containers = self.containers.get(name, [])
+        containers = self.world.of(name)
         up = [container for container in containers if container.up]
         declaration = self.desired.declared.get(name)
         if name in self.memory.in_flight:
@@ -172,7 +170,7 @@ class _Decision:
             )
         return Lane(name, Verdict.KEEP, Reason.STOPPED)
 
-    def _removal(self, name: str, containers: list[Observed]) -> Lane:
+    def _removal(self, name: str, containers: tuple[Observed, ...]) -> Lane:
         if all(container.state is State.REMOVING for container in containers):
             return Lane(name, Verdict.WAIT, Reason.ENGINE_BUSY, "the engine is removing it")
         actions = tuple(disposal(containers))
