@@ -71,14 +71,18 @@ class Scene:
         self.containers.append(container)
         return container
 
-    def remember(self, name: str, container: Observed | None = None, **fields: Any) -> None:
+    def remember(self, name: str, container: Observed | None = None, *, evidence: str = "", **fields: Any) -> None:
         """A status of the sandbox; with a container, as it was when that was attested under the policy."""
         if container is not None:
             fields = {
                 "container_id": container.id,
                 "fingerprint": container.fingerprint,
                 "attested": Attestation(
-                    at=NOW - 50, ok=True, container_id=container.id, policy=self.policy.fingerprint
+                    at=NOW - 50,
+                    ok=True,
+                    container_id=container.id,
+                    policy=self.policy.fingerprint,
+                    evidence=evidence,
                 ),
                 **fields,
             }

@@ -27,7 +27,7 @@ from reconciler.model.plan import (
     Verify,
 )
 from reconciler.model.rendered import Rendered
-from reconciler.planning.attest import attest
+from reconciler.planning.attest import attest, evidence
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +155,9 @@ class Lanes:
 
 
 def _verified(outcome: Outcome, rendered: Rendered, engine: Engine) -> Outcome:
-    mismatches = attest(rendered, engine.inspect(outcome.container))
+    inspection = engine.inspect(outcome.container)
+    outcome = replace(outcome, evidence=evidence(inspection))
+    mismatches = attest(rendered, inspection)
     if not mismatches:
         return outcome
     message = "it is not as rendered: " + "; ".join(map(str, mismatches))

@@ -206,7 +206,7 @@ class Plan:
 class Outcome:
     """How one action ended. `failure` is None on success; `message` then says nothing.
 
-    `container` is the id that the action concerned; `mismatches` is what a Verify found.
+    `container` is the id that the action concerned; `mismatches` and `evidence` are what a Verify found.
     `duration_seconds` is the time the engine took.
     """
 
@@ -216,4 +216,5 @@ class Outcome:
     failure: Reason | None = None
     message: str = ""
     mismatches: tuple[Mismatch, ...] = ()
+    evidence: str = ""
     duration_seconds: float = 0.0

@@ -25,7 +25,7 @@ from reconciler.model.sandbox import PullPolicy, Restart, Sandbox
 from reconciler.model.status import SandboxStatus
 from reconciler.model.world import Health, Observed, State, World
 from reconciler.planning import backoff
-from reconciler.planning.attest import attest, stranded
+from reconciler.planning.attest import attest, evidence, stranded
 
 GRACE_SECONDS = 10
 """How long a container is given to stop when nothing says otherwise."""
@@ -154,7 +154,7 @@ class Case:
         if same and backoff.rests(self.status, backoff.START, self.now):
             outdated = [container for container in up if not accepted_under(self.policy, container, self.status)]
             if outdated and self.policy.on_violation is OnViolation.STOP:
-                why = "it was accepted under an earlier policy, and its replacement fails"
+                why = "it is not what the policy in force has accepted, and its replacement fails"
                 return Lane(name, Verdict.STOP, Reason.POLICY_VIOLATION, why, tuple(stops(outdated)))
             return backoff.wait(Lane(name, Verdict.WAIT, Reason.NOT_STARTED), self.status)
         if current is not None and current.state in {State.REMOVING, State.DEAD}:
@@ -233,9 +233,11 @@ def _is_said(change: Mismatch) -> bool:
 
 
 def accepted_under(policy: Policy, container: Observed, status: SandboxStatus | None) -> bool:
+    """Whether the policy in force allowed the container, and nobody has changed it since."""
     attested = status.attested if status else None
     if attested and attested.container_id == container.id:
-        return attested.ok and attested.policy == policy.fingerprint
+        changed = attested.evidence not in {"", evidence(container.inspection)}
+        return attested.ok and attested.policy == policy.fingerprint and not changed
     return container.policy == policy.fingerprint
 
 

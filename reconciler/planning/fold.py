@@ -7,6 +7,7 @@ from reconciler.model.plan import Create, Lane, Outcome, Pull, Reason, Start, St
 from reconciler.model.status import Attestation, Condition, ConditionType, Failure, Phase, SandboxStatus
 from reconciler.model.world import Image, Observed, State
 from reconciler.planning import backoff
+from reconciler.planning.attest import evidence
 
 GOOD_RUN_SECONDS = 600.0
 """After running so long, a sandbox's failures are forgotten."""
@@ -126,11 +127,14 @@ def _attestation(lane: Lane, current: Observed) -> dict[str, Any]:
     if rendered is None or current.fingerprint != rendered.fingerprint or not current.up:
         return {}
     found = lane.changes if lane.cause is Reason.DRIFTED else ()
-    return {"attested": _attested(current.id, rendered.policy, tuple(map(str, found)), current.inspected_at)}
+    said = evidence(current.inspection)
+    return {"attested": _attested(current.id, rendered.policy, tuple(map(str, found)), said, current.inspected_at)}
 
 
-def _attested(container: str, policy: str, mismatches: tuple[str, ...], now: float) -> Attestation:
-    return Attestation(at=now, ok=not mismatches, container_id=container, policy=policy, mismatches=mismatches)
+def _attested(container: str, policy: str, mismatches: tuple[str, ...], said: str, now: float) -> Attestation:
+    return Attestation(
+        at=now, ok=not mismatches, container_id=container, policy=policy, mismatches=mismatches, evidence=said
+    )
 
 
 def pulling(status: SandboxStatus, lane: Lane, progress: str, now: float) -> SandboxStatus:
@@ -143,7 +147,7 @@ def done(status: SandboxStatus, outcome: Outcome, now: float) -> SandboxStatus:
     lane, action = outcome.lane, outcome.action
     if isinstance(action, Verify) and outcome.failure in {None, Reason.VERIFICATION_FAILED}:
         found = tuple(map(str, outcome.mismatches))
-        attested = _attested(outcome.container, action.rendered.policy, found, now)
+        attested = _attested(outcome.container, action.rendered.policy, found, outcome.evidence, now)
         status = _change(status, now, attested=attested)
     if outcome.failure is Reason.ENGINE_UNAVAILABLE:
         return _phase(status, status.phase, outcome.failure, outcome.message, now)

@@ -22,7 +22,7 @@ class Mutation:
 
 MUTATIONS = {
     "skip the verification": Mutation(
-        "reconciler.control.lanes", "attest(rendered, engine.inspect(outcome.container))", "()", 0
+        "reconciler.control.lanes", "return _verified(outcome, rendered, self._engine)", "return outcome", 0
     ),
     "go on after a failed verification": Mutation(
         "reconciler.control.lanes", "    if not mismatches:\n        return outcome\n", "    return outcome\n", 17

@@ -342,6 +342,13 @@ def _(scene: Scene) -> None:
     scene.container("web")
 
 
+@case("a file that asks too much does not shelter what somebody has changed", f"web STOP PolicyViolation: stop {A}")
+def _(scene: Scene) -> None:
+    scene.declare("web", mem_limit="1g")
+    container = scene.container("web", drift={"Memory": 1 << 30})
+    scene.remember("web", container, evidence="as it was")
+
+
 @case("a policy that comes to forbid what runs stops it", f"web STOP PolicyViolation: stop {A}")
 def _(scene: Scene) -> None:
     scene.declare("web", mem_limit="512m")
