@@ -98,7 +98,7 @@ class Lanes:
             failed = outcome.failure is not None
             self._tell(outcome)
             yield outcome
-        self._tell(LaneEnded(lane, failed))
+        self._tell(LaneEnded(lane))
 
     def perform(self, lane: Lane, action: Action, created: str = "") -> Outcome:
         """Does one action; `created` is the container that stands for `NEW`."""

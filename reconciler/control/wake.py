@@ -73,7 +73,6 @@ class Progress:
 @dataclass(frozen=True, slots=True)
 class LaneEnded:
     lane: Lane
-    failed: bool
 
 
 Message = (

@@ -42,7 +42,6 @@ class Reason(StrEnum):
     POLICY_VIOLATION = "PolicyViolation"
     SECCOMP_MISSING = "SeccompMissing"
     NETWORK_UNFIT = "NetworkUnfit"
-    FOREIGN_CONTAINER = "ForeignContainer"
     # failed
     UNHEALTHY = "Unhealthy"
     EXIT_CODE = "ExitCode"
