@@ -96,8 +96,13 @@ class Controller:
         watch_files(self._settings.directory, self._settings.policy_file, self._store.approvals, self.tell)
         watch_engine(self._around.engine, self.tell)
         log.info("watching %s as instance %s", self._settings.directory, self._settings.instance)
+        manager = self._around.manager
+        self._turn()
+        manager.ready()
         while not self._stopping:
-            self._turn()
+            manager.alive()
+            self._turn(self._clock.monotonic() + manager.beat_seconds)
+        manager.stopping()
         self._farewell()
 
     def apply(self, timeout_seconds: float) -> None:
@@ -125,7 +130,7 @@ class Controller:
     # --- time ----------------------------------------------------------------------------------------------------
 
     def _turn(self, deadline: float = float("inf")) -> None:
-        """Waits for a message, or for the time of the next pass, and works."""
+        """Waits for a message, for the time of the next pass or for the deadline, and works."""
         due = max(min(self._pass_at, self._resync_at), self._not_before)
         self._wait(min(due, deadline))
         if not self._stopping:
@@ -226,7 +231,9 @@ class Controller:
             self._pass_at = self._clock.monotonic() + self._retry_seconds()
         took = self._clock.monotonic() - begun
         self._not_before = self._clock.monotonic() + min(2 * took, 1.0)  # passes never keep a core busy
-        self._change_status(last_pass_at=self._clock.now(), last_pass_seconds=round(took, 4))
+        self._change_status(
+            passes=self._status.passes + 1, last_pass_at=self._clock.now(), last_pass_seconds=round(took, 4)
+        )
         self._store.write_controller(self._status)
 
     def _read_files(self) -> None:

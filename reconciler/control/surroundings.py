@@ -1,5 +1,6 @@
 """Everything that the controller touches, so that a simulation can give it another world."""
 
+import os
 import random
 import time
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+from reconciler.control.notify import ServiceManager
 from reconciler.control.settings import Settings
 from reconciler.desired.directory import Directory
 from reconciler.engine.protocol import Engine
@@ -67,6 +69,7 @@ class Surroundings:
     clock: Clock = field(default_factory=SystemClock)
     draw_seed: Callable[[], int] = draw_seed
     spread: Spread = over_threads
+    manager: ServiceManager = field(default_factory=lambda: ServiceManager({}))
 
     @classmethod
     def real(cls, settings: Settings, engine: Engine) -> "Surroundings":
@@ -78,4 +81,5 @@ class Surroundings:
             scan=Directory(settings.directory).scan,
             store=Store(settings.state),
             journal=Journal(settings.state / "journal.jsonl"),
+            manager=ServiceManager(os.environ),
         )

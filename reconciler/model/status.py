@@ -138,6 +138,7 @@ class ControllerStatus(BaseModel):
     policy_error: str = Field("", description="Why the policy file is not in force; the last good one is.")
     last_scan_at: float = Field(0, description="When the directory was last read.")
     scan_error: str = Field("", description="Why it cannot be read now.")
+    passes: int = Field(0, description="Passes made since this controller began.")
     last_pass_at: float = 0
     last_pass_seconds: float = Field(0, description="How long the last pass took, without its lanes.")
     pass_error: str = Field("", description="A fault of reconciler's own that ended the last pass.")
