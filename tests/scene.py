@@ -12,6 +12,7 @@ from reconciler.model.rendered import Rendered
 from reconciler.model.sandbox import Sandbox
 from reconciler.model.status import Attestation, Failure, SandboxStatus
 from reconciler.model.world import UP, EngineFacts, Image, Inspection, Network, Observed, State, World
+from reconciler.planning.attest import evidence
 from reconciler.planning.decide import Memory, decide
 from reconciler.planning.judge import effective
 from reconciler.planning.render import render
@@ -71,8 +72,8 @@ class Scene:
         self.containers.append(container)
         return container
 
-    def remember(self, name: str, container: Observed | None = None, *, evidence: str = "", **fields: Any) -> None:
-        """A status of the sandbox; with a container, as it was when that was attested under the policy."""
+    def remember(self, name: str, container: Observed | None = None, *, changed: bool = False, **fields: Any) -> None:
+        """A status of the sandbox; with a container, attested under the policy, and maybe changed since."""
         if container is not None:
             fields = {
                 "container_id": container.id,
@@ -82,18 +83,27 @@ class Scene:
                     ok=True,
                     container_id=container.id,
                     policy=self.policy.fingerprint,
-                    evidence=evidence,
+                    evidence="another" if changed else evidence(container.inspection),
                 ),
                 **fields,
             }
         self.statuses[name] = SandboxStatus(name=name, **fields)
 
-    def failed(self, name: str, reason: Any, *, failures: int = 1, retry_in: float = 10, **fields: Any) -> None:
+    def failed(
+        self,
+        name: str,
+        reason: Any,
+        container: Observed | None = None,
+        *,
+        failures: int = 1,
+        retry_in: float = 10,
+        **fields: Any,
+    ) -> None:
         """A status whose last failure rests for `retry_in` seconds more."""
         failure = Failure(reason=reason, message="it failed", at=NOW - 1)
         fingerprint = self.rendered(name, 61000).fingerprint
         fields = {"fingerprint": fingerprint, **fields}
-        self.remember(name, failure=failure, failures=failures, retry_at=NOW + retry_in, **fields)
+        self.remember(name, container, failure=failure, failures=failures, retry_at=NOW + retry_in, **fields)
 
     def plan(self) -> Plan:
         return decide(self._desired(), self.policy, self._world(), self._memory(), NOW)
@@ -155,7 +165,6 @@ def observed(
         name=rendered.name,
         sandbox=rendered.sandbox,
         fingerprint=rendered.fingerprint,
-        policy=rendered.body["Labels"]["reconciler.policy"],
         ports=rendered.ports,
         state=state,
         health=health,

@@ -126,7 +126,6 @@ def _observed(seen: _Seen) -> Observed:
         name=summary.name,
         sandbox=summary.labels[labels.SANDBOX],
         fingerprint=summary.labels[labels.FINGERPRINT],
-        policy=summary.labels.get(labels.POLICY, ""),
         ports=labels.parse_ports(summary.labels.get(labels.PORTS, "")) or {},
         state=inspection.state,
         health=inspection.health,

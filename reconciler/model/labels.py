@@ -8,8 +8,6 @@ PREFIX = "reconciler."
 INSTANCE = PREFIX + "instance"
 SANDBOX = PREFIX + "sandbox"
 FINGERPRINT = PREFIX + "fingerprint"
-POLICY = PREFIX + "policy"
-"""Hash of the policy under which the container was created."""
 PORTS = PREFIX + "ports"
 """The host ports that were chosen for the container: `3000:61234,8080:61235`."""
 

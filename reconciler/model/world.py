@@ -72,7 +72,6 @@ class Observed:
     name: str
     sandbox: str
     fingerprint: str
-    policy: str
     ports: Mapping[int, int]
     state: State
     health: Health | None

@@ -152,7 +152,7 @@ def _labels(expected: Mapping[str, str], actual: Mapping[str, str]) -> Iterator[
     """The image's own labels may stand beside ours, but not under our prefix."""
     ours = {key for key in actual if key.startswith(labels.PREFIX)}
     for key in sorted(ours | expected.keys()):
-        if key != labels.POLICY and expected.get(key) != actual.get(key):
+        if expected.get(key) != actual.get(key):
             yield _mismatch(f"labels.{key}", expected.get(key), actual.get(key))
 
 

@@ -233,12 +233,12 @@ def _is_said(change: Mismatch) -> bool:
 
 
 def accepted_under(policy: Policy, container: Observed, status: SandboxStatus | None) -> bool:
-    """Whether the policy in force allowed the container, and nobody has changed it since."""
+    """Whether the container was attested under the policy in force, and nobody has changed it since."""
     attested = status.attested if status else None
-    if attested and attested.container_id == container.id:
-        changed = attested.evidence not in {"", evidence(container.inspection)}
-        return attested.ok and attested.policy == policy.fingerprint and not changed
-    return container.policy == policy.fingerprint
+    if attested is None or attested.container_id != container.id:
+        return False
+    unchanged = attested.evidence == evidence(container.inspection)
+    return attested.ok and attested.policy == policy.fingerprint and unchanged
 
 
 def stops(containers: Iterable[Observed]) -> Iterator[Action]:

@@ -93,7 +93,7 @@ def planned(status: SandboxStatus, lane: Lane, file: str, images: Mapping[str, I
     if stops:
         changes["halted"] = stops[-1]  # before it happens, as nobody may be left to note it afterwards
     if lane.current is not None:
-        if lane.current.up and not stops:
+        if lane.current.up and not stops and lane.current.id == status.halted:
             changes["halted"] = ""
         changes |= _identity(lane.current, images.get(status.image))
         changes |= _attestation(lane, lane.current)
@@ -146,9 +146,7 @@ def done(status: SandboxStatus, outcome: Outcome, now: float) -> SandboxStatus:
     """After an action."""
     lane, action = outcome.lane, outcome.action
     if isinstance(action, Verify) and outcome.failure in {None, Reason.VERIFICATION_FAILED}:
-        found = tuple(map(str, outcome.mismatches))
-        attested = _attested(outcome.container, action.rendered.policy, found, outcome.evidence, now)
-        status = _change(status, now, attested=attested)
+        status = _verified(status, outcome, action.rendered.policy, now)
     if outcome.failure is Reason.ENGINE_UNAVAILABLE:
         return _phase(status, status.phase, outcome.failure, outcome.message, now)
     if outcome.failure is not None:
@@ -161,9 +159,20 @@ def done(status: SandboxStatus, outcome: Outcome, now: float) -> SandboxStatus:
     return status
 
 
+def _verified(status: SandboxStatus, outcome: Outcome, policy: str, now: float) -> SandboxStatus:
+    """What runs keeps its attestation when its replacement turns out not to be as rendered."""
+    current = status.attested
+    if outcome.failure and current and current.ok and current.container_id == status.container_id != outcome.container:
+        return status
+    found = tuple(map(str, outcome.mismatches))
+    return _change(status, now, attested=_attested(outcome.container, policy, found, outcome.evidence, now))
+
+
 def _started(status: SandboxStatus, outcome: Outcome, now: float) -> SandboxStatus:
     lane, rendered = outcome.lane, outcome.lane.rendered
-    changes: dict[str, Any] = {"container_id": outcome.container, "started_at": now, "halted": ""}
+    changes: dict[str, Any] = {"container_id": outcome.container, "started_at": now}
+    if outcome.container == status.halted:
+        changes["halted"] = ""
     if rendered is not None:
         changes |= {"container_name": rendered.name, "ports": dict(rendered.ports)}
     if lane.cause is Reason.EXITED:

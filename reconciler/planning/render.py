@@ -36,7 +36,7 @@ def render(
     """The container for an effective sandbox; `ports` maps container ports to host ports.
 
     The fingerprint covers all of it but what may differ between two containers that are equally right: randomly chosen
-    host ports, and the policy's own fingerprint.
+    host ports.
     """
     fixed = {port.target: port.published or 0 for port in sandbox.ports}
     config = {**_process(sandbox), "HostConfig": _host_config(sandbox, policy, instance, fixed, sources)}
@@ -44,7 +44,6 @@ def render(
     fingerprint = _hash({"epoch": EPOCH, "labels": named, "config": config})
     own = {
         labels.FINGERPRINT: fingerprint,
-        labels.POLICY: policy.fingerprint,
         labels.PORTS: labels.ports_label(ports),
     }
     config["Labels"] = {**named, **own}

@@ -203,7 +203,7 @@ class Simulation:
         self.lanes: SteppedLanes = self.controller._lanes  # type: ignore[assignment]
         self.lanes.watch = self._check_lane
         self.limits: dict[str, int] = {}
-        """The limit under which each lane in flight was admitted: a policy that changes later cannot call it back."""
+        """Of each lane in flight, the highest limit under which a pass counted it: nothing can call it back later."""
         self.replacing: set[str] = set()
         """Sandboxes in flight that held a place already, whatever the limit became since."""
         self.removing: set[str] = set()
@@ -299,8 +299,9 @@ class Simulation:
         """What a lane may do follows from the last scan alone."""
         desired, memory = self.controller._desired, self.controller._memory()
         name = lane.sandbox
-        self.limits = {other: limit for other, limit in self.limits.items() if other in self.controller._in_flight}
-        self.limits[name] = self.controller._policy.sandboxes_max
+        limit = self.controller._policy.sandboxes_max
+        counted = {name, *self.controller._in_flight}
+        self.limits = {other: max(limit, self.limits.get(other, 0)) for other in counted}
         self.replacing = {other for other in self.replacing if other in self.controller._in_flight}
         if name in self._running():
             self.replacing.add(name)

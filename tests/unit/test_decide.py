@@ -285,8 +285,7 @@ def _(scene: Scene) -> None:
 @case("the old one runs on while its replacement rests", "web WAIT ImagePullFailed")
 def _(scene: Scene) -> None:
     scene.declare("web")
-    scene.container("web", mem_limit="256m")
-    scene.failed("web", Reason.IMAGE_PULL_FAILED)
+    scene.failed("web", Reason.IMAGE_PULL_FAILED, scene.container("web", mem_limit="256m"))
 
 
 @case(
@@ -339,14 +338,22 @@ def _(scene: Scene) -> None:
 @case("a file that asks too much leaves the accepted version running", "web HOLD PolicyViolation")
 def _(scene: Scene) -> None:
     scene.declare("web", mem_limit="1g")
+    scene.remember("web", scene.container("web"))
+
+
+@case(
+    "a file that asks too much shelters nothing that is not known to be as accepted",
+    f"web STOP PolicyViolation: stop {A}",
+)
+def _(scene: Scene) -> None:
+    scene.declare("web", mem_limit="1g")
     scene.container("web")
 
 
 @case("a file that asks too much does not shelter what somebody has changed", f"web STOP PolicyViolation: stop {A}")
 def _(scene: Scene) -> None:
     scene.declare("web", mem_limit="1g")
-    container = scene.container("web", drift={"Memory": 1 << 30})
-    scene.remember("web", container, evidence="as it was")
+    scene.remember("web", scene.container("web"), changed=True)
 
 
 @case("a policy that comes to forbid what runs stops it", f"web STOP PolicyViolation: stop {A}")
