@@ -3,17 +3,20 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run test check simulate clean
+.PHONY: help run test test-slow check simulate fuzz soak clean
 
 help: ## say what can be made
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 run: .venv/made ## keep the examples in sandboxes.d/ running, on an engine that is there or a private one; Ctrl-C ends it
 	@$(PYTHON) -m tests.run_with_engine "see what it does and did: $(BIN)/reconciler --state state status" \
 		$(BIN)/reconciler --dir sandboxes.d --state state run
 
-test: .venv/made ## pass all tests, against a Docker Engine of their own
-	$(BIN)/pytest
+test: .venv/made ## pass the tests, against a Docker Engine of their own
+	$(BIN)/pytest -m "not slow"
+
+test-slow: .venv/made ## pass those that take minutes: an engine that hangs, kills by the hundred, bursts by the thousand
+	$(BIN)/pytest -m slow
 
 check: .venv/made ## look for mistakes in style, types and imports
 	$(BIN)/ruff check
@@ -26,6 +29,15 @@ FROM ?= 0
 
 simulate: .venv/made ## play SEEDS stories of faults to the controller, from the seed FROM on, on all cores
 	$(BIN)/python -m tests.simulation.seeds $(SEEDS) $(FROM)
+
+MINUTES ?= 10
+
+fuzz: .venv/made ## for MINUTES, look for a file that is no sandbox, no error, or slow
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	$(BIN)/python -m tests.hostile.fuzz $(MINUTES)
+
+soak: .venv/made ## for MINUTES, keep 20 sandboxes through edits, kills and engine restarts, and see what grows
+	$(BIN)/python -m tests.soak $(MINUTES)
 
 clean: ## remove what was made, but for the state directory
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

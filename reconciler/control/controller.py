@@ -29,7 +29,7 @@ from reconciler.control.wake import (
 from reconciler.engine.host import examine
 from reconciler.model.desired import Desired
 from reconciler.model.errors import DirectoryUnreadable, EngineUnavailable, PolicyInvalid
-from reconciler.model.plan import Lane, Outcome, Plan, Pull, Reason, Verdict
+from reconciler.model.plan import Lane, Outcome, Plan, Pull, Reason, Remove, Verdict
 from reconciler.model.rendered import Rendered
 from reconciler.model.status import ControllerStatus, EngineStatus, Phase, WithheldRemovals
 from reconciler.model.world import World
@@ -49,6 +49,9 @@ FAREWELL_SECONDS = 10.0
 
 GONE_SECONDS = 0.2
 """A file must be missing for so long before it counts as deleted: an editor may be about to put it back."""
+
+REMOVED = frozenset({"destroy", "remove"})
+"""Docker's word and Podman's for a container that is gone."""
 
 FREEZES = frozenset({Reason.DIRECTORY_UNREADABLE, Reason.DIRECTORY_REPLACED, Reason.REMOVAL_BUDGET_EXCEEDED})
 """Causes that withhold removals."""
@@ -70,7 +73,10 @@ class Controller:
         self._store.claim()
         self._ledger = Ledger(self._store, surroundings.journal, self._clock, on_outcome)
         self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        self._observer = Observer(engine, self._settings.instance, self._settings.engine_socket, surroundings.spread)
+        known = {status.container_id for status in self._ledger.statuses.values() if status.container_id}
+        self._observer = Observer(
+            engine, self._settings.instance, self._settings.engine_socket, surroundings.spread, known
+        )
         self._lanes = lanes(engine, self.tell, self._mounts_refused, self._clock)
         self._desired = Desired((0, 0), sound=False)
         self._in_flight: dict[str, Lane] = {}
@@ -162,6 +168,8 @@ class Controller:
                 self._pass_soon()
             case EngineSaid(event):
                 self._observer.forget(event.container)
+                if event.action in REMOVED:
+                    self._observer.gone(event.container)
                 sandbox = self._sandbox_of.get(event.container)
                 if sandbox not in self._in_flight and (sandbox is not None or not self._in_flight):
                     self._pass_soon()
@@ -197,6 +205,8 @@ class Controller:
     def _done(self, outcome: Outcome) -> None:
         if isinstance(outcome.action, Pull) or outcome.failure is Reason.IMAGE_PULL_FAILED:
             self._observer.forget_image(outcome.lane.rendered.image if outcome.lane.rendered else "")
+        if isinstance(outcome.action, Remove) and outcome.failure is None:
+            self._observer.gone(outcome.container)
         if outcome.failure is Reason.ENGINE_UNAVAILABLE:
             self._observer.forget_all()
         self._ledger.done(outcome)

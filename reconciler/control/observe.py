@@ -23,16 +23,29 @@ class _Seen:
 
 
 class Observer:
-    """Observes one instance on one engine. It remembers inspections until something changes or `forget` is called."""
+    """Observes one instance on one engine. It remembers inspections until something changes or `forget` is called.
+
+    `known` are containers that were there before; they are there until the engine says of them that they are not.
+    """
 
     def __init__(
-        self, engine: EngineReader, instance: str, engine_socket: Path | None, spread: Spread = over_threads
+        self,
+        engine: EngineReader,
+        instance: str,
+        engine_socket: Path | None,
+        spread: Spread = over_threads,
+        known: Iterable[str] = (),
     ) -> None:
         self._engine, self._instance, self._socket, self._spread = engine, instance, engine_socket, spread
         self._facts: EngineFacts | None = None
         self._network: Network | None = None
         self._seen: dict[str, _Seen] = {}
         self._images: dict[str, Image] = {}
+        self._known = set(known)
+
+    def gone(self, container: str) -> None:
+        """The engine has said that it has removed the container."""
+        self._known.discard(container)
 
     def forget(self, container: str) -> None:
         """What is remembered of one container is doubtful, or, with no name, of the network."""
@@ -56,7 +69,9 @@ class Observer:
         summaries = self._engine.containers()
         if self._network is None or self._network.why_unfit:
             self._network = self._engine.network()
-        self._inspect([summary for summary in summaries if not _foreign(summary, self._instance)], now)
+        ours = [summary for summary in summaries if not _foreign(summary, self._instance)]
+        self._confirm_gone({summary.id for summary in ours})
+        self._inspect(ours, now)
         return World(
             instance=self._instance,
             engine=self._facts,
@@ -71,19 +86,27 @@ class Observer:
             sources=examined(desired.declared.values(), policy, self._socket),
         )
 
+    def _confirm_gone(self, listed: set[str]) -> None:
+        """What a list leaves out may still run; two would run in its place if that were believed."""
+        missing = sorted(self._known - listed)
+        for container, inspection in zip(missing, self._spread(self._inspected, missing), strict=True):
+            if inspection is not None:
+                raise EngineUnavailable(f"the engine answers in part: its list leaves out container {container}")
+        self._known = listed
+
     def _inspect(self, summaries: list[Summary], now: float) -> None:
         current = {summary.id: summary for summary in summaries}
         self._seen = {id_: seen for id_, seen in self._seen.items() if current.get(id_) == seen.summary}
         missing = [summary for summary in summaries if summary.id not in self._seen]
-        found = self._spread(self._inspected, missing)
+        found = self._spread(self._inspected, [summary.id for summary in missing])
         for summary, inspection in zip(missing, found, strict=True):
             if inspection is not None:
                 self._seen[summary.id] = _Seen(summary, inspection, now)
 
-    def _inspected(self, summary: Summary) -> Inspection | None:
-        """None for a container that has gone since it was listed."""
+    def _inspected(self, container: str) -> Inspection | None:
+        """None for a container that is gone."""
         try:
-            return self._engine.inspect(summary.id)
+            return self._engine.inspect(container)
         except EngineRefused as error:
             if error.refusal is Refusal.NOT_FOUND:
                 return None

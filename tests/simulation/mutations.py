@@ -107,6 +107,12 @@ MUTATIONS = {
         "if up:",
         31,
     ),
+    "believe a list that leaves something out": Mutation(
+        "reconciler.control.observe",
+        "            if inspection is not None:\n                raise",
+        "            if False:\n                raise",
+        0,
+    ),
     "believe inspections for ever": Mutation(
         "reconciler.control.controller",
         "        self._observer.forget_all()\n        self._stale_files = True\n",

@@ -187,10 +187,12 @@ class Simulation:
         self._survive(lambda: self.lanes.step(number))
         self.in_lane = False
 
-    def restart(self, forget: bool) -> None:
-        if forget:
+    def restart(self, state: str = "kept", number: int = 0) -> None:
+        if state == "lost":
             self.host.store.lose()
-            self.forgetful = True
+        if state == "corrupt":
+            self.host.store.spoil(number)
+        self.forgetful = self.forgetful or state != "kept"
         self.host.store.release()
         self._begin()
 
@@ -213,7 +215,7 @@ class Simulation:
         try:
             work()
         except KilledError:
-            self.restart(forget=False)
+            self.restart()
         if error := self.controller.status.pass_error:
             raise ViolationError(f"a pass failed: {error}")
 

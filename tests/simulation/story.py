@@ -34,7 +34,7 @@ POLICIES: dict[str, dict[str, Any] | None] = {
     "broken": None,
 }
 
-FAULTS = ("kill before", "kill after", "lost call", "lost reply", "late")
+FAULTS = ("kill before", "kill after", "lost call", "lost reply", "late", "partial")
 DRIFTS = ({"Memory": 1 << 30}, {"Privileged": True}, {"PidsLimit": 0}, {"RestartPolicy": {"Name": "always"}})
 
 
@@ -84,6 +84,7 @@ WEIGHTS = {
     "happen_late": 3,
     "resync": 1,
     "burst": 4,
+    "half": 2,
 }
 
 
@@ -112,7 +113,7 @@ def _steps(kind: str, dice: random.Random) -> list[Step]:  # noqa: C901 - one ca
         case "health":
             return [Step(kind, (number, dice.choice(("healthy", "unhealthy"))))]
         case "restart":
-            return [Step(kind, (dice.random() < 0.3,))]
+            return [Step(kind, (dice.choices(("kept", "lost", "corrupt"), (6, 2, 2))[0], number))]
         case "set_clock":
             return [Step(kind, (dice.choice((-3600, 3600)),))]
         case "wait":
@@ -121,4 +122,12 @@ def _steps(kind: str, dice: random.Random) -> list[Step]:  # noqa: C901 - one ca
             return [Step(kind, (number,))]
         case "burst":
             return [Step("work"), *(Step("lane", (number,)) for _ in range(dice.randrange(2, 6)))]
+        case "half":
+            variant = dice.choice(list(VARIANTS))
+            return [
+                Step("declare", (name, variant)),
+                Step("fault", ("partial", 0)),
+                Step("work"),
+                Step("lane", (number,)),
+            ]
     return [Step(kind)]

@@ -12,10 +12,9 @@ from reconciler.engine import answers
 from reconciler.model.desired import Declaration, Desired
 from reconciler.model.errors import DirectoryUnreadable, EngineUnavailable, PolicyInvalid, Problem, StateUnusable
 from reconciler.model.policy import Policy
-from reconciler.model.rendered import Rendered
 from reconciler.model.sandbox import Sandbox
 from reconciler.model.status import Approval, ControllerStatus, JournalEntry, SandboxStatus
-from reconciler.model.world import Event, Summary
+from reconciler.model.world import Event
 from tests.fake_engine import FakeEngine
 
 INSTANCE = "default"
@@ -77,6 +76,14 @@ class FakeStore:
     def lose(self) -> None:
         self._statuses, self._controller, self._approved = {}, None, frozenset()
 
+    def spoil(self, number: int) -> None:
+        """One file becomes garbage, which the next controller sets aside."""
+        names = sorted(self._statuses)
+        if number < len(names):
+            del self._statuses[names[number]]
+        else:
+            self._controller = None
+
     def claim(self) -> None:
         if self.claimed:
             raise StateUnusable("another controller uses it")
@@ -119,7 +126,7 @@ class FakeJournal:
 
 
 class FaultyEngine(FakeEngine):
-    """Fails when it is told to: before a call takes effect, after it, or so that the effect comes later.
+    """Fails when it is told to: before a call takes effect, after it, so that the effect comes later, or in part.
 
     `fault` is for the call after `fuse` more; its events are kept until somebody delivers or loses them.
     """
@@ -136,34 +143,16 @@ class FaultyEngine(FakeEngine):
     def arm(self, fault: str, fuse: int) -> None:
         self.fault, self.fuse = fault, fuse
 
-    def create(self, rendered: Rendered) -> str:
-        create = super().create
-        return str(self._faulty(lambda: create(rendered)))
-
-    def start(self, container: str) -> None:
-        start = super().start
-        self._faulty(lambda: start(container))
-
-    def stop(self, container: str, grace_seconds: int) -> None:
-        stop = super().stop
-        self._faulty(lambda: stop(container, grace_seconds))
-
-    def remove(self, container: str) -> None:
-        remove = super().remove
-        self._faulty(lambda: remove(container))
-
-    def containers(self) -> tuple[Summary, ...]:
-        listing = super().containers
-        found: tuple[Summary, ...] = self._faulty(listing)
-        return found
-
-    def _faulty(self, call: Callable[[], Any]) -> Any:
+    def faulty(self, call: Callable[[], Any]) -> Any:
         self.fuse -= 1
         if not self.fault or self.fuse >= 0:
             return call()
         fault, self.fault = self.fault, ""
         self.injected += 1
         match fault:
+            case "partial":
+                found = call()
+                return found[: len(found) // 2] if isinstance(found, tuple) else found
             case "kill before":
                 raise KilledError
             case "kill after":
@@ -191,6 +180,19 @@ class FaultyEngine(FakeEngine):
     def _publish(self, item: dict[str, Any]) -> None:
         if event := answers.event(item, self.instance):
             self.said.append(event)
+
+
+def _may_fail(name: str) -> Callable[..., Any]:
+    def call(engine: FaultyEngine, *arguments: Any) -> Any:
+        return engine.faulty(lambda: getattr(FakeEngine, name)(engine, *arguments))
+
+    return call
+
+
+READS = ("facts", "containers", "inspect", "network", "image")
+CHANGES = ("create_network", "pull", "create", "start", "stop", "unpause", "remove")
+for _name in READS + CHANGES:
+    setattr(FaultyEngine, _name, _may_fail(_name))
 
 
 @dataclass

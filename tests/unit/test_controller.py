@@ -208,6 +208,21 @@ def test_an_engine_that_answers_in_part_is_none(house: House) -> None:
     assert house.writes() == []
 
 
+def test_a_list_that_leaves_something_out_is_not_believed(house: House) -> None:
+    """A container that was there is gone only when the engine says so of itself; also after a restart."""
+    house.declare("web")
+    house.apply()
+    listing = house.engine.containers
+    house.engine.containers = lambda: ()  # type: ignore[method-assign]
+    house.declare("web", mem_limit="256m")
+    assert "its list leaves out container" in house.apply().unavailable_reason
+    assert house.writes() == []
+    house.engine.containers = listing  # type: ignore[method-assign]
+    house.engine.remove_by_force(house.id_of("web"))
+    assert house.apply().available
+    assert house.running() == ["web"]
+
+
 def test_an_approval_is_good_for_exactly_what_waited(house: House) -> None:
     """After it is used nothing is left of it."""
     for name in "abcde":
