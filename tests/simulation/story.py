@@ -85,6 +85,7 @@ WEIGHTS = {
     "resync": 1,
     "burst": 4,
     "half": 2,
+    "purge": 1,
 }
 
 
@@ -130,4 +131,8 @@ def _steps(kind: str, dice: random.Random) -> list[Step]:  # noqa: C901 - one ca
                 Step("work"),
                 Step("lane", (number,)),
             ]
+        case "purge":
+            deletions = [Step("delete", (one,)) for one in dice.sample(NAMES, len(NAMES))]
+            look = [Step("wait", (1,)), Step("work")]
+            return [*deletions[:4], *look, *look, Step("approve"), *deletions[4:], *look, *look]
     return [Step(kind)]
