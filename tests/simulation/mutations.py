@@ -25,10 +25,10 @@ MUTATIONS = {
         "reconciler.control.lanes", "return _verified(outcome, rendered, self._engine)", "return outcome", 0
     ),
     "go on after a failed verification": Mutation(
-        "reconciler.control.lanes", "    if not mismatches:\n        return outcome\n", "    return outcome\n", 17
+        "reconciler.control.lanes", "    if not mismatches:\n        return outcome\n", "    return outcome\n", 4
     ),
     "go on after a failure": Mutation(
-        "reconciler.control.lanes", "if failed or self._abandoned", "if self._abandoned", 5
+        "reconciler.control.lanes", "if failed or self._abandoned", "if self._abandoned", 4
     ),
     "count the limit before a stop has finished": Mutation(
         "reconciler.planning.decide",
@@ -43,58 +43,58 @@ MUTATIONS = {
         2,
     ),
     "admit one too many": Mutation(
-        "reconciler.planning.decide", "waiting[: max(0, limit - taken)]", "waiting[: max(0, limit - taken + 1)]", 2
+        "reconciler.planning.decide", "waiting[: max(0, limit - taken)]", "waiting[: max(0, limit - taken + 1)]", 1
     ),
     "treat a broken file as absent": Mutation(
         "reconciler.planning.decide",
         "        if name in self.desired.broken:\n",
         "        if name in self.desired.broken and not self.containers.get(name):\n",
-        6,
+        5,
     ),
     "ignore suspend": Mutation(
-        "reconciler.planning.decide", "            and declaration.sandbox.suspend is None\n", "", 3
+        "reconciler.planning.decide", "            and declaration.sandbox.suspend is None\n", "", 7
     ),
     "believe an unreadable directory": Mutation(
-        "reconciler.planning.decide", "        if not self.desired.sound:\n", "        if False:\n", 10
+        "reconciler.planning.decide", "        if not self.desired.sound:\n", "        if False:\n", 8
     ),
     "let an approval stand for everything": Mutation(
         "reconciler.planning.decide",
         "return all(container.id in self.memory.approved for container in self.containers[name])",
         "return bool(self.memory.approved)",
-        170,
+        849,
     ),
     "forget the budget": Mutation("reconciler.planning.decide", "if len(going) > budget.max and", "if False and", 5),
     "forget removals under way in the budget": Mutation(
         "reconciler.planning.decide",
         "        going |= self.memory.in_flight - self.desired.declared.keys() - self.desired.broken.keys()\n",
         "",
-        1138,
+        148,
     ),
     "work twice on one sandbox": Mutation(
         "reconciler.planning.decide",
         "for name in self.running if name not in self.memory.in_flight}",
         "for name in self.running}",
-        7,
+        54,
     ),
     "take a stranger with our labels for ours": Mutation(
         "reconciler.control.observe",
         '        return "its name is not the one that its labels ask for"\n',
         '        return ""\n',
-        7,
+        9,
     ),
     "start the new one before the old one has stopped": Mutation(
         "reconciler.planning.converge",
         "        yield from stops(other for other in rest if other.up)\n        yield Start(NEW)\n",
         "        yield Start(NEW)\n        yield from stops(other for other in rest if other.up)\n",
-        351,
+        298,
     ),
     "never clear away what is left over": Mutation(
-        "reconciler.planning.converge", "if actions := tuple(disposal(self.others)):", "if actions := ():", 34
+        "reconciler.planning.converge", "if actions := tuple(disposal(self.others)):", "if actions := ():", 202
     ),
     "keep what has drifted": Mutation(
-        "reconciler.planning.converge", "drift = self.mismatches[current.id]", "drift = ()", 94
+        "reconciler.planning.converge", "drift = self.mismatches[current.id]", "drift = ()", 137
     ),
-    "leave a pause": Mutation("reconciler.planning.converge", "if current.state is State.PAUSED:", "if False:", 34),
+    "leave a pause": Mutation("reconciler.planning.converge", "if current.state is State.PAUSED:", "if False:", 31),
     "rest for ever": Mutation(
         "reconciler.planning.backoff", "return 0 < status.retry_at - now <= MAX_SECONDS", "return True", 0
     ),
@@ -105,19 +105,19 @@ MUTATIONS = {
         "reconciler.planning.decide",
         "if up and all(accepted_under(self.policy, container, status) for container in up):",
         "if up:",
-        31,
+        567,
     ),
     "believe a list that leaves something out": Mutation(
         "reconciler.control.observe",
         "            if inspection is not None:\n                raise",
         "            if False:\n                raise",
-        0,
+        680,
     ),
     "believe inspections for ever": Mutation(
         "reconciler.control.controller",
         "        self._observer.forget_all()\n        self._stale_files = True\n",
         "        self._stale_files = True\n",
-        94,
+        1322,
     ),
 }
 
