@@ -80,12 +80,10 @@ class Ledger:
         self._on_outcome(outcome)
 
     def flush(self) -> None:
-        for name in self._changed - self._gone:
-            self._store.write_status(self._statuses[name])
-        for name in self._gone:
-            self._store.forget(name)
-        self._changed.clear()
-        self._gone.clear()
+        """What cannot be written now is kept for the next time."""
+        changed = self._changed - self._gone
+        self._changed = {name for name in changed if not self._store.write_status(self._statuses[name])}
+        self._gone = {name for name in self._gone if not self._store.forget(name)}
 
     def _put(self, status: SandboxStatus) -> None:
         if self._statuses.get(status.name) is not status:

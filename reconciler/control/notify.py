@@ -32,4 +32,4 @@ class ServiceManager:
         if not self._address:
             return
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-            manager.sendto(state.encode(), self._address)
+            manager.sendto(state.encode(), socket.MSG_DONTWAIT, self._address)

@@ -12,6 +12,8 @@ from reconciler.planning.attest import evidence
 GOOD_RUN_SECONDS = 600.0
 """After running so long, a sandbox's failures are forgotten."""
 
+NO_FAILURES: Mapping[str, Any] = {"failures": 0, "failure": None, "retry_at": 0.0}
+
 STALLED_AFTER = 5
 """So many failures in a row are not bad luck."""
 
@@ -55,9 +57,15 @@ def seen(status: SandboxStatus, containers: Iterable[Observed], now: float) -> S
         started = container.inspection.started_at
         if container.state is State.RUNNING and started:
             status = _change(status, now, started_at=started)
-            if status.failures and now - started >= GOOD_RUN_SECONDS:
-                status = _change(status, now, failures=0, failure=None, retry_at=0)
+            if now - _ready_since(status, now) >= GOOD_RUN_SECONDS:
+                status = _change(status, now, **NO_FAILURES)
     return status
+
+
+def _ready_since(status: SandboxStatus, now: float) -> float:
+    """By our own clock, which need not agree with the engine's."""
+    ready = (one.since for one in status.conditions if one.type is ConditionType.READY and one.status)
+    return next(ready, now)
 
 
 def _exited(status: SandboxStatus, container: Observed, now: float) -> SandboxStatus:
@@ -71,6 +79,8 @@ def _exited(status: SandboxStatus, container: Observed, now: float) -> SandboxSt
     )
     if container.id == status.halted:
         return status
+    if inspection.started_at and inspection.finished_at - inspection.started_at >= GOOD_RUN_SECONDS:
+        status = _change(status, now, **NO_FAILURES)
     if inspection.oom_killed:
         return _failed(status, Reason.OOM_KILLED, "it was killed: out of memory", now)
     if inspection.exit_code:
@@ -85,7 +95,7 @@ def planned(status: SandboxStatus, lane: Lane, file: str, images: Mapping[str, I
     changes: dict[str, Any] = {"file": file}
     if lane.rendered is not None:
         if lane.rendered.fingerprint != status.fingerprint:
-            changes |= {"failures": 0, "failure": None, "retry_at": 0.0, "fingerprint": lane.rendered.fingerprint}
+            changes |= {**NO_FAILURES, "fingerprint": lane.rendered.fingerprint}
         if any(isinstance(action, Create) for action in lane.actions):
             changes["ports"] = dict(lane.rendered.ports)
         changes["image"] = lane.rendered.image
@@ -178,7 +188,7 @@ def _started(status: SandboxStatus, outcome: Outcome, now: float) -> SandboxStat
     if lane.cause is Reason.EXITED:
         changes["restarts"] = status.restarts + 1
     if status.failure is not None and status.failure.reason not in backoff.EXIT:
-        changes |= {"failures": 0, "failure": None, "retry_at": 0.0}
+        changes |= NO_FAILURES
     return _change(status, now, **changes)
 
 

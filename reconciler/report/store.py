@@ -30,6 +30,7 @@ class Store:
         self.directory = directory
         self._lock: int | None = None
         self._written: dict[Path, str] = {}
+        self._failing: set[Path] = set()
 
     # --- reading -------------------------------------------------------------------------------------------------
 
@@ -98,14 +99,21 @@ class Store:
     def write_controller(self, status: ControllerStatus) -> None:
         self._write(self.directory / "controller.json", status)
 
-    def write_status(self, status: SandboxStatus) -> None:
-        self._write(self._status(status.name), status)
+    def write_status(self, status: SandboxStatus) -> bool:
+        """Whether it is written."""
+        return self._write(self._status(status.name), status)
 
-    def forget(self, name: str) -> None:
-        """Removes a sandbox's status."""
-        self._written.pop(self._status(name), None)
-        with contextlib.suppress(OSError):
-            self._status(name).unlink(missing_ok=True)
+    def forget(self, name: str) -> bool:
+        """Whether the sandbox's status is gone."""
+        path = self._status(name)
+        self._written.pop(path, None)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            self._complain(path, error)
+            return False
+        self._failing.discard(path)
+        return True
 
     def approve(self, approval: Approval) -> None:
         """Raises `StateUnusable` when it cannot be written: an approval must not be lost in silence."""
@@ -121,7 +129,7 @@ class Store:
         return self.directory / "status" / f"{name}.json"
 
     def _write(self, path: Path, model: BaseModel) -> bool:
-        """Writes what is not there yet. A write that fails is logged and tried again with the next change."""
+        """Writes what is not there yet, and says whether it is there now."""
         text = model.model_dump_json(indent=2) + "\n"
         if self._written.get(path) == text:
             return True
@@ -129,10 +137,17 @@ class Store:
             write_whole(path, text.encode("utf-8", "backslashreplace"))
         except OSError as error:
             self._written.pop(path, None)
-            log.warning("cannot write %s: %s", path, error.strerror)
+            self._complain(path, error)
             return False
         self._written[path] = text
+        self._failing.discard(path)
         return True
+
+    def _complain(self, path: Path, error: OSError) -> None:
+        """Once, however often it is tried again."""
+        if path not in self._failing:
+            log.warning("cannot write %s: %s", path, error.strerror)
+        self._failing.add(path)
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -15,6 +15,7 @@ from reconciler.model.policy import OnViolation, Policy
 from reconciler.model.sandbox import DesiredState, Sandbox
 from reconciler.model.status import Approval
 from reconciler.planning.judge import effective, judge
+from tests.floor import outside_the_floor
 from tests.simulation.story import DRIFTS, POLICIES, VARIANTS, Step
 from tests.simulation.world import Host, KilledError
 
@@ -276,7 +277,7 @@ class Simulation:
         def inspected(container: str) -> Any:
             found = inspect(container)
             if container in self.ours and self.in_lane:
-                self.verified[container] = _is_safe(found.raw)
+                self.verified[container] = not outside_the_floor(found.raw)
             return found
 
         engine._create, engine._start = created, started  # type: ignore[method-assign]
@@ -409,26 +410,9 @@ class Simulation:
             host["Memory"] != sandbox.mem_limit
             or raw["Config"]["Image"] != sandbox.image
             or raw["State"]["Status"] != "running"
-            or not _is_safe(raw)
+            or outside_the_floor(raw)
         ):
             raise ViolationError(f"{name} runs otherwise than declared ({status.phase} {status.reason})")
         for key, value in policy.labels.items():
             if raw["Config"]["Labels"].get(key) != value and sandbox.image != "missing:1":
                 raise ViolationError(f"{name} lacks the label {key} of the policy")
-
-
-def _is_safe(raw: dict[str, Any]) -> bool:
-    """The floor, said once more in other words."""
-    host = raw["HostConfig"]
-    return (
-        host["CapDrop"] == ["ALL"]
-        and not host["Privileged"]
-        and 0 < host["Memory"] <= 512 << 20
-        and host["MemorySwap"] == host["Memory"]
-        and 0 < (host["PidsLimit"] or 0) <= 100
-        and 0 < host["NanoCpus"] <= 10**9
-        and host["RestartPolicy"]["Name"] == "no"
-        and "no-new-privileges:true" in host["SecurityOpt"]
-        and all(one["HostIp"] == "127.0.0.1" for bound in (host["PortBindings"] or {}).values() for one in bound)
-        and int(raw["Config"]["User"].split(":")[0]) >= 1000
-    )

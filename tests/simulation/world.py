@@ -107,14 +107,16 @@ class FakeStore:
     def spend_approval(self) -> None:
         self._approved = frozenset()
 
-    def write_status(self, status: SandboxStatus) -> None:
+    def write_status(self, status: SandboxStatus) -> bool:
         self._statuses[status.name] = status
+        return True
 
     def write_controller(self, status: ControllerStatus) -> None:
         self._controller = status
 
-    def forget(self, name: str) -> None:
+    def forget(self, name: str) -> bool:
         self._statuses.pop(name, None)
+        return True
 
 
 class FakeJournal:

@@ -34,10 +34,11 @@ from reconciler.model import labels
 from reconciler.report.journal import BYTES_MAX, KEPT
 from tests.busybox_image import make_image
 from tests.conftest import IMAGE
+from tests.floor import outside_the_floor
 from tests.private_engine import PrivateEngine, install
 from tests.run_with_engine import INTERRUPTED, on_signals
 from tests.soak.trouble import Controller, Trouble
-from tests.soak.watch import LIMIT, Sample, Watch, below_floor, things
+from tests.soak.watch import LIMIT, Sample, Watch, things
 from tests.system.conftest import Operator
 
 POLICY = {"sandboxes_max": LIMIT, "removals": {"max": LIMIT, "share": 1.0}}
@@ -189,7 +190,7 @@ def unlike(operator: Operator, name: str, ids: list[str], keys: dict[str, Any]) 
     actual = (raw["State"]["Status"], host["Memory"], host["PidsLimit"], variable in raw["Config"]["Env"])
     if actual != declared:
         yield f"it is {actual}, not {declared}"
-    yield from below_floor(raw)
+    yield from outside_the_floor(raw)
 
 
 # --- what is told ----------------------------------------------------------------------------------------------------

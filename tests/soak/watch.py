@@ -3,17 +3,16 @@
 import json
 import logging
 import os
-import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from reconciler.model import labels
 from tests.engine_api import ask
+from tests.floor import outside_the_floor
 from tests.system.conftest import Operator
 
 LIMIT = 20
@@ -22,8 +21,6 @@ LIMIT = 20
 LOOK_SECONDS = 0.5
 SAMPLE_SECONDS = 5.0
 START_SECONDS = 60
-
-MEMORY_MAX = 512 << 20
 
 log = logging.getLogger("soak")
 
@@ -118,7 +115,7 @@ class Watch:
         except RuntimeError as error:
             log.info("gone before it was inspected: %s", error)
             return
-        for what in below_floor(raw):
+        for what in outside_the_floor(raw):
             self.violation(f"{raw['Name']} ({container[:12]}) runs with {what}")
         self.inspected.add(container)
 
@@ -184,23 +181,6 @@ class Journal:
                 self.actions[entry["action"].split()[0]] += 1
                 self.failed += entry["result"] != "ok"
         file.seek(position)  # a line that is not whole yet is read again
-
-
-def below_floor(raw: dict[str, Any]) -> Iterator[str]:
-    """What of the container is not as confined as every sandbox must be."""
-    host = raw["HostConfig"]
-    if not 0 < host["Memory"] <= MEMORY_MAX:
-        yield f"{host['Memory']} bytes of memory"
-    if host["CapDrop"] != ["ALL"]:
-        yield f"no capabilities dropped but {host['CapDrop']}"
-    if not {"no-new-privileges", "no-new-privileges:true"} & set(host["SecurityOpt"] or ()):
-        yield f"the security options {host['SecurityOpt']}"
-    if not re.fullmatch(r"[1-9]\d*:[1-9]\d*", raw["Config"]["User"]):
-        yield f"the user {raw['Config']['User']!r}"
-    for ports in (host["PortBindings"], raw["NetworkSettings"]["Ports"]):
-        for binding in (binding for bound in (ports or {}).values() for binding in bound or ()):
-            if binding["HostIp"] != "127.0.0.1":
-                yield f"a port on {binding['HostIp'] or 'all addresses'}"
 
 
 def things(operator: Operator) -> dict[str, int]:

@@ -77,11 +77,12 @@ def test_a_failed_write_leaves_the_old_file_and_is_tried_again(store: Store, cap
     store.write_status(SandboxStatus(name="web", failures=1))
     moved = store.directory / "moved"
     (store.directory / "status").rename(moved)
-    store.write_status(SandboxStatus(name="web", failures=2))
-    assert "cannot write" in caplog.text
+    for _ in range(3):
+        assert not store.write_status(SandboxStatus(name="web", failures=2))
+    assert caplog.text.count("cannot write") == 1
     assert json.loads((moved / "web.json").read_text())["failures"] == 1
     moved.rename(store.directory / "status")
-    store.write_status(SandboxStatus(name="web", failures=2))
+    assert store.write_status(SandboxStatus(name="web", failures=2))
     assert store.statuses()["web"].failures == 2
 
 
