@@ -74,6 +74,7 @@ class Store:
             raise StateUnusable(f"cannot use the state directory {self.directory}: {error.strerror}") from error
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+        self._clear_half_written()
         self._set_aside_corrupt()
 
     def release(self) -> None:
@@ -85,6 +86,13 @@ class Store:
         with contextlib.suppress(OSError):
             return (self.directory / "lock").read_text().strip() or "unknown"
         return "unknown"
+
+    def _clear_half_written(self) -> None:
+        """What a controller that was killed has left; not among the approvals, where others write."""
+        for directory in (self.directory, self.directory / "status"):
+            for path in directory.glob(".*.json.*"):
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
     def _set_aside_corrupt(self) -> None:
         models: dict[Path, type[BaseModel]] = {self.directory / "controller.json": ControllerStatus}
