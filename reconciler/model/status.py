@@ -92,6 +92,7 @@ class SandboxStatus(BaseModel):
     started_at: float = 0
     exited_at: float = Field(0, description="The engine's own time of the last exit.")
     halted: str = Field("", description="Id of the container that the controller itself stopped last.")
+    doubtful: str = Field("", description="Id of the container whose start got no answer, and may happen late.")
     updated_at: float = 0
     attested: Attestation | None = None
 

@@ -180,9 +180,9 @@ class Case:
     def _restart(self, current: Observed) -> Lane:
         actions = (
             Verify(self.rendered, current.id),
-            *stops(other for other in self.others if other.up),
+            *self._making_way(self.others),
             Start(current.id),
-            *removes(self.others),
+            *removes(self._without_doubtful(self.others)),
         )
         name, cause = self.rendered.sandbox, Reason.NOT_STARTED
         if current.state is State.EXITED and current.id != self.status.halted:
@@ -206,9 +206,17 @@ class Case:
         yield from disposal(in_the_way)
         yield Create(self.rendered)
         yield Verify(self.rendered)
-        yield from stops(other for other in rest if other.up)
+        yield from self._making_way(rest)
         yield Start(NEW)
-        yield from removes(rest)
+        yield from removes(self._without_doubtful(rest))
+
+    def _making_way(self, others: Sequence[Observed]) -> Iterator[Action]:
+        """What must happen so that none of the others runs beside the one that is started next."""
+        yield from stops(other for other in others if other.up)
+        yield from removes([other for other in others if other.id == self.status.doubtful])
+
+    def _without_doubtful(self, others: Sequence[Observed]) -> list[Observed]:
+        return [other for other in others if other.id != self.status.doubtful]
 
     def _startable(self, lane: Lane) -> Lane:
         """The lane, or why nothing may be started on this engine now."""

@@ -50,6 +50,8 @@ ACTING: Mapping[Verdict, Phase] = {
 def seen(status: SandboxStatus, containers: Iterable[Observed], now: float) -> SandboxStatus:
     """After an observation: exits are counted once each, and a long good run makes failures good."""
     for container in containers:
+        if container.up and container.id == status.doubtful:
+            status = _change(status, now, doubtful="")
         if container.id != status.container_id:
             continue
         if container.state is State.EXITED and container.inspection.finished_at != status.exited_at:
@@ -158,6 +160,8 @@ def done(status: SandboxStatus, outcome: Outcome, now: float) -> SandboxStatus:
     if isinstance(action, Verify) and outcome.failure in {None, Reason.VERIFICATION_FAILED}:
         status = _verified(status, outcome, action.rendered.policy, now)
     if outcome.failure is Reason.ENGINE_UNAVAILABLE:
+        if isinstance(action, Start):
+            status = _change(status, now, doubtful=outcome.container)
         return _phase(status, status.phase, outcome.failure, outcome.message, now)
     if outcome.failure is not None:
         status = _failed(status, outcome.failure, outcome.message, now)
@@ -181,8 +185,9 @@ def _verified(status: SandboxStatus, outcome: Outcome, policy: str, now: float) 
 def _started(status: SandboxStatus, outcome: Outcome, now: float) -> SandboxStatus:
     lane, rendered = outcome.lane, outcome.lane.rendered
     changes: dict[str, Any] = {"container_id": outcome.container, "started_at": now}
-    if outcome.container == status.halted:
-        changes["halted"] = ""
+    for marked in ("halted", "doubtful"):
+        if outcome.container == getattr(status, marked):
+            changes[marked] = ""
     if rendered is not None:
         changes |= {"container_name": rendered.name, "ports": dict(rendered.ports)}
     if lane.cause is Reason.EXITED:

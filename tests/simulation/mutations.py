@@ -88,6 +88,9 @@ MUTATIONS = {
         "        yield Start(NEW)\n        yield from stops(other for other in rest if other.up)\n",
         298,
     ),
+    "forget a start that may happen late": Mutation(
+        "reconciler.planning.fold", "doubtful=outcome.container", 'doubtful=""', 1322
+    ),
     "never clear away what is left over": Mutation(
         "reconciler.planning.converge", "if actions := tuple(disposal(self.others)):", "if actions := ():", 202
     ),

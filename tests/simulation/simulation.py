@@ -262,6 +262,7 @@ class Simulation:
                 start(container)
                 if engine.belated:
                     self.belated.add(container)
+                    self._check_pairs()
                 return
             if not self.verified.pop(container, False):
                 raise ViolationError(f"{self._raw(container)['Name']} was started without having been verified")
@@ -290,13 +291,17 @@ class Simulation:
             raise ViolationError(f"{call}: a stranger's container")
 
     def _check_running(self) -> None:
-        """Without what an engine started belatedly, which nobody can call back."""
+        """Under the limit, but for what an engine started belatedly, which nobody can call back."""
+        self._check_pairs()
         running = self._up_among(self.ours - self.belated)
-        if len(set(running)) < len(running):
-            raise ViolationError(f"two run for one name: {sorted(running)}")
         limit = max(self.limits.values(), default=0)
         if len(running) > limit:
             raise ViolationError(f"{len(running)} run under a limit of {limit}: {sorted(running)}")
+
+    def _check_pairs(self) -> None:
+        running = self._running()
+        if len(set(running)) < len(running):
+            raise ViolationError(f"two run for one name: {sorted(running)}")
 
     def _check_lane(self, lane: Lane) -> None:
         """What a lane may do follows from the last scan alone."""

@@ -282,6 +282,16 @@ def _(scene: Scene) -> None:
     scene.remember("web", container, halted=container.id)
 
 
+@case(
+    "what may still start late is removed before another one is started",
+    f"web REPLACE ConfigurationChanged: create reconciler.default.web, verify new, remove {A}, start new",
+)
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    container = scene.container("web", State.CREATED, mem_limit="256m")
+    scene.remember("web", container, doubtful=container.id)
+
+
 @case("the old one runs on while its replacement rests", "web WAIT ImagePullFailed")
 def _(scene: Scene) -> None:
     scene.declare("web")

@@ -210,6 +210,16 @@ def test_a_start_is_what_makes_a_container_current() -> None:
     assert again.restarts == 1
 
 
+def test_a_start_without_an_answer_is_in_doubt_until_it_is_seen() -> None:
+    """It may happen late, so it is remembered until that container is seen running."""
+    scene = web()
+    container = scene.container("web")
+    lost = Outcome(lane_of(scene), Start(container.id), container.id, failure=Reason.ENGINE_UNAVAILABLE)
+    status = fold.done(SandboxStatus(name="web"), lost, NOW)
+    assert status.doubtful == container.id
+    assert fold.seen(status, [container], NOW).doubtful == ""
+
+
 def test_a_stop_is_remembered_as_our_own() -> None:
     """The controller knows which container it is about to stop itself, and forgets it when that one runs on."""
     scene = web(state="stopped")
