@@ -46,7 +46,7 @@ class FakeEngine:
         self.after_call: Callable[[str], None] = lambda _: None
         self.about = EngineFacts("Docker", "20.10.24", "1.41", seccomp=True, runtimes=("runc",))
         self.registry: dict[str, dict[str, Any]] = {}
-        self.networks: dict[str, dict[str, Any]] = {}
+        self._networks: dict[str, dict[str, Any]] = {}
         self._down: str | None = None
         self._images: dict[str, dict[str, Any]] = {}
         self._containers: dict[str, dict[str, Any]] = {}
@@ -72,7 +72,7 @@ class FakeEngine:
 
     def network(self) -> Network | None:
         with self._call("network"):
-            return answers.network(list(self.networks.values()), self.instance)
+            return answers.network(list(self._networks.values()), self.instance)
 
     def image(self, reference: str) -> Image | None:
         with self._call("image", reference):
@@ -96,12 +96,16 @@ class FakeEngine:
 
     def create_network(self) -> None:
         with self._call("create_network"):
-            if labels.network_name(self.instance) not in self.networks:
+            if labels.network_name(self.instance) not in self._network_names():
                 self.add_network(
                     labels.network_name(self.instance),
                     options=dict(answers.NO_TRAFFIC_BETWEEN),
                     own_labels={labels.INSTANCE: self.instance},
                 )
+
+    def remove_network(self, network: str) -> None:
+        with self._call("remove_network", network):
+            self._networks.pop(network, None)
 
     def pull(self, reference: str, progress: Callable[[str], None]) -> None:
         with self._call("pull", reference):
@@ -169,9 +173,11 @@ class FakeEngine:
     def add_network(
         self, name: str, driver: str = "bridge", options: Mapping[str, str] = {}, own_labels: Mapping[str, str] = {}
     ) -> None:
-        self.networks[name] = {
+        network = full_id("network", next(self._numbers))
+        self._networks[network] = {
             "Name": name,
-            "Id": full_id("network", next(self._numbers)),
+            "Id": network,
+            "Created": time_text(self.clock()),
             "Driver": driver,
             "Options": dict(options),
             "Labels": dict(own_labels),
@@ -249,6 +255,9 @@ class FakeEngine:
             raise _refused(404, f"No such container: {container}")
         return self._containers[container]
 
+    def _network_names(self) -> list[str]:
+        return [network["Name"] for network in self._networks.values()]
+
     def _find_image(self, reference: str) -> dict[str, Any] | None:
         return self._images.get(familiar(tagged(reference)))
 
@@ -287,8 +296,11 @@ class FakeEngine:
 
     def _why_not_startable(self, raw: dict[str, Any]) -> str:
         for network in raw["NetworkSettings"]["Networks"]:
-            if network not in {*self.networks, "bridge", "none", "host"}:
+            found = [*self._network_names(), "bridge", "none", "host"].count(network)
+            if found == 0:
                 return f"network {network} not found"
+            if found > 1:
+                return f"network {network} is ambiguous ({found} matches found on name)"
         if _lacks_its_program(raw) and not raw["HostConfig"].get("Init"):
             return f'OCI runtime create failed: exec: "{_command(raw)[0]}": no such file or directory: unknown'
         others = [other for other in self._containers.values() if other["State"]["Status"] in UP]

@@ -29,7 +29,7 @@ from reconciler.control.wake import (
 from reconciler.engine.host import examine
 from reconciler.model.desired import Desired
 from reconciler.model.errors import DirectoryUnreadable, EngineUnavailable, PolicyInvalid
-from reconciler.model.plan import Lane, Outcome, Plan, Pull, Reason, Remove, Verdict
+from reconciler.model.plan import Action, CreateNetwork, Lane, Outcome, Plan, Pull, Reason, Remove, Verdict
 from reconciler.model.rendered import Rendered
 from reconciler.model.status import ControllerStatus, EngineStatus, Phase, WithheldRemovals
 from reconciler.model.world import World
@@ -312,9 +312,9 @@ class Controller:
 
     def _act(self, plan: Plan) -> None:
         for action in plan.setup:
-            lane = Lane("", Verdict.CREATE, Reason.NETWORK_MISSING, actions=(action,))
-            outcome = self._lanes.perform(lane, action)
+            outcome = self._lanes.perform(_setup_lane(action), action)
             self._done(outcome)
+            self._observer.forget("")
             if outcome.failure is not None:
                 self._pass_at = self._clock.monotonic() + self._retry_seconds()
                 return
@@ -399,3 +399,9 @@ class Controller:
 
     def _change_status(self, **changes: object) -> None:
         self._status = self._status.model_copy(update={**changes, "updated_at": self._clock.now()})
+
+
+def _setup_lane(action: Action) -> Lane:
+    if isinstance(action, CreateNetwork):
+        return Lane("", Verdict.CREATE, Reason.NETWORK_MISSING, actions=(action,))
+    return Lane("", Verdict.REMOVE, Reason.NETWORK_UNFIT, "two networks have its name", (action,))

@@ -21,6 +21,7 @@ from reconciler.model.plan import (
     Pull,
     Reason,
     Remove,
+    RemoveNetwork,
     Start,
     Stop,
     Unpause,
@@ -39,6 +40,7 @@ CALLS_MAX = 8
 
 FAILURES: dict[type[Action], Reason] = {
     CreateNetwork: Reason.CREATE_FAILED,
+    RemoveNetwork: Reason.REMOVE_FAILED,
     Pull: Reason.IMAGE_PULL_FAILED,
     Create: Reason.CREATE_FAILED,
     Verify: Reason.VERIFICATION_FAILED,
@@ -135,6 +137,8 @@ class Lanes:
         match outcome.action:
             case CreateNetwork():
                 self._engine.create_network()
+            case RemoveNetwork(network):
+                self._engine.remove_network(network)
             case Create(rendered):
                 if why := self._check_mounts(rendered):
                     return replace(outcome, failure=Reason.CREATE_FAILED, message=why)
@@ -168,7 +172,7 @@ def _container(action: Action, created: str) -> str:
     match action:
         case Verify(container=container) | Start(container) | Stop(container) | Unpause(container) | Remove(container):
             return created if container == NEW else container
-        case CreateNetwork() | Pull() | Create():
+        case CreateNetwork() | RemoveNetwork() | Pull() | Create():
             return ""
         case other:
             assert_never(other)

@@ -96,8 +96,12 @@ def epoch(time: str) -> float:
 def network(rows: list[Answer], instance: str) -> Network | None:
     """The instance's network among `rows`, which may hold others with names alike."""
     name = labels.network_name(instance)
-    named = [row for row in rows if row["Name"] == name]
-    return Network(name, str(named[0]["Id"]), "; ".join(_unfit(named, instance))) if named else None
+    named = sorted((row for row in rows if row["Name"] == name), key=lambda row: str(row.get("Created")))
+    if not named:
+        return None
+    ours = all((row["Labels"] or {}).get(labels.INSTANCE) == instance for row in named)
+    surplus = tuple(str(row["Id"]) for row in named[1:] if ours)
+    return Network(name, str(named[0]["Id"]), "; ".join(_unfit(named, instance)), surplus)
 
 
 def _unfit(named: list[Answer], instance: str) -> Iterator[str]:

@@ -149,6 +149,14 @@ class DockerEngine:
                 check_duplicate=True,
             )
 
+    def remove_network(self, network: str) -> None:
+        try:
+            with self._asking(f"remove network {full_id(network)}", CHANGE_SECONDS) as client:
+                client.remove_network(network)
+        except EngineRefused as refused:
+            if "not found" not in str(refused):
+                raise
+
     def pull(self, reference: str, progress: Callable[[str], None]) -> None:
         so_far = PullProgress()
         told_at = -PROGRESS_SECONDS

@@ -43,6 +43,9 @@ class Engine(EngineReader, Protocol):
     def create_network(self) -> None:
         """Creates the instance's bridge network, with traffic between containers off."""
 
+    def remove_network(self, network: str) -> None:
+        """Removes a network, by its id, to which nothing is connected."""
+
     def pull(self, reference: str, progress: Callable[[str], None]) -> None:
         """Pulls the image; `progress` is told now and then how far it is."""
 

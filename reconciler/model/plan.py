@@ -86,6 +86,16 @@ class CreateNetwork:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoveNetwork:
+    """Of two with the same name, one too many."""
+
+    network: str
+
+    def __str__(self) -> str:
+        return f"remove network {self.network[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
 class Pull:
     reference: str
 
@@ -145,7 +155,7 @@ class Remove:
         return f"remove {_short(self.container)}"
 
 
-Action = CreateNetwork | Pull | Create | Verify | Start | Stop | Unpause | Remove
+Action = CreateNetwork | RemoveNetwork | Pull | Create | Verify | Start | Stop | Unpause | Remove
 """Exactly one engine call each."""
 
 

@@ -95,11 +95,16 @@ class Foreign:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The instance's bridge network. `why_unfit` is empty when it is what we would create."""
+    """The instance's bridge network. `why_unfit` is empty when it is what we would create.
+
+    An engine that was asked twice may make two of the same name, and starts nothing then; `surplus` are the ids of all
+    but the oldest, when all are ours.
+    """
 
     name: str
     id: str
     why_unfit: str = ""
+    surplus: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

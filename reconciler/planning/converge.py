@@ -151,11 +151,13 @@ class Case:
         """What to do for a sandbox that has a place and no container running as it should."""
         name, current = self.rendered.sandbox, self.current
         same = self.status.fingerprint == self.rendered.fingerprint
-        if same and backoff.rests(self.status, backoff.START, self.now):
+        hindered = backoff.START | backoff.DISPOSAL if up or self.status.doubtful else backoff.START
+        if same and backoff.rests(self.status, hindered, self.now):
             outdated = [container for container in up if not accepted_under(self.policy, container, self.status)]
             if outdated and self.policy.on_violation is OnViolation.STOP:
                 why = "it is not what the policy in force has accepted, and its replacement fails"
-                return Lane(name, Verdict.STOP, Reason.POLICY_VIOLATION, why, tuple(stops(outdated)))
+                lane = Lane(name, Verdict.STOP, Reason.POLICY_VIOLATION, why, tuple(stops(outdated)))
+                return self._rested(lane)
             return backoff.wait(Lane(name, Verdict.WAIT, Reason.NOT_STARTED), self.status)
         if current is not None and current.state in {State.REMOVING, State.DEAD}:
             return self._rested(self._gone(current))

@@ -3,7 +3,7 @@
 Nowhere else does desired meet observed. Nothing here reads a clock, draws a number or calls anything.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +18,7 @@ from reconciler.model.plan import (
     Plan,
     Reason,
     Removals,
+    RemoveNetwork,
     Verdict,
 )
 from reconciler.model.policy import OnViolation, Policy
@@ -66,11 +67,15 @@ class _Decision:
     def plan(self) -> Plan:
         unwanted, withheld = self._unwanted()
         wanted = self._wanted(unwanted)
-        needs_network = any(isinstance(action, Create) for lane in wanted for action in lane.actions)
-        setup: tuple[Action, ...] = ()
-        if needs_network and self.world.network is None:
-            setup = (CreateNetwork(network_name(self.world.instance)),)
-        return Plan(setup, tuple(sorted(unwanted + wanted, key=lambda lane: lane.sandbox)), withheld)
+        lanes = tuple(sorted(unwanted + wanted, key=lambda lane: lane.sandbox))
+        return Plan(tuple(self._setup(wanted)), lanes, withheld)
+
+    def _setup(self, wanted: list[Lane]) -> Iterator[Action]:
+        network = self.world.network
+        if network is not None:
+            yield from map(RemoveNetwork, network.surplus)
+        elif any(isinstance(action, Create) for lane in wanted for action in lane.actions):
+            yield CreateNetwork(network_name(self.world.instance))
 
     # --- the sandboxes that should run ---------------------------------------------------------------------------
 

@@ -588,6 +588,25 @@ def test_an_unfit_network(empty_bench: Bench, options: dict[str, str], *, is_lab
     assert found.why_unfit.startswith(why)
 
 
+def test_a_second_network_of_the_same_name(bench: Bench) -> None:
+    """Nothing is started while there are two; the younger one is named as the one too many, and can be removed."""
+    name = labels.network_name(bench.instance)
+    before = bench.engine.network()
+    container = bench.created()
+    bench.outside.add_network(name, options=OPTIONS, own_labels={labels.INSTANCE: bench.instance})
+    found = bench.engine.network()
+    assert before is not None
+    assert found is not None
+    assert (found.id, found.why_unfit) == (before.id, "2 networks have this name")
+    with pytest.raises(EngineRefused, match="ambiguous"):
+        bench.engine.start(container)
+    (surplus,) = found.surplus
+    bench.engine.remove_network(surplus)
+    bench.engine.remove_network(surplus)
+    assert bench.engine.network() == before
+    bench.engine.start(container)
+
+
 def test_a_network_with_a_longer_name_is_another(empty_bench: Bench) -> None:
     """Names that begin alike are not mixed up."""
     name = labels.network_name(empty_bench.instance)

@@ -9,6 +9,7 @@ from reconciler.control.controller import Controller
 from reconciler.control.lanes import Lanes, MountCheck
 from reconciler.control.surroundings import Clock
 from reconciler.control.wake import EngineConnected, EngineSaid, FilesChanged, ResyncAsked, Tell
+from reconciler.engine.answers import NO_TRAFFIC_BETWEEN
 from reconciler.engine.protocol import Engine
 from reconciler.model.plan import Lane, Outcome, Reason, Remove, Stop
 from reconciler.model.policy import OnViolation, Policy
@@ -167,6 +168,12 @@ class Simulation:
         if all(raw["Name"] != f"/{name}" for raw in self._containers.values()):
             self.host.engine.run_foreign(name, "app:1", Labels=labels)
 
+    def second_network(self) -> None:
+        """What an engine may make of a request that it gets twice at the same time."""
+        if self.host.engine._networks:
+            labels = {"reconciler.instance": "default"}
+            self.host.engine.add_network("reconciler.default", options=dict(NO_TRAFFIC_BETWEEN), own_labels=labels)
+
     # --- steps: time and the controller --------------------------------------------------------------------------
 
     def wait(self, seconds: float) -> None:
@@ -258,7 +265,8 @@ class Simulation:
             return container
 
         def started(container: str) -> None:
-            if container not in self.ours or engine.belated or self._raw(container)["State"]["Status"] in UP:
+            ours = container in self.ours & self._containers.keys()
+            if not ours or engine.belated or self._raw(container)["State"]["Status"] in UP:
                 start(container)
                 if engine.belated:
                     self.belated.add(container)

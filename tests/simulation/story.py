@@ -76,6 +76,7 @@ WEIGHTS = {
     "pause": 1,
     "remove_by_force": 2,
     "stranger": 1,
+    "second_network": 1,
     "health": 1,
     "restart": 2,
     "set_clock": 1,

@@ -192,7 +192,7 @@ def _may_fail(name: str) -> Callable[..., Any]:
 
 
 READS = ("facts", "containers", "inspect", "network", "image")
-CHANGES = ("create_network", "pull", "create", "start", "stop", "unpause", "remove")
+CHANGES = ("create_network", "remove_network", "pull", "create", "start", "stop", "unpause", "remove")
 for _name in READS + CHANGES:
     setattr(FaultyEngine, _name, _may_fail(_name))
 

@@ -298,6 +298,13 @@ def _(scene: Scene) -> None:
     scene.failed("web", Reason.IMAGE_PULL_FAILED, scene.container("web", mem_limit="256m"))
 
 
+@case("a replacement rests while the old one cannot be stopped", "web WAIT StopFailed")
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.container("web", State.CREATED)
+    scene.failed("web", Reason.STOP_FAILED, scene.container("web", mem_limit="256m"))
+
+
 @case(
     "an old one of an earlier policy does not run on while its replacement rests", f"web STOP PolicyViolation: stop {A}"
 )
