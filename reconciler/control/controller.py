@@ -32,6 +32,7 @@ from reconciler.model.errors import DirectoryUnreadable, EngineUnavailable, Poli
 from reconciler.model.plan import Action, CreateNetwork, Lane, Outcome, Plan, Pull, Reason, Remove, Verdict
 from reconciler.model.rendered import Rendered
 from reconciler.model.status import ControllerStatus, EngineStatus, Phase, WithheldRemovals
+from reconciler.model.text import PATH_MAX, printable
 from reconciler.model.world import World
 from reconciler.planning.decide import Memory, decide
 
@@ -203,6 +204,7 @@ class Controller:
         self._pass_soon()
 
     def _done(self, outcome: Outcome) -> None:
+        self._observer.forget(outcome.container)
         if isinstance(outcome.action, Pull) or outcome.failure is Reason.IMAGE_PULL_FAILED:
             self._observer.forget_image(outcome.lane.rendered.image if outcome.lane.rendered else "")
         if isinstance(outcome.action, Remove) and outcome.failure is None:
@@ -314,7 +316,6 @@ class Controller:
         for action in plan.setup:
             outcome = self._lanes.perform(_setup_lane(action), action)
             self._done(outcome)
-            self._observer.forget("")
             if outcome.failure is not None:
                 self._pass_at = self._clock.monotonic() + self._retry_seconds()
                 return
@@ -345,7 +346,7 @@ class Controller:
 
     def _first_status(self) -> ControllerStatus:
         last = self._store.controller()
-        directory = str(self._settings.directory.absolute())
+        directory = printable(self._settings.directory.absolute(), PATH_MAX)
         return ControllerStatus(
             available=False,
             unavailable_reason="the engine has not been asked yet",
@@ -355,7 +356,7 @@ class Controller:
             pid=os.getpid(),
             directory=directory,
             directory_id=last.directory_id if last and last.directory == directory else None,
-            policy_file=str(self._settings.policy_file or ""),
+            policy_file=printable(self._settings.policy_file or "", PATH_MAX),
             limit=self._policy.sandboxes_max,
         )
 

@@ -64,17 +64,16 @@ class Observer:
 
     def observe(self, desired: Desired, policy: Policy, now: float) -> World:
         """Raises `EngineUnavailable`, also when the engine answers in part: half a world is none."""
-        if self._facts is None:
-            self._facts = self._engine.facts()
-        summaries = self._engine.containers()
-        if self._network is None or self._network.why_unfit:
-            self._network = self._engine.network()
+        try:
+            facts, summaries = self._look()
+        except EngineRefused as error:
+            raise EngineUnavailable(f"the engine does not let itself be looked at: {error}") from error
         ours = [summary for summary in summaries if not _foreign(summary, self._instance)]
         self._confirm_gone({summary.id for summary in ours})
         self._inspect(ours, now)
         return World(
             instance=self._instance,
-            engine=self._facts,
+            engine=facts,
             network=self._network,
             containers=tuple(_observed(seen) for seen in self._seen.values()),
             foreign=tuple(
@@ -85,6 +84,13 @@ class Observer:
             images=self._present(_references(desired, policy)),
             sources=examined(desired.declared.values(), policy, self._socket),
         )
+
+    def _look(self) -> tuple[EngineFacts, tuple[Summary, ...]]:
+        if self._facts is None:
+            self._facts = self._engine.facts()
+        if self._network is None or self._network.why_unfit:
+            self._network = self._engine.network()
+        return self._facts, self._engine.containers()
 
     def _confirm_gone(self, listed: set[str]) -> None:
         """What a list leaves out may still run; two would run in its place if that were believed."""

@@ -31,7 +31,7 @@ Seconds = TypeVar("Seconds", int, float)
 
 _CPUS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_LABEL = re.compile(r"[^\s=]{1,255}")
+_LABEL = re.compile(r"[!-<>-~]{1,255}")
 
 
 def bounded(value: str) -> str:
@@ -66,7 +66,7 @@ def _variable_name(name: str) -> str:
 
 def _label_name(name: str) -> str:
     if not _LABEL.fullmatch(name):
-        raise Mistake("is no name of a label", "1 to 255 characters without spaces and '='")
+        raise Mistake("is no name of a label", "1 to 255 ASCII characters without spaces and '='")
     if name.startswith(RESERVED_LABELS):
         raise Mistake("is a reserved label", f"do not begin with {' or '.join(RESERVED_LABELS)}")
     return name

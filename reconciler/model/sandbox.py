@@ -25,6 +25,7 @@ from reconciler.model.image import Image
 from reconciler.model.mistake import Mistake, shown
 from reconciler.model.parts import Healthcheck, Port, Tmpfs, Volume
 from reconciler.model.quantities import MIB
+from reconciler.model.text import printable
 
 __all__ = ["DesiredState", "Healthcheck", "Port", "PullPolicy", "Restart", "Sandbox", "Tmpfs", "Volume"]
 
@@ -118,7 +119,7 @@ def _one_or_more(value: object) -> object:
 def _reason(text: str) -> str:
     if not text.strip() or len(text) > SUSPEND_MAX:
         raise Mistake("is no reason", f"say why in 1 to {SUSPEND_MAX} characters, or leave the key out")
-    return text
+    return printable(" ".join(text.split()), SUSPEND_MAX)
 
 
 Arguments = Annotated[tuple[Text, ...], BeforeValidator(_arguments, json_schema_input_type=str | Sequence[str])]

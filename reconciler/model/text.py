@@ -3,6 +3,7 @@
 import unicodedata
 
 TEXT_MAX = 500
+PATH_MAX = 4096
 UNFIT = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode categories of control and format characters (bidirectional marks too), surrogates and the unassigned."""
 

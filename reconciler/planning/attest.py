@@ -197,7 +197,7 @@ def _equal(expected: object, actual: object) -> bool:
 
 def _mismatch(knob: str, expected: object, actual: object) -> Mismatch:
     name, text = PEOPLE_SAY.get(knob, (knob, str))
-    return Mismatch(name, _said(expected, text), _said(actual, text))
+    return Mismatch(printable(name, TEXT_MAX), _said(expected, text), _said(actual, text))
 
 
 def _said(value: object, text: Callable[[Any], str]) -> str:

@@ -32,6 +32,9 @@ from reconciler.planning.judge import effective, judge
 from reconciler.planning.ports import allot
 from reconciler.planning.render import render
 
+PROBLEMS_TOLD = 5
+"""So many of a refused file's problems are in its status; `validate` tells all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Memory:
@@ -183,7 +186,9 @@ class _Decision:
 
     def _refused(self, name: str, up: list[Observed], problems: tuple[Problem, ...]) -> Lane:
         """What was accepted under the policy in force runs on; what a changed policy rejects is stopped."""
-        said = "; ".join(map(str, problems))
+        said = "; ".join(map(str, problems[:PROBLEMS_TOLD]))
+        if len(problems) > PROBLEMS_TOLD:
+            said += f"; and {len(problems) - PROBLEMS_TOLD} more, see `reconciler validate`"
         status = self.memory.statuses.get(name)
         if up and all(accepted_under(self.policy, container, status) for container in up):
             return Lane(name, Verdict.HOLD, Reason.POLICY_VIOLATION, f"{said}; the last accepted version runs on")

@@ -9,7 +9,10 @@ from reconciler.model.errors import Problem
 from reconciler.model.policy import Policy
 from reconciler.model.quantities import duration_text, size_text
 from reconciler.model.sandbox import Sandbox, Volume
+from reconciler.model.text import printable
 from reconciler.model.world import Source
+
+SHOWN_MAX = 200
 
 
 def effective(sandbox: Sandbox, policy: Policy) -> Sandbox:
@@ -43,13 +46,14 @@ def _violations(sandbox: Sandbox, policy: Policy, sources: Mapping[str, Source])
     if not sandbox.image:
         yield "image", "no image is given", "say `image:`, or give one in the policy's defaults"
     elif policy.images and not any(fnmatchcase(sandbox.image, pattern) for pattern in policy.images):
-        yield "image", f"the policy does not allow the image {sandbox.image}", f"allowed: {', '.join(policy.images)}"
+        image = printable(sandbox.image, SHOWN_MAX)
+        yield "image", f"the policy does not allow the image {image}", f"allowed: {', '.join(policy.images)}"
     yield from _over_ceilings(sandbox, policy)
     if min(sandbox.uid, sandbox.gid) < policy.uid_min:
         yield "user", f"user {sandbox.user} is below the policy's minimum", f"both ids at least {policy.uid_min}"
     for volume in sandbox.volumes:
         if why := _volume_refused(volume, policy, sources):
-            yield "volumes", f"volume {volume.source}: {why[0]}", why[1]
+            yield "volumes", f"volume {printable(volume.source, SHOWN_MAX)}: {why[0]}", why[1]
 
 
 def _over_ceilings(sandbox: Sandbox, policy: Policy) -> Iterator[tuple[str, str, str]]:

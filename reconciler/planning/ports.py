@@ -18,7 +18,8 @@ def allot(
     """Host ports by sandbox and container port.
 
     A port is kept from the sandbox's container, else from its last status; one that turned out to be a stranger's is
-    given up. A new one is a random port that nobody here has; another `seed` draws others.
+    given up, and so is one that another file fixes, unless the container runs: no file moves its neighbour. A new one
+    is a random port that nobody here has; another `seed` draws others.
     """
     kept = {name: _kept(name, world, statuses) for name in wanted}
     fixed = {port.published for sandbox in wanted.values() for port in sandbox.ports if port.published}
@@ -27,9 +28,10 @@ def allot(
     allotted: dict[str, dict[int, int]] = {}
     for name, sandbox in wanted.items():
         allotted[name] = {}
+        running = any(container.up for container in world.of(name))
         for port in sandbox.ports:
             mine = kept[name].get(port.target, 0)
-            chosen = port.published or (mine if mine and mine not in fixed else 0)
+            chosen = port.published or (mine if running or mine not in fixed else 0)
             if not chosen:
                 chosen = _draw(f"{seed} {name} {port.target}", used)
                 used.add(chosen)

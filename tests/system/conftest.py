@@ -21,6 +21,17 @@ from tests.private_engine import PrivateEngine
 COMMAND = Path(sysconfig.get_path("scripts")) / "reconciler"
 WAIT_SECONDS = 30
 
+STUBBORN = ["sh", "-c", "trap '' TERM; while true; do sleep 1; done"]
+"""A program that ends by SIGKILL alone."""
+
+WITHOUT_CAPABILITIES = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+"""In front of a command: root for whom the modes of files hold, too."""
+
+
+def version(text: object) -> dict[str, Any]:
+    """Keys that make a sandbox another one, which tells by a label which one it is."""
+    return {"labels": {"version": str(text)}}
+
 
 @dataclass
 class Operator:
@@ -30,7 +41,8 @@ class Operator:
     engine: PrivateEngine
     instance: str
     host: str = ""
-    policy: dict[str, Any] | None = None
+    before: tuple[str, ...] = ()
+    """In front of each command."""
     running: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
@@ -71,7 +83,7 @@ class Operator:
         options = ["--dir", str(self.directory), "--state", str(self.state), "--host", self.host or self.engine.host]
         if self.policy_file.exists():
             options += ["--policy", str(self.policy_file)]
-        return [str(COMMAND), *options, "--instance", self.instance, *arguments]
+        return [*self.before, str(COMMAND), *options, "--instance", self.instance, *arguments]
 
     def reconciler(self, *arguments: str, code: int | None = None) -> subprocess.CompletedProcess[str]:
         """Runs a command to its end; `code` is the exit code that it must have."""
@@ -143,6 +155,11 @@ class Operator:
         """The id of the one running container of the sandbox."""
         (found,) = (row for row in self.containers(running=True) if row["Labels"]["reconciler.sandbox"] == name)
         return str(found["Id"])
+
+    def versions(self) -> dict[str, str]:
+        """The `version` of each running sandbox."""
+        labels = [row["Labels"] for row in self.containers(running=True)]
+        return {own["reconciler.sandbox"]: own.get("version", "") for own in labels}
 
     def inspect(self, name: str) -> dict[str, Any]:
         return dict(self.api("GET", f"/containers/{self.container(name)}/json"))

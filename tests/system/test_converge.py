@@ -5,7 +5,7 @@ import signal
 import time
 
 from tests.busybox_image import make_image
-from tests.system.conftest import Operator
+from tests.system.conftest import STUBBORN, Operator
 
 SECRET = "correct-horse-battery-staple"  # noqa: S105 - it must not turn up anywhere
 
@@ -258,8 +258,7 @@ def test_ctrl_c_and_sighup(operator: Operator) -> None:
 
 def test_sigterm_does_not_wait_for_a_slow_stop(operator: Operator) -> None:
     """Lanes under way get a bounded time; then the controller ends well all the same."""
-    stubborn = ["sh", "-c", "trap '' TERM; while true; do sleep 1; done"]
-    operator.declare("slow", command=stubborn, stop_grace_period="60s")
+    operator.declare("slow", command=STUBBORN, stop_grace_period="60s")
     with operator.run():
         operator.until_phase(slow="Running")
         operator.remove("slow")

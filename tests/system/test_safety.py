@@ -1,9 +1,6 @@
 """What must never happen: too many, too much removed, strangers touched, a policy evaded."""
 
-import contextlib
 import shutil
-import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -16,22 +13,6 @@ from tests.system.conftest import Operator
 
 def running(operator: Operator) -> set[str]:
     return {row["Labels"]["reconciler.sandbox"] for row in operator.containers(running=True)}
-
-
-def test_eight_files_under_a_limit_of_five(operator: Operator) -> None:
-    """Five run, three wait and are told for whom; deleting one starts exactly one."""
-    for name in "abcdefgh":
-        operator.declare(name)
-    with operator.run():
-        operator.until_phase(**dict.fromkeys("abcde", "Running"), **dict.fromkeys("fgh", "Waiting"))
-        assert running(operator) == set("abcde")
-        waiting = operator.status("f")
-        assert waiting["reason"] == "LimitExceeded"
-        assert "held by a, b, c, d, e;" in waiting["message"]
-        operator.remove("b")
-        operator.until_phase(f="Running")
-        operator.until(lambda: running(operator) == set("acdef"))
-        assert operator.phase("g") == operator.phase("h") == "Waiting"
 
 
 def test_a_killed_container_comes_back(operator: Operator) -> None:
@@ -69,46 +50,6 @@ def test_out_of_memory_is_told_apart(operator: Operator) -> None:
     assert (status["oom_killed"], status["reason"]) == (True, "OOMKilled")
 
 
-def test_drift_by_docker_update_is_repaired(operator: Operator) -> None:
-    """Somebody's `docker update` is found at once, and recorded."""
-    operator.declare("web")
-    with operator.run():
-        operator.until_phase(web="Running")
-        drifted = operator.container("web")
-        operator.api("POST", f"/containers/{drifted}/update", body={"Memory": 1 << 30, "MemorySwap": 1 << 30})
-        operator.until(lambda: operator.status("web")["container_id"] != drifted)
-        operator.until_phase(web="Running")
-        assert operator.inspect("web")["HostConfig"]["Memory"] == 512 << 20
-    assert any(line["cause"] == "Drifted" and "mem_limit" in line["message"] for line in operator.journal())
-
-
-def test_drift_by_a_second_network_is_repaired(operator: Operator) -> None:
-    """A container that somebody connected to another network is replaced."""
-    network = f"elsewhere-{operator.instance}"
-    operator.api("POST", "/networks/create", body={"Name": network, "Driver": "bridge"})
-    operator.declare("web")
-    try:
-        with operator.run():
-            operator.until_phase(web="Running")
-            drifted = operator.container("web")
-            operator.api("POST", f"/networks/{network}/connect", body={"Container": drifted})
-            operator.until(lambda: operator.status("web")["container_id"] != drifted)
-            operator.until_phase(web="Running")
-            assert list(operator.inspect("web")["NetworkSettings"]["Networks"]) == [f"reconciler.{operator.instance}"]
-    finally:
-        operator.api("DELETE", f"/networks/{network}")
-
-
-def test_a_pause_is_undone(operator: Operator) -> None:
-    """What somebody paused runs on."""
-    operator.declare("web")
-    with operator.run():
-        operator.until_phase(web="Running")
-        operator.api("POST", f"/containers/{operator.container('web')}/pause")
-        operator.until(lambda: any(line["cause"] == "Paused" for line in operator.journal()))
-        operator.until(lambda: operator.inspect("web")["State"]["Status"] == "running")
-
-
 def test_an_image_that_brings_our_labels_makes_no_container_ours(operator: Operator) -> None:
     """A stranger's container with our labels, spoofed by its image, is reported and left alone."""
     spoofed = {
@@ -125,28 +66,6 @@ def test_an_image_that_brings_our_labels_makes_no_container_ours(operator: Opera
         assert stranger in {row["Id"] for row in operator.containers(running=True)}
         assert any(f"stranger-{operator.instance}" in line for line in operator.controller()["foreign"])
     assert operator.status("web") == {}
-
-
-def test_a_stranger_that_holds_our_name_is_left_alone(operator: Operator) -> None:
-    """A name that is taken is an explained failure of that sandbox alone."""
-    operator.declare("web")
-    operator.declare("other")
-    plan = operator.reconciler("plan", code=2).stdout
-    (name,) = (
-        word.strip(",")
-        for line in plan.splitlines()
-        if line.startswith("web ")
-        for word in line.split()
-        if ".web." in word
-    )
-    stranger = operator.foreign(name)
-    try:
-        operator.reconciler("apply", code=1)
-        assert (operator.phase("web"), operator.status("web")["reason"]) == ("Backoff", "NameTaken")
-        assert operator.phase("other") == "Running"
-        assert operator.api("GET", f"/containers/{stranger}/json")["State"]["Running"]
-    finally:
-        operator.api("DELETE", f"/containers/{stranger}", {"force": 1})
 
 
 def test_a_taken_port_is_that_sandboxs_failure_alone(operator: Operator) -> None:
@@ -237,48 +156,6 @@ def test_removals_over_the_budget_wait_for_approval(operator: Operator) -> None:
         operator.until(lambda: running(operator) == {"e"})
         operator.until(lambda: not operator.controller()["frozen"])
         operator.reconciler("approve", code=1)
-
-
-def test_a_directory_that_is_missing_or_another_one_removes_nothing(operator: Operator) -> None:
-    """Unknown is not empty: unmounted, moved or unreadable directories freeze removals."""
-    operator.declare("web")
-    with operator.run():
-        operator.until_phase(web="Running")
-        away = operator.root / "away"
-        operator.directory.rename(away)
-        operator.until(lambda: operator.controller()["scan_error"])
-        assert running(operator) == {"web"}
-        operator.directory.mkdir()
-        operator.until(lambda: operator.status("web")["reason"] == "DirectoryReplaced")
-        assert running(operator) == {"web"}
-        operator.directory.rmdir()
-        away.rename(operator.directory)
-        operator.until_phase(web="Running")
-        operator.remove("web")
-        operator.until(lambda: running(operator) == set())
-
-
-def test_a_second_controller_on_the_same_state_ends_with_an_explanation(operator: Operator) -> None:
-    """One state directory, one controller; and the first one is not disturbed."""
-    with operator.run() as process:
-        assert f"process {process.pid}" in operator.reconciler("run", code=1).stderr
-        assert "state directory" in operator.reconciler("apply", code=1).stderr
-
-
-def test_the_controller_killed_at_any_moment_leaves_nothing_wrong(operator: Operator) -> None:
-    """SIGKILL again and again while it converges: in the end there is exactly what is declared."""
-    for name in "abc":
-        operator.declare(name)
-    for round_ in range(6):
-        operator.declare("a", pids_limit=50 + round_)
-        with contextlib.suppress(AssertionError), operator.run() as process:
-            time.sleep(0.1 * round_)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            assert len(operator.containers(running=True)) <= 3
-    operator.reconciler("apply", code=0)
-    assert running(operator) == set("abc")
-    assert len(operator.containers()) == 3
 
 
 def test_state_can_be_deleted(operator: Operator) -> None:

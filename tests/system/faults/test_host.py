@@ -1,0 +1,261 @@
+"""Faults of the host that the controller runs on: disks, clocks, descriptors, and other controllers."""
+
+import os
+import resource
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from tests.system.conftest import WITHOUT_CAPABILITIES, Operator, version
+from tests.system.faults.proxy import Proxy, delayed
+
+CLOCK = """
+import time
+from pathlib import Path
+
+right = time.time
+time.time = lambda: right() + float(Path({offset!r}).read_text())
+"""
+"""What Python runs first, in a process whose clock is set: all but its time of day is as it was."""
+
+WATCHDOG_SECONDS = 3
+
+SetClock = Callable[[int], None]
+
+
+# --- 23: a state directory that cannot be written ------------------------------------------------------------------
+
+
+@contextmanager
+def small_disk(directory: Path) -> Iterator[None]:
+    directory.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", directory], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", directory], check=True)
+
+
+@contextmanager
+def full(directory: Path) -> Iterator[None]:
+    ballast = directory / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    yield
+    ballast.unlink()
+
+
+@contextmanager
+def read_only(directory: Path) -> Iterator[None]:
+    """A mount above the directory: the one beneath is in use, and cannot be changed."""
+    subprocess.run(["mount", "--bind", directory, directory], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", directory], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", directory], check=True)
+
+
+@pytest.mark.parametrize("fault", [full, read_only])
+def test_fault_23_statuses_cannot_be_written(
+    operator: Operator, fault: Callable[[Path], AbstractContextManager[None]]
+) -> None:
+    """It goes on converging; what was written stays whole, and is brought up to date when that is possible."""
+    operator.declare("web")
+    operator.declare("removed")
+    with small_disk(operator.state), operator.run() as process:
+        operator.until_phase(web="Running", removed="Running")
+        with fault(operator.state):
+            operator.declare("web", **version("2"))
+            operator.declare("new")
+            operator.write("broken.yaml", "image: [")
+            operator.remove("removed")
+            operator.until(lambda: operator.versions() == {"web": "2", "new": ""})
+            assert "cannot write" in operator.log
+            assert operator.status("web")["name"] == "web"
+            assert operator.controller()["pid"] == process.pid
+            assert operator.journal()
+        process.send_signal(signal.SIGHUP)
+        operator.until(lambda: operator.phases() == {"web": "Running", "new": "Running", "broken": "Held"})
+        assert operator.status("web")["container_id"] == operator.container("web")
+
+
+def test_fault_23_a_forbidden_state_directory(operator: Operator) -> None:
+    """Who may not write the state directory is told so, and does nothing."""
+    operator.declare("web")
+    operator.state.mkdir(mode=0o500)
+    operator.before = WITHOUT_CAPABILITIES
+    said = operator.reconciler("run", code=1).stderr
+    assert f"cannot use the state directory {operator.state}: Permission denied" in said
+    assert operator.containers() == []
+
+
+# --- 24: a clock that jumps ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def set_clock(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> SetClock:
+    """Sets the clock of the controllers that the test starts, so many seconds before the right time."""
+    directory = operator.root / "clock"
+    directory.mkdir()
+    (directory / "sitecustomize.py").write_text(CLOCK.format(offset=str(directory / "offset")))
+    monkeypatch.setenv("PYTHONPATH", str(directory), prepend=os.pathsep)
+
+    def set_clock(seconds: int) -> None:
+        (directory / "new").write_text(str(seconds))
+        (directory / "new").replace(directory / "offset")
+
+    set_clock(0)
+    return set_clock
+
+
+@pytest.mark.parametrize("jump_seconds", [3600, -3600])
+def test_fault_24_the_clock_jumps_an_hour(operator: Operator, set_clock: SetClock, jump_seconds: int) -> None:
+    """Nothing is restarted for it, edits are handled, and what rests after a failure does not rest for an hour."""
+    operator.declare("crash", command=["sh", "-c", "exit 3"])
+    operator.declare("web")
+    with operator.run():
+        operator.until(lambda: operator.status("crash").get("failures", 0) >= 3)
+        operator.until_phase(crash="Backoff", web="Running")
+        restarts, started = operator.status("crash")["restarts"], operator.inspect("web")["State"]["StartedAt"]
+        set_clock(jump_seconds)
+        operator.until(lambda: operator.status("crash")["restarts"] > restarts)
+        operator.declare("new")
+        operator.until_phase(new="Running", web="Running")
+        assert operator.inspect("web")["State"]["StartedAt"] == started
+        told = operator.controller()["last_pass_at"]
+        assert abs(told - (time.time() + jump_seconds)) < 600
+
+
+# --- 25: other controllers, and what a process runs out of ---------------------------------------------------------
+
+
+def test_fault_25_two_controllers_on_one_state(operator: Operator) -> None:
+    """One state directory, one controller; and the first one is not disturbed."""
+    with operator.run() as process:
+        assert f"process {process.pid}" in operator.reconciler("run", code=1).stderr
+        assert "state directory" in operator.reconciler("apply", code=1).stderr
+
+
+def test_fault_25_two_controllers_with_states_of_their_own(operator: Operator) -> None:
+    """Two on one instance and directory do the same work twice, but no harm, and come to rest."""
+    second = Operator(operator.root / "second", operator.engine, operator.instance)
+    second.root.mkdir()
+    second.directory.symlink_to(operator.directory)
+
+    def at_rest() -> bool:
+        both_know = operator.phases() == second.phases() == {"a": "Running", "c": "Running"}
+        return both_know and operator.versions() == {"a": "3", "c": ""} and len(operator.containers()) == 2
+
+    with operator.run(), second.run():
+        for number in "123":
+            for name in ("a", "b"):
+                operator.declare(name, **version(number))
+            operator.until(lambda now=number: operator.versions() == {"a": now, "b": now})
+        operator.remove("b")
+        operator.declare("c")
+        operator.until(at_rest)
+        for controller in (operator, second):
+            controller.reconciler("plan", code=0)
+    assert "Traceback" not in second.log
+
+
+def test_fault_25_a_lock_that_a_killed_controller_left(operator: Operator) -> None:
+    """The file alone locks nothing, even when it names a process that lives."""
+    operator.declare("web")
+    with suppress(AssertionError), operator.run() as process:
+        operator.until_phase(web="Running")
+        process.kill()
+        process.wait()
+    assert (operator.state / "lock").read_text() == f"{process.pid}\n"
+    (operator.state / "lock").write_text(f"{os.getpid()}\n")
+    container = operator.container("web")
+    with operator.run():
+        operator.until_phase(web="Running")
+        assert operator.container("web") == container
+
+
+def test_fault_25_no_file_descriptors_left(operator: Operator) -> None:
+    """While it can open nothing it does nothing wrong; with descriptors again, it does what it missed."""
+    for name in ("edited", "killed", "removed"):
+        operator.declare(name)
+    with operator.run() as process:
+        operator.until_phase(edited="Running", killed="Running", removed="Running")
+        allowed, most = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (3, most))
+        operator.declare("edited", **version("2"))
+        operator.remove("removed")
+        operator.api("POST", f"/containers/{operator.container('killed')}/kill")
+        operator.until(lambda: "Too many open files" in operator.log)
+        assert len(operator.containers()) == 3
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (allowed, most))
+        operator.until(lambda: operator.versions() == {"edited": "2", "killed": ""}, 90)
+        operator.until_phase(edited="Running", killed="Running")
+        operator.until(lambda: len(operator.containers()) == 2)
+
+
+class Supervisor:
+    """As much of systemd as a service with a watchdog sees of it. `said` are the service's messages."""
+
+    def __init__(self, path: Path) -> None:
+        self.said: list[str] = []
+        self._heard_at = time.monotonic()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        self._thread = threading.Thread(target=self._listen, name="supervisor")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.shutdown(socket.SHUT_RD)
+        self._thread.join()
+        self._socket.close()
+
+    @property
+    def misses_a_beat(self) -> bool:
+        return time.monotonic() - self._heard_at > WATCHDOG_SECONDS
+
+    def _listen(self) -> None:
+        while message := self._socket.recv(1024).decode():
+            self.said.append(message)
+            self._heard_at = time.monotonic()
+
+
+def test_fault_25_a_loop_that_hangs_under_the_watchdog(
+    operator: Operator, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loop that hangs no longer says that it is alive; killed for that and started again, it converges."""
+    notify = operator.root / "notify.sock"
+    monkeypatch.setenv("NOTIFY_SOCKET", str(notify))
+    monkeypatch.setenv("WATCHDOG_USEC", str(WATCHDOG_SECONDS * 1_000_000))
+    operator.declare("web")
+    with Supervisor(notify) as supervisor:
+        with suppress(AssertionError), operator.run() as process:
+            operator.until_phase(web="Running")
+            operator.until(lambda: supervisor.said.count("WATCHDOG=1") > 2)
+            proxy.on("GET /containers/json", delayed(15))
+            operator.declare("web", **version("2"))
+            operator.until(lambda: supervisor.misses_a_beat)
+            process.send_signal(signal.SIGABRT)
+            process.wait()
+        assert process.returncode == -signal.SIGABRT
+        proxy.heal()
+        beats = supervisor.said.count("WATCHDOG=1")
+        with operator.run():
+            operator.until(lambda: operator.versions() == {"web": "2"} and len(operator.containers()) == 1)
+            operator.until_phase(web="Running")
+            operator.until(lambda: supervisor.said.count("WATCHDOG=1") > beats)
+        assert supervisor.said[0] == "READY=1"
+        assert supervisor.said.count("READY=1") == 2
+        operator.until(lambda: supervisor.said[-1] == "STOPPING=1")
