@@ -11,7 +11,7 @@ from yaml.parser import Parser
 from yaml.scanner import Scanner
 
 DEPTH_MAX = 20
-EVENTS_MAX = 2000
+EVENTS_MAX = 1000
 
 
 class _Characters:

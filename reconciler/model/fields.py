@@ -17,7 +17,7 @@ from reconciler.model.quantities import MIB, duration_text, parse_duration, pars
 STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True)
 """Of every model that a file is read into."""
 
-TEXT_BYTES_MAX = 32 * 1024
+TEXT_BYTES_MAX = 16 * 1024
 PATH_BYTES_MAX = 4095
 MEMORY_BYTES_MIN = 6 * MIB
 """An engine refuses less."""

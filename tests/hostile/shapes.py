@@ -1,8 +1,10 @@
-"""Files of 64 KiB, or more, in every shape that might cost a reader its time, its memory or its life."""
+"""Files as large as they may be, or larger, in every shape that might cost a reader its time, memory or life."""
 
 from itertools import count, pairwise
 
-SIZE = 64 * 1024
+from reconciler.desired.document import SIZE_BYTES_MAX
+
+SIZE = SIZE_BYTES_MAX
 
 
 def _full(unit: bytes, head: bytes = b"", tail: bytes = b"") -> bytes:
@@ -67,29 +69,29 @@ SHAPES = {
     "a long quoted key": _full(b"x", b'"', b'": 1'),
     "equal keys": _full(b"image: busybox\n"),
     "unknown keys": _numbered("k#: 1\n"),
-    "keys that are nearly known": _numbered("stop_grace_period_mem_limit_pids_limit_healthcheck_a_#: 1\n", most=990),
+    "keys that are nearly known": _numbered("stop_grace_period_mem_limit_pids_limit_healthcheck_a_#: 1\n", most=495),
     "tiny mappings": _full(b"{a: 1},", b"[", b"]"),
     "keys without values": _full(b"a,", b"{", b"}"),
     "values in a list": _full(b"- 1\n"),
     # values that a sandbox takes apart
-    "a command and an entrypoint": b"image: busybox\ncommand: %s\nentrypoint: %s\n" % (b"x" * 32_700, b"y" * 32_700),
-    "a command of words": b"image: busybox\ncommand: %s\nentrypoint: %s\n" % (b"x " * 16_000, b"y " * 16_000),
-    "arguments": _full(b"- x\n", b"image: busybox\ncommand:\n")[:7900],
-    "arguments without values": _full(b"- ~\n", b"image: busybox\ncommand:\n")[:7900],
+    "a command and an entrypoint": b"image: busybox\ncommand: %s\nentrypoint: %s\n" % (b"x" * 16_300, b"y" * 16_300),
+    "a command of words": b"image: busybox\ncommand: %s\nentrypoint: %s\n" % (b"x " * 8_000, b"y " * 8_000),
+    "arguments": _full(b"- x\n", b"image: busybox\ncommand:\n")[:3820],
+    "arguments without values": _full(b"- ~\n", b"image: busybox\ncommand:\n")[:3820],
     "an image of parts": _full(b"a/", b"image: "),
     "an image of dashes": _full(b"-", b"image: a", b"!"),
     "a path": _full(b"/a", b"image: busybox\nworking_dir: "),
     "variables": _numbered(
-        "  K#: value of the variable with some text behind it\n", "image: busybox\nenvironment:\n", most=990
+        "  K#: value of the variable with some text behind it\n", "image: busybox\nenvironment:\n", most=495
     ),
-    "variables without values": _numbered("- K#\n", "image: busybox\nenvironment:\n", most=1900),
-    "reserved labels": _numbered("  reconciler.#: value\n", "image: busybox\nlabels:\n", most=990),
-    "ports that are none": _numbered("- -#\n", "image: busybox\nports:\n", most=1900),
-    "tmpfs over the ceiling": _numbered("- /#:size=65m\n", "image: busybox\ntmpfs:\n", most=1900),
-    "volumes": _numbered("- {source: /usr/lib, target: /#}\n", "image: busybox\nvolumes:\n", most=330),
-    "volumes of nothing": _numbered("- {source: /nothing/#, target: /#}\n", "image: busybox\nvolumes:\n", most=330),
+    "variables without values": _numbered("- K#\n", "image: busybox\nenvironment:\n", most=950),
+    "reserved labels": _numbered("  reconciler.#: value\n", "image: busybox\nlabels:\n", most=495),
+    "ports that are none": _numbered("- -#\n", "image: busybox\nports:\n", most=950),
+    "tmpfs over the ceiling": _numbered("- /#:size=65m\n", "image: busybox\ntmpfs:\n", most=950),
+    "volumes": _numbered("- {source: /usr/lib, target: /#}\n", "image: busybox\nvolumes:\n", most=165),
+    "volumes of nothing": _numbered("- {source: /nothing/#, target: /#}\n", "image: busybox\nvolumes:\n", most=165),
     "volumes of long paths": _numbered(f"- {{source: /usr{'/x' * 2000}, target: /#}}\n", "image: busybox\nvolumes:\n"),
-    "volumes without anything": _full(b"- {}\n", b"image: busybox\nvolumes:\n")[:4900],
-    "a health check": _full(b"x", b"image: busybox\nhealthcheck: {test: ", b"}")[:32_000] + b"}",
+    "volumes without anything": _full(b"- {}\n", b"image: busybox\nvolumes:\n")[:2400],
+    "a health check": _full(b"x", b"image: busybox\nhealthcheck: {test: ", b"}")[:16_000] + b"}",
     "a reason": _full(b"x", b"suspend: "),
 }

@@ -32,8 +32,8 @@ def test_every_field_is_described(model: type[BaseModel]) -> None:
 
 @pytest.mark.parametrize("key", ["command", "entrypoint", "environment", "labels"])
 def test_text_is_bounded(key: str) -> None:
-    """No text that goes to the engine is longer than 32 KiB."""
-    too_long = "x" * (32 * 1024 + 1)
+    """No text that goes to the engine is longer than 16 KiB."""
+    too_long = "x" * (16 * 1024 + 1)
     value = {"A": too_long} if key in ("environment", "labels") else too_long
     with pytest.raises(ValidationError, match="is too long"):
         Sandbox.model_validate({key: value})
