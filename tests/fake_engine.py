@@ -4,6 +4,7 @@ What is there is kept in the shape of the Engine API and read by the same functi
 """
 
 import itertools
+import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -68,7 +69,8 @@ class FakeEngine:
 
     def inspect(self, container: str) -> Inspection:
         with self._call("inspect", container):
-            return answers.inspection(container, deepcopy(self._get(container)))
+            raw = pickle.loads(pickle.dumps(self._get(container)))  # noqa: S301 - our own; deepcopy takes five times as long
+            return answers.inspection(container, raw)
 
     def network(self) -> Network | None:
         with self._call("network"):
