@@ -84,8 +84,8 @@ MUTATIONS = {
     ),
     "start the new one before the old one has stopped": Mutation(
         "reconciler.planning.converge",
-        "        yield from stops(other for other in rest if other.up)\n        yield Start(NEW)\n",
-        "        yield Start(NEW)\n        yield from stops(other for other in rest if other.up)\n",
+        "        yield from self._making_way(rest)\n        yield Start(NEW)\n",
+        "        yield Start(NEW)\n        yield from self._making_way(rest)\n",
         298,
     ),
     "forget a start that may happen late": Mutation(

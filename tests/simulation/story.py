@@ -13,6 +13,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "other image": {"image": "app:2"},
     "missing image": {"image": "missing:1"},
     "once": {"restart": "no"},
+    "once, stopped": {"restart": "no", "state": "stopped"},
     "on failure": {"restart": "on-failure"},
     "stopped": {"state": "stopped"},
     "suspended": {"suspend": "somebody looks at it"},
@@ -87,6 +88,7 @@ WEIGHTS = {
     "burst": 4,
     "half": 2,
     "purge": 1,
+    "halt": 1,
 }
 
 
@@ -136,4 +138,11 @@ def _steps(kind: str, dice: random.Random) -> list[Step]:  # noqa: C901 - one ca
             deletions = [Step("delete", (one,)) for one in dice.sample(NAMES, len(NAMES))]
             look = [Step("wait", (1,)), Step("work")]
             return [*deletions[:4], *look, *look, Step("approve"), *deletions[4:], *look, *look]
+        case "halt":
+            lanes = [Step("lane", (number,)) for number in range(4)]
+            return [
+                step
+                for variant in ("once", "once, stopped", "once")
+                for step in (Step("declare", (name, variant)), Step("work"), *lanes, Step("work"))
+            ]
     return [Step(kind)]
