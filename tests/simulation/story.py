@@ -89,6 +89,7 @@ WEIGHTS = {
     "half": 2,
     "purge": 1,
     "halt": 1,
+    "late start": 1,
 }
 
 
@@ -138,6 +139,10 @@ def _steps(kind: str, dice: random.Random) -> list[Step]:  # noqa: C901 - one ca
             deletions = [Step("delete", (one,)) for one in dice.sample(NAMES, len(NAMES))]
             look = [Step("wait", (1,)), Step("work")]
             return [*deletions[:4], *look, *look, Step("approve"), *deletions[4:], *look, *look]
+        case "late start":
+            lane = Step("lane", (number,))
+            first = [Step("declare", (name, "plain")), Step("work"), lane, lane, Step("fault", ("late", 0)), lane]
+            return [*first, Step("declare", (name, "small")), *[Step("work"), lane] * 4, Step("happen_late")]
         case "halt":
             lanes = [Step("lane", (number,)) for number in range(4)]
             return [
