@@ -25,10 +25,10 @@ MUTATIONS = {
         "reconciler.control.lanes", "return _verified(outcome, rendered, self._engine)", "return outcome", 0
     ),
     "go on after a failed verification": Mutation(
-        "reconciler.control.lanes", "    if not mismatches:\n        return outcome\n", "    return outcome\n", 4
+        "reconciler.control.lanes", "    if not mismatches:\n        return outcome\n", "    return outcome\n", 14
     ),
     "go on after a failure": Mutation(
-        "reconciler.control.lanes", "if failed or self._abandoned", "if self._abandoned", 4
+        "reconciler.control.lanes", "if failed or self._abandoned", "if self._abandoned", 13
     ),
     "count the limit before a stop has finished": Mutation(
         "reconciler.planning.decide",
@@ -40,87 +40,87 @@ MUTATIONS = {
         "reconciler.planning.decide",
         "taken = sum(container.up for container in self.world.containers) + len(busy - up)",
         "taken = sum(container.up for container in self.world.containers)",
-        2,
+        56,
     ),
     "admit one too many": Mutation(
-        "reconciler.planning.decide", "waiting[: max(0, limit - taken)]", "waiting[: max(0, limit - taken + 1)]", 1
+        "reconciler.planning.decide", "waiting[: max(0, limit - taken)]", "waiting[: max(0, limit - taken + 1)]", 0
     ),
     "treat a broken file as absent": Mutation(
         "reconciler.planning.decide",
         "        if name in self.desired.broken:\n",
         "        if name in self.desired.broken and not self.containers.get(name):\n",
-        5,
+        1,
     ),
     "ignore suspend": Mutation(
-        "reconciler.planning.decide", "            and declaration.sandbox.suspend is None\n", "", 7
+        "reconciler.planning.decide", "            and declaration.sandbox.suspend is None\n", "", 1
     ),
     "believe an unreadable directory": Mutation(
-        "reconciler.planning.decide", "        if not self.desired.sound:\n", "        if False:\n", 8
+        "reconciler.planning.decide", "        if not self.desired.sound:\n", "        if False:\n", 11
     ),
     "let an approval stand for everything": Mutation(
         "reconciler.planning.decide",
         "return all(container.id in self.memory.approved for container in self.containers[name])",
         "return bool(self.memory.approved)",
-        849,
+        96,
     ),
-    "forget the budget": Mutation("reconciler.planning.decide", "if len(going) > budget.max and", "if False and", 5),
+    "forget the budget": Mutation("reconciler.planning.decide", "if len(going) > budget.max and", "if False and", 10),
     "forget removals under way in the budget": Mutation(
         "reconciler.planning.decide",
         "        going |= self.memory.in_flight - self.desired.declared.keys() - self.desired.broken.keys()\n",
         "",
-        148,
+        80,
     ),
     "work twice on one sandbox": Mutation(
         "reconciler.planning.decide",
         "for name in self.running if name not in self.memory.in_flight}",
         "for name in self.running}",
-        54,
+        1,
     ),
     "take a stranger with our labels for ours": Mutation(
         "reconciler.control.observe",
         '        return "its name is not the one that its labels ask for"\n',
         '        return ""\n',
-        9,
+        4,
     ),
     "start the new one before the old one has stopped": Mutation(
         "reconciler.planning.converge",
         "        yield from self._making_way(rest)\n        yield Start(NEW)\n",
         "        yield Start(NEW)\n        yield from self._making_way(rest)\n",
-        298,
+        279,
     ),
     "forget a start that may happen late": Mutation(
-        "reconciler.planning.fold", "doubtful=outcome.container", 'doubtful=""', 1322
+        "reconciler.planning.fold", "doubtful=outcome.container", 'doubtful=""', 1296
     ),
     "never clear away what is left over": Mutation(
-        "reconciler.planning.converge", "if actions := tuple(disposal(self.others)):", "if actions := ():", 202
+        "reconciler.planning.converge", "if actions := tuple(disposal(self.others)):", "if actions := ():", 433
     ),
     "keep what has drifted": Mutation(
-        "reconciler.planning.converge", "drift = self.mismatches[current.id]", "drift = ()", 137
+        "reconciler.planning.converge", "drift = self.mismatches[current.id]", "drift = ()", 7
     ),
-    "leave a pause": Mutation("reconciler.planning.converge", "if current.state is State.PAUSED:", "if False:", 31),
+    "leave a pause": Mutation("reconciler.planning.converge", "if current.state is State.PAUSED:", "if False:", 33),
     "rest for ever": Mutation(
         "reconciler.planning.backoff", "return 0 < status.retry_at - now <= MAX_SECONDS", "return True", 0
     ),
     "let a stop by the controller end a sandbox for good": Mutation(
-        "reconciler.planning.converge", "or current.id == self.status.halted:", "or False:", 398
+        "reconciler.planning.converge", "or current.id == self.status.halted:", "or False:", 63
     ),
     "run on what a changed policy forbids": Mutation(
         "reconciler.planning.decide",
         "if up and all(accepted_under(self.policy, container, status) for container in up):",
         "if up:",
-        567,
+        785,
     ),
     "believe a list that leaves something out": Mutation(
         "reconciler.control.observe",
         "            if inspection is not None:\n                raise",
         "            if False:\n                raise",
-        680,
+        707,
     ),
     "believe inspections for ever": Mutation(
         "reconciler.control.controller",
         "        self._observer.forget_all()\n        self._stale_files = True\n",
         "        self._stale_files = True\n",
-        1322,
+        17,
     ),
 }
 
