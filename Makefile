@@ -12,11 +12,13 @@ run: .venv/made ## keep the examples in sandboxes.d/ running, on an engine that 
 	@$(PYTHON) -m tests.run_with_engine "see what it does and did: $(BIN)/reconciler --state state status" \
 		$(BIN)/reconciler --dir sandboxes.d --state state run
 
+WORKERS := --numprocesses=auto --maxprocesses=4
+
 test: .venv/made ## pass the tests, against a Docker Engine of their own
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" $(WORKERS)
 
 test-slow: .venv/made ## pass those that take minutes: an engine that hangs, kills by the hundred, bursts by the thousand
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow $(WORKERS)
 
 check: .venv/made ## look for mistakes in style, types and imports
 	$(BIN)/ruff check
