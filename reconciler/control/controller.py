@@ -318,7 +318,8 @@ class Controller:
             self._done(outcome)
             if outcome.failure is not None:
                 self._pass_at = self._clock.monotonic() + self._retry_seconds()
-                return
+                if isinstance(action, CreateNetwork):
+                    return
         for lane in plan.lanes:
             if lane.actions:
                 self._in_flight[lane.sandbox] = lane

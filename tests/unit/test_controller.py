@@ -11,7 +11,9 @@ import pytest
 from reconciler.control.controller import Controller
 from reconciler.control.settings import Settings
 from reconciler.control.surroundings import Surroundings
-from reconciler.model.errors import EngineUnavailable, PolicyInvalid
+from reconciler.engine.answers import NO_TRAFFIC_BETWEEN
+from reconciler.model.errors import EngineRefused, EngineUnavailable, PolicyInvalid, Refusal
+from reconciler.model.plan import Reason
 from reconciler.model.status import Approval, ControllerStatus, Phase, SandboxStatus
 from reconciler.report.store import Store
 from tests.fake_engine import FakeEngine
@@ -221,6 +223,28 @@ def test_a_list_that_leaves_something_out_is_not_believed(house: House) -> None:
     house.engine.remove_by_force(house.id_of("web"))
     assert house.apply().available
     assert house.running() == ["web"]
+
+
+def test_a_second_network_is_removed(house: House) -> None:
+    """While it cannot be, what needs the network waits, and nothing else does."""
+    house.declare("web")
+    house.apply()
+    labels = {"reconciler.instance": "default"}
+    house.engine.add_network("reconciler.default", options=dict(NO_TRAFFIC_BETWEEN), own_labels=labels)
+    house.declare("alone", network_mode="none")
+    house.declare("other")
+
+    def refuse(call: str) -> None:
+        if call.startswith("remove_network"):
+            raise EngineRefused(Refusal.OTHER, "it has active endpoints")
+
+    house.engine.before_call = refuse
+    house.apply()
+    assert house.running() == ["alone", "web"]
+    assert house.status("other").reason is Reason.NETWORK_UNFIT
+    house.engine.before_call = lambda _: None
+    house.apply()
+    assert house.running() == ["alone", "other", "web"]
 
 
 def test_an_approval_is_good_for_exactly_what_waited(house: House) -> None:
