@@ -12,7 +12,7 @@ run: .venv/made ## keep the examples in sandboxes.d/ running, on an engine that 
 	@$(PYTHON) -m tests.run_with_engine "see what it does and did: $(BIN)/reconciler --state state status" \
 		$(BIN)/reconciler --dir sandboxes.d --state state run
 
-WORKERS := --numprocesses=auto --maxprocesses=4
+WORKERS := --numprocesses=4
 
 test: .venv/made ## pass the tests, against a Docker Engine of their own
 	$(BIN)/pytest -m "not slow" $(WORKERS)

@@ -212,6 +212,7 @@ class Simulation:
         self.controller = Controller(self.host.surroundings(), lanes=SteppedLanes)
         self.lanes: SteppedLanes = self.controller._lanes  # type: ignore[assignment]
         self.lanes.watch = self._check_lane
+        self.host.engine.known = lambda: self.controller._observer._known
         self.limits: dict[str, int] = {}
         """Of each lane in flight, the highest limit under which a pass counted it: nothing can call it back later."""
         self.replacing: set[str] = set()
