@@ -112,7 +112,7 @@ PLACES = ("environment: {A: %s}", "environment: {%s: a}", "labels: {a: %s}", "la
 VALUES = {
     "escaped": '"\\e[31m"',
     "raw": '"\x1b[31m"',
-    "long": f'"\x9b{"x" * 60_000}"',
+    "long": f'"\x9b{"x" * 30_000}"',
     "bidirectional": f'"{BIDIRECTIONAL}"',
     "nul": '"\\0"',
     "surrogate": '"\\ud800"',

@@ -88,7 +88,7 @@ documents = st.builds(
 
 PLAUSIBLE: dict[str, list[Any]] = {
     "image": ["app:1", "app:1", "busybox", "ghcr.io/a/b:1", "evil:1"],
-    "command": ["sleep 1", ["sleep", 1, 1.5], None, "x" * 30_000],
+    "command": ["sleep 1", ["sleep", 1, 1.5], None, "x" * 15_000],
     "entrypoint": [["/bin/sh", "-c"], "tini --"],
     "environment": [{"A": "x", "B": 1}, ["A=1", "B="], {}],
     "working_dir": ["/", "/home/node"],

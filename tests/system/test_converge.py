@@ -91,7 +91,7 @@ def test_breaking_and_mending_a_file(operator: Operator) -> None:
         container = operator.container("web")
         operator.write("web.yaml", f"image: {SECRET}\nimage: again\nprivileged: true\n")
         operator.until_phase(web="Held")
-        assert "web.yaml" in operator.controller()["broken"]
+        operator.until(lambda: "web.yaml" in operator.controller()["broken"])
         assert operator.container("web") == container
         operator.declare("web", pids_limit=50)
         operator.until_phase(web="Running")

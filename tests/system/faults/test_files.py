@@ -259,7 +259,7 @@ POISON = {
     "bomb": (BOMB, "bomb.yaml:1:4: anchors are not allowed"),
     "deep": (200_000 * "[", "deep.yaml: the file is too large"),
     "flow": (f"image: {30_000 * '['}", "flow.yaml:1:28: more than 20 levels"),
-    "block": ("\n".join(depth * " " + "a:" for depth in range(300)), "block.yaml:22:22: more than 20 levels"),
+    "block": ("\n".join(depth * " " + "a:" for depth in range(200)), "block.yaml:22:22: more than 20 levels"),
     "digits": (f"image: {IMAGE}\ncpus: {5_000 * '1'}", "digits.yaml:2:7: cpus: "),
     "surrogate": (f'image: {IMAGE}\ncommand: ["\\ud800"]', "surrogate.yaml:2:11: the character U+D800 is not allowed"),
 }
