@@ -12,7 +12,6 @@ from reconciler.model.rendered import Rendered
 from reconciler.model.sandbox import Sandbox
 from reconciler.model.status import Attestation, Failure, SandboxStatus
 from reconciler.model.world import UP, EngineFacts, Image, Inspection, Network, Observed, State, World
-from reconciler.planning.attest import evidence
 from reconciler.planning.decide import Memory, decide
 from reconciler.planning.judge import effective
 from reconciler.planning.render import render
@@ -83,7 +82,7 @@ class Scene:
                     ok=True,
                     container_id=container.id,
                     policy=self.policy.fingerprint,
-                    evidence="another" if changed else evidence(container.inspection),
+                    evidence="another" if changed else container.inspection.evidence,
                 ),
                 **fields,
             }

@@ -28,7 +28,7 @@ from reconciler.model.plan import (
     Verify,
 )
 from reconciler.model.rendered import Rendered
-from reconciler.planning.attest import attest, evidence
+from reconciler.planning.attest import attest
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +160,7 @@ class Lanes:
 
 def _verified(outcome: Outcome, rendered: Rendered, engine: Engine) -> Outcome:
     inspection = engine.inspect(outcome.container)
-    outcome = replace(outcome, evidence=evidence(inspection))
+    outcome = replace(outcome, evidence=inspection.evidence)
     mismatches = attest(rendered, inspection)
     if not mismatches:
         return outcome

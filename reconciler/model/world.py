@@ -1,5 +1,7 @@
 """What is: the engine, and the containers of one instance in it, as they were seen at one moment."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -41,7 +43,7 @@ class Summary:
     created_at: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Inspection:
     """One container, inspected. Times are in seconds since the epoch; 0 means never.
 
@@ -59,6 +61,16 @@ class Inspection:
     finished_at: float
     image_id: str
     raw: Mapping[str, Any] = field(repr=False)
+
+    @cached_property
+    def evidence(self) -> str:
+        """16 hexadecimal digits over all that somebody can change of a container; they hold nothing of `environment`.
+
+        By it a container can be compared with itself, when what it was rendered from is not known any more.
+        """
+        networks = sorted((self.raw.get("NetworkSettings") or {}).get("Networks") or {})
+        said = json.dumps([self.raw.get("HostConfig"), networks, self.raw.get("Mounts")], sort_keys=True)
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

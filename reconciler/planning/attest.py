@@ -1,7 +1,5 @@
 """Whether a container is what was rendered, by the engine's own word."""
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -97,17 +95,6 @@ def attest(rendered: Rendered, inspection: Inspection) -> tuple[Mismatch, ...]:
     No value of `environment` is in a mismatch.
     """
     return tuple(_mismatches(rendered, inspection))
-
-
-def evidence(inspection: Inspection) -> str:
-    """16 hexadecimal digits over all that somebody can change of a container; it holds nothing of `environment`.
-
-    By it a container can be compared with itself, when what it was rendered from is not known any more.
-    """
-    raw = inspection.raw
-    networks = sorted((raw.get("NetworkSettings") or {}).get("Networks") or {})
-    said = json.dumps([raw.get("HostConfig"), networks, raw.get("Mounts")], sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 def stranded(rendered: Rendered, inspection: Inspection, network: Network | None) -> tuple[Mismatch, ...]:

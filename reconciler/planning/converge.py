@@ -25,7 +25,7 @@ from reconciler.model.sandbox import PullPolicy, Restart, Sandbox
 from reconciler.model.status import SandboxStatus
 from reconciler.model.world import Health, Observed, State, World
 from reconciler.planning import backoff
-from reconciler.planning.attest import attest, evidence, stranded
+from reconciler.planning.attest import attest, stranded
 
 GRACE_SECONDS = 10
 """How long a container is given to stop when nothing says otherwise."""
@@ -247,7 +247,7 @@ def accepted_under(policy: Policy, container: Observed, status: SandboxStatus | 
     attested = status.attested if status else None
     if attested is None or attested.container_id != container.id:
         return False
-    unchanged = attested.evidence == evidence(container.inspection)
+    unchanged = attested.evidence == container.inspection.evidence
     return attested.ok and attested.policy == policy.fingerprint and unchanged
 
 

@@ -7,7 +7,6 @@ from reconciler.model.plan import Create, Lane, Outcome, Pull, Reason, Start, St
 from reconciler.model.status import Attestation, Condition, ConditionType, Failure, Phase, SandboxStatus
 from reconciler.model.world import Image, Observed, State
 from reconciler.planning import backoff
-from reconciler.planning.attest import evidence
 
 GOOD_RUN_SECONDS = 600.0
 """After running so long, a sandbox's failures are forgotten."""
@@ -139,7 +138,7 @@ def _attestation(lane: Lane, current: Observed) -> dict[str, Any]:
     if rendered is None or current.fingerprint != rendered.fingerprint or not current.up:
         return {}
     found = lane.changes if lane.cause is Reason.DRIFTED else ()
-    said = evidence(current.inspection)
+    said = current.inspection.evidence
     return {"attested": _attested(current.id, rendered.policy, tuple(map(str, found)), said, current.inspected_at)}
 
 
