@@ -225,6 +225,20 @@ def test_a_list_that_leaves_something_out_is_not_believed(house: House) -> None:
     assert house.running() == ["web"]
 
 
+def test_a_crash_loop_rests_without_a_word_from_the_engine(house: House) -> None:
+    """`apply` hears no events: each exit is seen all the same, and the second one rests."""
+    house.declare("crash")
+
+    def crash(call: str) -> None:
+        if call.startswith("start "):
+            house.engine.exit(house.id_of("crash"), 3)
+
+    house.engine.after_call = crash
+    house.apply()
+    assert house.writes().count("start crash") == 2
+    assert (house.status("crash").phase, house.status("crash").failures) == (Phase.BACKOFF, 2)
+
+
 def test_a_second_network_is_removed(house: House) -> None:
     """While it cannot be, what needs the network waits, and nothing else does."""
     house.declare("web")
