@@ -24,11 +24,12 @@ class Root:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._shown = display(str(path))
         try:
             self._real = path.resolve(strict=True)
             self._descriptor = os.open(self._real, _DIRECTORY)
         except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
-            raise DirectoryUnreadable(f"cannot open the directory {display(str(path))}: {_why(error)}") from error
+            raise DirectoryUnreadable(f"cannot open the directory {self._shown}: {_why(error)}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -49,7 +50,7 @@ class Root:
         try:
             listed = frozenset(os.listdir(self._descriptor))  # noqa: PTH208 - a descriptor is no path
         except OSError as error:
-            raise DirectoryUnreadable(f"cannot list the directory {display(str(self._path))}: {_why(error)}") from error
+            raise DirectoryUnreadable(f"cannot list the directory {self._shown}: {_why(error)}") from error
         return listed | {name for name in remembered - listed if self.has(name)}
 
     def has(self, name: str) -> bool:
@@ -67,9 +68,9 @@ class Root:
         try:
             now = _identity(self._path.stat())
         except OSError as error:
-            raise DirectoryUnreadable(f"the directory {display(str(self._path))} went away: {_why(error)}") from error
+            raise DirectoryUnreadable(f"the directory {self._shown} went away: {_why(error)}") from error
         if now != self.identity:
-            raise DirectoryUnreadable(f"the directory {display(str(self._path))} was replaced while it was read")
+            raise DirectoryUnreadable(f"the directory {self._shown} was replaced while it was read")
 
     def read(self, name: str) -> bytes | None:
         """The contents, up to one byte more than a document may have; None when the file is really gone.

@@ -150,12 +150,9 @@ class DockerEngine:
             )
 
     def remove_network(self, network: str) -> None:
-        try:
-            with self._asking(f"remove network {full_id(network)}", CHANGE_SECONDS) as client:
-                client.remove_network(network)
-        except EngineRefused as refused:
-            if "not found" not in str(refused):
-                raise
+        what = f"remove network {full_id(network)}"
+        with _accepting_words("not found"), self._asking(what, CHANGE_SECONDS) as client:
+            client.remove_network(network)
 
     def pull(self, reference: str, progress: Callable[[str], None]) -> None:
         so_far = PullProgress()
@@ -184,12 +181,9 @@ class DockerEngine:
             client.stop(container, timeout=grace_seconds)
 
     def unpause(self, container: str) -> None:
-        try:
-            with self._asking(f"unpause container {full_id(container)}", CHANGE_SECONDS) as client:
-                client.unpause(container)
-        except EngineRefused as refused:
-            if "is not paused" not in str(refused):
-                raise
+        what = f"unpause container {full_id(container)}"
+        with _accepting_words("is not paused"), self._asking(what, CHANGE_SECONDS) as client:
+            client.unpause(container)
 
     def remove(self, container: str) -> None:
         what = f"remove container {full_id(container)}"
@@ -241,6 +235,16 @@ def _accepting(kind: Refusal) -> Iterator[None]:
         yield
     except EngineRefused as refused:
         if refused.refusal is not kind:
+            raise
+
+
+@contextmanager
+def _accepting_words(words: str) -> Iterator[None]:
+    """What the engine refuses in these words is already as wanted; nothing else in its answer tells."""
+    try:
+        yield
+    except EngineRefused as refused:
+        if words not in str(refused):
             raise
 
 
