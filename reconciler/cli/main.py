@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import os
 import re
 import sys
 from pathlib import Path
@@ -88,6 +89,7 @@ def cli(
     """
     if not re.fullmatch(labels.INSTANCE_NAME, instance):
         raise click.UsageError(f"instance {instance!r} is not a name: small letters, digits and '-', a letter first")
+    context.color = False if os.environ.get("NO_COLOR") else None  # None: on a terminal only
     context.obj = Settings(directory, policy_file, state, host, instance)
 
 

@@ -89,8 +89,7 @@ def _declared(name: str, file: str, contents: bytes) -> Outcome:
         sandbox = validated(document, Sandbox)
     except FileBroken as error:
         return error.problems
-    lines = {str(path[0]): place.line for path, place in document.keys.items() if len(path) == 1}
-    return Declaration(name, file, sandbox, lines)
+    return Declaration(name, file, sandbox, document.lines)
 
 
 def _named(files: Iterable[str]) -> tuple[dict[str, str], list[Problem]]:

@@ -89,6 +89,11 @@ class Document:
     keys: Mapping[KeyPath, Place]
     values: Mapping[KeyPath, Place]
 
+    @property
+    def lines(self) -> Mapping[str, int]:
+        """The line of each key, by its full name: `{"limits": 2, "limits.mem_limit": 3}`."""
+        return {".".join(map(str, path)): place.line for path, place in self.keys.items()}
+
     def place(self, path: KeyPath) -> Place:
         """Of a value, or of the nearest one around it that the file has."""
         while path not in self.values:

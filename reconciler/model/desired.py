@@ -9,7 +9,7 @@ from reconciler.model.sandbox import Sandbox
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """One accepted file. `lines` gives the line of each key that was said, for messages: `{"mem_limit": 4}`."""
+    """One accepted file. `lines` gives the line of each key that was said: `{"cpus": 4, "labels.tier": 6}`."""
 
     name: str
     file: str

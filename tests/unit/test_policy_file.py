@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.desired.policy_file import read_policy
+from reconciler.desired.policy_file import read_policy, rule_lines
 from reconciler.model.errors import PolicyInvalid
 from reconciler.model.policy import Limits, OnViolation, Policy, Removals, VolumeRoot
 from reconciler.model.quantities import MIB
@@ -153,3 +153,11 @@ def test_fingerprint(tmp_path: Path) -> None:
     assert len(set(fingerprints)) == len(texts)
     assert policy_of("uid_min: 1000\nlimits: {mem_limit: 512m}", tmp_path).fingerprint == Policy().fingerprint
     assert all(len(fingerprint) == 16 and int(fingerprint, 16) for fingerprint in fingerprints)
+
+
+def test_a_rule_is_found_in_the_file(tmp_path: Path) -> None:
+    """Who is told of a rule can be told where it stands, also below another key."""
+    path = tmp_path / "policy.yaml"
+    path.write_text(WHOLE)
+    lines = rule_lines(path)
+    assert (lines["sandboxes_max"], lines["limits.mem_limit"], lines["defaults.ports"]) == (1, 3, 19)
