@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
+from datetime import UTC, datetime
 from queue import SimpleQueue
 from typing import Any
 
@@ -19,6 +20,7 @@ from reconciler.engine.references import familiar, repository, tagged
 from reconciler.engine.refusals import refusal
 from reconciler.model import labels
 from reconciler.model.errors import EngineRefused, EngineUnavailable
+from reconciler.model.output import Output
 from reconciler.model.rendered import Rendered
 from reconciler.model.world import UP, EngineFacts, Event, Image, Inspection, Network, Summary
 from tests.fake_container import full_id, inspected, time_text
@@ -51,7 +53,7 @@ class FakeEngine:
         self._down: str | None = None
         self._images: dict[str, dict[str, Any]] = {}
         self._containers: dict[str, dict[str, Any]] = {}
-        self._outputs: dict[str, bytes] = {}
+        self._outputs: dict[str, list[Output]] = {}
         self._subscribers: list[SimpleQueue[dict[str, Any] | None]] = []
         self._numbers = itertools.count(1)
         self._lock = threading.RLock()
@@ -81,11 +83,11 @@ class FakeEngine:
             found = self._find_image(reference)
             return answers.image(reference, found) if found else None
 
-    def logs(self, container: str, *, tail: int | None, follow: bool) -> Iterator[bytes]:  # noqa: ARG002
-        with self._call("logs", container):
+    def output(self, container: str, since: bytes) -> Iterator[list[Output]]:
+        with self._call("output", container):
             self._get(container)
-            lines = self._outputs.get(container, b"").splitlines(keepends=True)
-        yield from lines if tail is None else lines[len(lines) - tail :]
+            said = [output for output in self._outputs.get(container, ()) if output.at >= since]
+        yield from ([output] for output in said)
 
     def events(self) -> Iterator[Event]:
         queue: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
@@ -221,9 +223,11 @@ class FakeEngine:
             self._get(container)["State"]["Health"] = {"Status": health, "Log": [{"Output": output}]}
             self._tell(f"health_status: {health}", container)
 
-    def write(self, container: str, output: bytes) -> None:
-        """The container says something, for `logs`."""
-        self._outputs[container] = self._outputs.get(container, b"") + output
+    def write(self, container: str, text: bytes) -> None:
+        """The container says something, for `output`."""
+        at = f"{datetime.fromtimestamp(self.clock(), UTC):%Y-%m-%dT%H:%M:%S.%f}000Z".encode()
+        said = self._outputs.setdefault(container, [])
+        said.extend(Output(at, b"stdout", line) for line in text.splitlines(keepends=True))
 
     def remove_by_force(self, container: str) -> None:
         with self._lock:

@@ -1,42 +1,81 @@
 """`reconciler logs`."""
 
-import codecs
-from collections.abc import Iterable, Iterator
+import re
+import time
+from collections import deque
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import click
 
 from reconciler.control.settings import Settings
-from reconciler.engine.docker import DockerEngine
+from reconciler.model.mistake import Mistake
+from reconciler.model.quantities import parse_duration
 from reconciler.model.text import printable
+from reconciler.report.sandbox_log import Line, LogReader
 from reconciler.report.store import Store
 
 LINE_MAX = 16 * 1024
-"""A longer line is shown in pieces."""
+LOOK_SECONDS = 0.2
+MILLISECONDS = len("2026-11-23T16:17:21.540")
 
 
-@click.command(short_help="Show the output of a sandbox.")
+@click.command(short_help="Show what a sandbox has said.")
 @click.argument("name")
 @click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines.")
-@click.option("-f", "--follow", is_flag=True, help="Go on with what comes.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what comes, also over restarts, until Ctrl-C.")
+@click.option("--since", metavar="TIME", help="Only what came since: `10m` ago, or `2026-11-23T16:00:00Z`.")
+@click.option("--raw", is_flag=True, help="Just the bytes that the sandbox wrote: no times, nothing escaped.")
 @click.pass_obj
-def logs(settings: Settings, name: str, tail: int | None, follow: bool) -> None:
-    """Show the output of a sandbox, its control characters escaped."""
-    status = Store(settings.state).statuses().get(name)
-    if status is None or not status.container_id:
-        raise click.ClickException(f"no sandbox {name} with a container is known; see `reconciler status`")
-    engine = DockerEngine(settings.host, settings.instance, read_only=True)
-    for line in _lines(engine.logs(status.container_id, tail=tail, follow=follow)):
-        click.echo(printable(line, LINE_MAX))
+def logs(settings: Settings, name: str, tail: int | None, follow: bool, since: str | None, raw: bool) -> None:
+    """Show what a sandbox has said, also one that is gone, with the engine's time of each line, in UTC.
+
+    Reads what the controller has written down; needs no engine. Control characters are escaped unless `--raw`.
+
+    \b
+    reconciler logs hello --tail 20 -f
+    reconciler logs hello --since 1h30m --raw > hello.txt
+    """
+    directory = Store(settings.state).logs
+    begin = b"" if since is None else _moment(since)
+    show = _show_raw if raw else _show
+    try:
+        with LogReader(directory / f"{name}.log") as reader:
+            for line in deque(_from(begin, reader), tail):
+                show(line)
+            while follow:
+                time.sleep(LOOK_SECONDS)
+                for line in _from(begin, reader):
+                    show(line)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        known = ", ".join(sorted(path.stem for path in directory.glob("*.log")))
+        raise click.ClickException(f"no output of {name} is known; known: {known or 'none'}") from error
 
 
-def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    rest = ""
-    for piece in pieces:
-        *whole, rest = (rest + decoder.decode(piece)).split("\n")
-        yield from whole
-        while len(rest) > LINE_MAX:
-            yield rest[:LINE_MAX]
-            rest = rest[LINE_MAX:]
-    if rest:
-        yield rest
+def _from(begin: bytes, reader: LogReader) -> Iterator[Line]:
+    return (line for line in reader.more() if line.at >= begin)
+
+
+def _show(line: Line) -> None:
+    at = click.style(f"{line.at[:MILLISECONDS].decode()}Z", dim=True)
+    click.echo(f"{at} {printable(line.text.decode(errors='replace'), LINE_MAX)}")
+
+
+def _show_raw(line: Line) -> None:
+    click.echo(line.text, nl=line.whole)
+
+
+def _moment(since: str) -> bytes:
+    """The beginning, as it is written in the log."""
+    if re.match(r"\d{4}-", since):
+        try:
+            moment = datetime.fromisoformat(since)
+        except ValueError as error:
+            raise click.BadParameter(f"{printable(since)!r} is no time ({error})", param_hint="--since") from error
+        moment = moment.astimezone(UTC)
+    else:
+        try:
+            moment = datetime.now(UTC) - timedelta(seconds=parse_duration(since))
+        except Mistake as mistake:
+            raise click.BadParameter(str(mistake), param_hint="--since") from mistake
+    return f"{moment:%Y-%m-%dT%H:%M:%S.%f}".encode()

@@ -20,6 +20,7 @@ from reconciler.control.wake import (
     FilesChanged,
     LaneEnded,
     Message,
+    OutputEnded,
     Progress,
     ResyncAsked,
     StopAsked,
@@ -33,7 +34,7 @@ from reconciler.model.plan import Action, CreateNetwork, Lane, Outcome, Plan, Pu
 from reconciler.model.rendered import Rendered
 from reconciler.model.status import ControllerStatus, EngineStatus, Phase, WithheldRemovals
 from reconciler.model.text import PATH_MAX, printable
-from reconciler.model.world import World
+from reconciler.model.world import Event, World
 from reconciler.planning.decide import Memory, decide
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,8 @@ class Controller:
         self._observer = Observer(
             engine, self._settings.instance, self._settings.engine_socket, surroundings.spread, known
         )
-        self._lanes = lanes(engine, self.tell, self._mounts_refused, self._clock)
+        self._followers = surroundings.followers
+        self._lanes = lanes(engine, self.tell, self._mounts_refused, self._followers.finish, self._clock)
         self._desired = Desired((0, 0), sound=False)
         self._in_flight: dict[str, Lane] = {}
         self._sandbox_of: dict[str, str] = {}
@@ -168,12 +170,7 @@ class Controller:
                 self._stale_files = True
                 self._pass_soon()
             case EngineSaid(event):
-                self._observer.forget(event.container)
-                if event.action in REMOVED:
-                    self._observer.gone(event.container)
-                sandbox = self._sandbox_of.get(event.container)
-                if sandbox not in self._in_flight and (sandbox is not None or not self._in_flight):
-                    self._pass_soon()
+                self._heard(event)
             case EngineConnected():
                 self._resync()
             case EngineSilent():
@@ -190,8 +187,18 @@ class Controller:
             case LaneEnded(lane):
                 self._in_flight.pop(lane.sandbox, None)
                 self._pass_soon()
+            case OutputEnded(sandbox, container, last_words):
+                self._ledger.said(sandbox, container, last_words)
             case other:
                 assert_never(other)
+
+    def _heard(self, event: Event) -> None:
+        self._observer.forget(event.container)
+        if event.action in REMOVED:
+            self._observer.gone(event.container)
+        sandbox = self._sandbox_of.get(event.container)
+        if sandbox not in self._in_flight and (sandbox is not None or not self._in_flight):
+            self._pass_soon()
 
     def _pass_soon(self) -> None:
         self._pass_at = self._clock.monotonic()
@@ -285,6 +292,7 @@ class Controller:
         world = self._observer.observe(desired, self._policy, self._clock.now())
         self._sandbox_of = {container.id: container.sandbox for container in world.containers}
         self._ledger.seen(world)
+        self._followers.follow(world.containers, self.tell)
         self._plan = decide(desired, self._policy, world, self._memory(), self._clock.now())
         self._ledger.planned(self._plan, desired, world)
         names = {lane.sandbox for lane in self._plan.lanes}

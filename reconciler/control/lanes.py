@@ -60,12 +60,18 @@ REFUSALS: dict[Refusal, Reason] = {
 MountCheck = Callable[[Rendered], str]
 """Why the container's mounts may not be made now; empty when they may."""
 
+Finish = Callable[[str, str], None]
+"""Returns when what a sandbox's container has said is written down: with the container, the engine forgets it."""
+
 
 class Lanes:
     """A pool of workers. `tell` gets `Progress`, one `Outcome` per action, and `LaneEnded` at the end of each lane."""
 
-    def __init__(self, engine: Engine, tell: Tell, check_mounts: MountCheck, clock: Clock) -> None:
-        self._engine, self._tell, self._check_mounts, self._clock = engine, tell, check_mounts, clock
+    def __init__(
+        self, engine: Engine, tell: Tell, check_mounts: MountCheck, finish_output: Finish, clock: Clock
+    ) -> None:
+        self._engine, self._tell, self._clock = engine, tell, clock
+        self._check_mounts, self._finish_output = check_mounts, finish_output
         self._waiting: queue.SimpleQueue[Lane] = queue.SimpleQueue()
         self._workers = 0
         self._calls = threading.BoundedSemaphore(CALLS_MAX)
@@ -129,6 +135,8 @@ class Lanes:
             case Stop(_, grace_seconds):
                 self._engine.stop(outcome.container, grace_seconds)
                 return outcome
+            case Remove():
+                self._finish_output(outcome.lane.sandbox, outcome.container)
         with self._calls:
             return self._brief_call(outcome)
 

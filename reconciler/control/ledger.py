@@ -54,6 +54,10 @@ class Ledger:
         if lane.sandbox in self._statuses:
             self._put(fold.pulling(self._statuses[lane.sandbox], lane, text, self._clock.now()))
 
+    def said(self, sandbox: str, container: str, last_words: tuple[bytes, ...]) -> None:
+        if sandbox in self._statuses:
+            self._put(fold.said(self._statuses[sandbox], container, last_words, self._clock.now()))
+
     def done(self, outcome: Outcome) -> None:
         now, lane = self._clock.now(), outcome.lane
         if lane.sandbox in self._statuses:

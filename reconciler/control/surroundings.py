@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+from reconciler.control.followers import Followers
 from reconciler.control.notify import ServiceManager
 from reconciler.control.settings import Settings
 from reconciler.desired.directory import Directory
@@ -66,6 +67,7 @@ class Surroundings:
     scan: Callable[[], Desired]
     store: Store
     journal: Journal
+    followers: Followers
     clock: Clock = field(default_factory=SystemClock)
     draw_seed: Callable[[], int] = draw_seed
     spread: Spread = over_threads
@@ -81,5 +83,6 @@ class Surroundings:
             scan=Directory(settings.directory).scan,
             store=Store(settings.state),
             journal=Journal(settings.state / "journal.jsonl"),
+            followers=Followers(engine, settings.state / "logs"),
             manager=ServiceManager(os.environ),
         )

@@ -75,6 +75,15 @@ class LaneEnded:
     lane: Lane
 
 
+@dataclass(frozen=True, slots=True)
+class OutputEnded:
+    """A container has stopped, and all that it said is written down."""
+
+    sandbox: str
+    container: str
+    last_words: tuple[bytes, ...]
+
+
 Message = (
     FilesChanged
     | EngineConnected
@@ -85,6 +94,7 @@ Message = (
     | Progress
     | Outcome
     | LaneEnded
+    | OutputEnded
 )
 Tell = Callable[[Message], None]
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPException
-from typing import Any, Protocol
+from typing import Any
 
 from docker import APIClient
 from docker.errors import DockerException
@@ -23,6 +23,7 @@ from reconciler.engine.references import tagged
 from reconciler.engine.refusals import refusal
 from reconciler.model import labels
 from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
+from reconciler.model.output import Output
 from reconciler.model.rendered import Rendered
 from reconciler.model.text import printable
 from reconciler.model.world import EngineFacts, Event, Image, Inspection, Network, Summary
@@ -37,8 +38,7 @@ EVENTS_SECONDS = 600
 """Between two events; a connection that was silent for so long may be dead, and is opened anew."""
 
 PROGRESS_SECONDS = 1.0
-LOG_PIECE_BYTES = 64 * 1024
-LOG_HEADER_BYTES = 8
+OUTPUT_PIECE_BYTES = 64 * 1024
 
 EVENTS = [
     *("create", "start", "die", "died", "oom", "kill", "stop", "pause", "unpause", "destroy", "remove"),
@@ -95,6 +95,7 @@ class DockerEngine:
         self._instance = instance
         self._build: type[_Client] = _ReadingClient if read_only else _Client
         self._idle: deque[_Client] = deque()
+        self._version: str | None = None
 
     def facts(self) -> EngineFacts:
         with self._asking("ask the engine about itself", READ_SECONDS) as client:
@@ -122,13 +123,13 @@ class DockerEngine:
                 return None
             raise
 
-    def logs(self, container: str, *, tail: int | None, follow: bool) -> Iterator[bytes]:
-        """Who follows too slowly may miss the last words: the engine lets go of a reader when the container ends."""
-        what, path = f"read the logs of container {full_id(container)}", f"/containers/{container}/logs"
-        query = {"stdout": "1", "stderr": "1", "follow": str(int(follow)), "tail": "all" if tail is None else str(tail)}
-        silence_seconds = None if follow else READ_SECONDS
-        with self._streaming(what, path, query, silence_seconds) as response:
-            yield from _demultiplexed(response.raw)
+    def output(self, container: str, since: bytes) -> Iterator[list[Output]]:
+        what, path = f"read the output of container {full_id(container)}", f"/containers/{container}/logs"
+        query = {"stdout": "1", "stderr": "1", "follow": "1", "timestamps": "1"}
+        if since:
+            query["since"] = answers.unix_time(since)
+        with self._streaming(what, path, query, None) as response:
+            yield from answers.outputs(response.raw.stream(OUTPUT_PIECE_BYTES))
 
     def events(self) -> Iterator[Event]:
         """The first one tells nothing but that the engine listens: what happened before must be looked for."""
@@ -195,8 +196,8 @@ class DockerEngine:
         """A client for one call, which raises nothing but our own errors; `what` completes "cannot".
 
         It is a `_Client`, of which docker-py's types know half the methods. One that saw trouble is not used again:
-        another engine may be behind the socket by then. What is kept is the version agreed upon, not the connections:
-        docker-py would hold one for each URL that it ever asked for.
+        another engine, of another version, may be behind the socket by then. What is kept is the version agreed upon,
+        not the connections: docker-py would hold one for each URL that it ever asked for.
         """
         with ExitStack() as stack:
             try:
@@ -204,8 +205,10 @@ class DockerEngine:
                 client.timeout = seconds
                 yield client
             except HTTPError as error:
+                self._version = None
                 raise _said_no(what, error.response) from error
             except ENGINE_TROUBLE as error:
+                self._version = None
                 raise EngineUnavailable(f"cannot {what}: {self._host}: {remedy(error)}") from error
         self._idle.append(client)
 
@@ -213,7 +216,9 @@ class DockerEngine:
         try:
             return self._idle.pop()
         except IndexError:
-            return self._build(base_url=self._host, version="auto", timeout=READ_SECONDS)
+            client = self._build(base_url=self._host, version=self._version or "auto", timeout=READ_SECONDS)
+            self._version = client.api_version
+            return client
 
     @contextmanager
     def _streaming(
@@ -275,16 +280,3 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error:
         yield error
         error = error.__cause__ or error.__context__
-
-
-class _Readable(Protocol):
-    def read(self, amt: int, /) -> bytes: ...
-
-
-def _demultiplexed(stream: _Readable) -> Iterator[bytes]:
-    """The output of both streams without the headers between, in pieces of a bounded length."""
-    while len(header := stream.read(LOG_HEADER_BYTES)) == LOG_HEADER_BYTES:
-        left = int.from_bytes(header[4:], "big")
-        while left and (piece := stream.read(min(left, LOG_PIECE_BYTES))):
-            left -= len(piece)
-            yield piece

@@ -7,6 +7,7 @@ engine says no. What is already as wanted (started, stopped, gone) is success. C
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from reconciler.model.output import Output
 from reconciler.model.rendered import Rendered
 from reconciler.model.world import EngineFacts, Event, Image, Inspection, Network, Summary
 
@@ -30,8 +31,11 @@ class EngineReader(Protocol):
     def image(self, reference: str) -> Image | None:
         """The image, None when the engine does not have it."""
 
-    def logs(self, container: str, *, tail: int | None, follow: bool) -> Iterator[bytes]:
-        """The last `tail` lines (None: all) of its output, in pieces of any length; ends with the container."""
+    def output(self, container: str, since: bytes) -> Iterator[list[Output]]:
+        """What the container has said and says, from the moment `since` on (empty: all); ends when the container does.
+
+        Who reads too slowly may miss the last words while it runs: asked again afterwards, the engine has them.
+        """
 
     def events(self) -> Iterator[Event]:
         """`SUBSCRIBED`, then what happens to this instance; ends or raises `EngineUnavailable` with the connection."""

@@ -86,6 +86,9 @@ class SandboxStatus(BaseModel):
     restarts: int = Field(0, description="How often it was started again after it had exited by itself.")
     exit_code: int | None = Field(None, description="Of the last exit; None before the first.")
     oom_killed: bool = Field(False, description="Whether the last exit was for want of memory.")
+    last_words: tuple[str, ...] = Field(
+        (), description="Up to 50 lines that it said before it exited by itself; ten good minutes clear them."
+    )
     failures: int = Field(0, description="Failures in a row; a new configuration or ten good minutes clear it.")
     failure: Failure | None = Field(None, description="The last of them.")
     retry_at: float = Field(0, description="Not tried again before.")

@@ -5,6 +5,7 @@ from typing import Any
 
 from reconciler.model.plan import Create, Lane, Outcome, Pull, Reason, Start, Stop, Verdict, Verify
 from reconciler.model.status import Attestation, Condition, ConditionType, Failure, Phase, SandboxStatus
+from reconciler.model.text import printable
 from reconciler.model.world import Image, Observed, State
 from reconciler.planning import backoff
 
@@ -12,6 +13,9 @@ GOOD_RUN_SECONDS = 600.0
 """After running so long, a sandbox's failures are forgotten."""
 
 NO_FAILURES: Mapping[str, Any] = {"failures": 0, "failure": None, "retry_at": 0.0}
+
+WORDS_LENGTH_MAX = 200
+"""Of each line of a sandbox's last words."""
 
 STALLED_AFTER = 5
 """So many failures in a row are not bad luck."""
@@ -59,7 +63,7 @@ def seen(status: SandboxStatus, containers: Iterable[Observed], now: float) -> S
         if container.state is State.RUNNING and started:
             status = _change(status, now, started_at=started)
             if now - _ready_since(status, now) >= GOOD_RUN_SECONDS:
-                status = _change(status, now, **NO_FAILURES)
+                status = _change(status, now, **NO_FAILURES, last_words=())
     return status
 
 
@@ -151,6 +155,14 @@ def _attested(container: str, policy: str, mismatches: tuple[str, ...], said: st
 def pulling(status: SandboxStatus, lane: Lane, progress: str, now: float) -> SandboxStatus:
     """While an image is pulled; `progress` says how far it is."""
     return _phase(status, Phase.PULLING, lane.cause, progress, now)
+
+
+def said(status: SandboxStatus, container: str, last_words: Iterable[bytes], now: float) -> SandboxStatus:
+    """After all that a container said before it stopped was read; of interest is what exits by itself."""
+    if container != status.container_id or container == status.halted:
+        return status
+    lines = tuple(printable(line.decode(errors="replace"), WORDS_LENGTH_MAX) for line in last_words)
+    return _change(status, now, last_words=lines)
 
 
 def done(status: SandboxStatus, outcome: Outcome, now: float) -> SandboxStatus:

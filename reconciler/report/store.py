@@ -1,6 +1,7 @@
 """The state directory: a cache of statuses that is always whole, whatever happens to the process or the disk.
 
-Layout: `controller.json`, `status/NAME.json`, `journal.jsonl`, `approval/removals.json`, `lock`. Deleting it is safe.
+Layout: `controller.json`, `status/NAME.json`, `logs/NAME.log`, `journal.jsonl`, `approval/removals.json`, `lock`.
+Deleting it is safe.
 """
 
 import contextlib
@@ -21,6 +22,9 @@ log = logging.getLogger(__name__)
 Model = TypeVar("Model", bound=BaseModel)
 
 MODE = 0o640
+
+GONE_LOGS_KEPT = 20
+"""Of so many sandboxes that are gone, what they have said is kept."""
 
 
 class Store:
@@ -48,6 +52,10 @@ class Store:
         return frozenset(approval.containers) if approval else frozenset()
 
     @property
+    def logs(self) -> Path:
+        return self.directory / "logs"
+
+    @property
     def approvals(self) -> Path:
         """The directory that changes when an operator approves something."""
         return self._approval.parent
@@ -61,7 +69,7 @@ class Store:
     def claim(self) -> None:
         """Makes the directory and takes it for this process alone; raises `StateUnusable`."""
         try:
-            for path in (self.directory, self.directory / "status", self.approvals):
+            for path in (self.directory, self.directory / "status", self.logs, self.approvals):
                 path.mkdir(mode=0o750, parents=True, exist_ok=True)
             self._lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -121,7 +129,17 @@ class Store:
             self._complain(path, error)
             return False
         self._failing.discard(path)
+        self._forget_old_output()
         return True
+
+    def _forget_old_output(self) -> None:
+        """Sandboxes come and go; the disk stays."""
+        known = {path.stem for path in (self.directory / "status").glob("*.json")}
+        gone = (path for path in self.logs.glob("*.log") if path.stem not in known)
+        with contextlib.suppress(OSError):
+            for log_file in sorted(gone, key=lambda path: path.stat().st_mtime)[:-GONE_LOGS_KEPT]:
+                for path in self.logs.glob(f"{log_file.name}*"):
+                    path.unlink()
 
     def approve(self, approval: Approval) -> None:
         """Raises `StateUnusable` when it cannot be written: an approval must not be lost in silence."""

@@ -1,6 +1,7 @@
 """What the controller relies on, proved for the fake engine of the tests and for a real one alike."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -11,6 +12,7 @@ import pytest
 
 from reconciler.model import labels
 from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
+from reconciler.model.output import Output
 from reconciler.model.world import Event, Health, State
 from reconciler.planning.attest import attest
 from tests.conftest import IMAGE
@@ -91,7 +93,7 @@ def test_a_container_that_is_gone_is_not_found(bench: Bench) -> None:
     assert refusal_of(lambda: bench.engine.inspect(GONE)) is Refusal.NOT_FOUND
     assert refusal_of(lambda: bench.engine.start(GONE)) is Refusal.NOT_FOUND
     assert refusal_of(lambda: bench.engine.unpause(GONE)) is Refusal.NOT_FOUND
-    assert refusal_of(lambda: list(bench.engine.logs(GONE, tail=None, follow=False))) is Refusal.NOT_FOUND
+    assert refusal_of(lambda: list(bench.engine.output(GONE, b""))) is Refusal.NOT_FOUND
 
 
 # Create, and what it reads back as.
@@ -470,28 +472,49 @@ def test_no_health(bench: Bench) -> None:
 # What it says.
 
 
-def written(bench: Bench, container: str) -> bytes:
-    return b"".join(bench.engine.logs(container, tail=None, follow=False))
+def said(bench: Bench, container: str, since: bytes = b"") -> list[Output]:
+    """What a container that has stopped has said."""
+    return [output for some in bench.engine.output(container, since) for output in some]
 
 
-def test_logs(bench: Bench) -> None:
-    """The output is read as it was written, whole or its last lines."""
+def stopped_after(bench: Bench, *texts: bytes) -> str:
     container = bench.started()
-    assert written(bench, container) == b""
-    bench.outside.write(container, b"one\ntwo\nthree\n")
-    eventually(lambda: written(bench, container).endswith(b"three\n"))
-    assert written(bench, container) == b"one\ntwo\nthree\n"
-    assert b"".join(bench.engine.logs(container, tail=2, follow=False)) == b"two\nthree\n"
-    assert b"".join(bench.engine.logs(container, tail=0, follow=False)) == b""
-
-
-def test_following_logs_ends_with_the_container(bench: Bench) -> None:
-    """Who follows the output of a container that has ended gets it whole, and does not wait."""
-    container = bench.started()
-    bench.outside.write(container, b"goodbye\n")
-    eventually(lambda: written(bench, container))
+    for text in texts:
+        bench.outside.write(container, text)
+        time.sleep(0.01)
+    bench.outside.write(container, b"end\n")
+    eventually(lambda: b"end\n" in (output.text for output in first(bench, container)))
     bench.engine.stop(container, 0)
-    assert b"".join(bench.engine.logs(container, tail=None, follow=True)) == b"goodbye\n"
+    return container
+
+
+def first(bench: Bench, container: str) -> list[Output]:
+    """What it has said until now: whoever follows a container that runs waits for more."""
+    found: list[Output] = []
+    for some in bench.engine.output(container, b""):
+        found += some
+        if found[-1].text == b"end\n":
+            break
+    return found
+
+
+def test_output(bench: Bench) -> None:
+    """The output is read line by line as it was written, with the time of each line; it ends with the container."""
+    container = stopped_after(bench, b"one\ntwo\n", b"three\n")
+    outputs = said(bench, container)
+    assert [output.text for output in outputs] == [b"one\n", b"two\n", b"three\n", b"end\n"]
+    assert {output.stream for output in outputs} == {b"stdout"}
+    times = [output.at for output in outputs]
+    assert times == sorted(times)
+    assert all(len(at) == 30 for at in times)
+
+
+def test_output_since(bench: Bench) -> None:
+    """Output can be asked for from a moment on, which is part of it, to the nanosecond."""
+    container = stopped_after(bench, b"one\n", b"two\n")
+    _, two, end = said(bench, container)
+    assert said(bench, container, two.at) == [two, end]
+    assert said(bench, container, end.at) == [end]
 
 
 # Events.

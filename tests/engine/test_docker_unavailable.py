@@ -160,7 +160,7 @@ def test_only_full_ids_are_sent(container: str) -> None:
         lambda: engine.stop(container, 0),
         lambda: engine.unpause(container),
         lambda: engine.remove(container),
-        lambda: list(engine.logs(container, tail=None, follow=False)),
+        lambda: list(engine.output(container, b"")),
     ]
     for call in calls:
         with pytest.raises(ValueError, match="is not a full id"):
@@ -212,7 +212,8 @@ def test_an_endless_line_comes_in_pieces(private_engine: PrivateEngine, engine_i
     container = stranger.run_foreign("talker", IMAGE, Cmd=["sh", "-c", script])
     engine = DockerEngine(private_engine.host, engine_instance)
     eventually(lambda: engine.inspect(container).state is State.EXITED)
-    pieces = list(engine.logs(container, tail=None, follow=False))
-    assert max(map(len, pieces)) <= docker.LOG_PIECE_BYTES
-    assert b"".join(pieces) == bytes(3_000_000) + b"\033[31m"
+    outputs = [output for some in engine.output(container, b"") for output in some]
+    assert max(len(output.text) for output in outputs) <= 16 * 1024
+    assert len({output.at for output in outputs}) == 1
+    assert b"".join(output.text for output in outputs) == bytes(3_000_000) + b"\033[31m"
     stranger.leave()

@@ -6,7 +6,7 @@ from typing import Any
 
 from reconciler.control import controller as controller_module
 from reconciler.control.controller import Controller
-from reconciler.control.lanes import Lanes, MountCheck
+from reconciler.control.lanes import Finish, Lanes, MountCheck
 from reconciler.control.surroundings import Clock
 from reconciler.control.wake import EngineConnected, EngineSaid, FilesChanged, ResyncAsked, Tell
 from reconciler.engine.answers import NO_TRAFFIC_BETWEEN
@@ -37,8 +37,10 @@ class ViolationError(BaseException):
 class SteppedLanes(Lanes):
     """Lanes that go on only when they are told to."""
 
-    def __init__(self, engine: Engine, tell: Tell, check_mounts: MountCheck, clock: Clock) -> None:
-        super().__init__(engine, tell, check_mounts, clock)
+    def __init__(
+        self, engine: Engine, tell: Tell, check_mounts: MountCheck, finish_output: Finish, clock: Clock
+    ) -> None:
+        super().__init__(engine, tell, check_mounts, finish_output, clock)
         self.lanes: list[Iterator[Outcome]] = []
         self.watch: Callable[[Lane], None] = lambda _: None
 

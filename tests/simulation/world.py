@@ -205,6 +205,14 @@ for _name in READS + CHANGES:
     setattr(FaultyEngine, _name, _may_fail(_name))
 
 
+class Deaf:
+    """Writes down nothing of what sandboxes say: that decides nothing."""
+
+    def follow(self, *_: object) -> None: ...
+
+    def finish(self, *_: object) -> None: ...
+
+
 @dataclass
 class Host:
     """All that is there whether a controller runs or not."""
@@ -234,6 +242,7 @@ class Host:
             scan=self.directory.scan,
             store=self.store,  # type: ignore[arg-type]
             journal=self.journal,  # type: ignore[arg-type]
+            followers=Deaf(),  # type: ignore[arg-type]
             clock=self.clock,
             draw_seed=self._draw_seed,
             spread=lambda work, things: [work(thing) for thing in things],

@@ -19,7 +19,7 @@ from reconciler.report.store import Store
 from tests.fake_engine import FakeEngine
 
 IMAGE = "app:1"
-READS = {"facts", "containers", "inspect", "network", "image"}
+READS = {"facts", "containers", "inspect", "network", "image", "output"}
 
 
 @dataclass

@@ -229,3 +229,16 @@ def test_a_stop_is_remembered_as_our_own() -> None:
     scene.files.clear()
     scene.declare("web")
     assert after_plan(scene).halted == ""
+
+
+def test_the_last_words_are_of_what_exited_by_itself() -> None:
+    """What the controller stopped has no last words, and neither has what was replaced; all of them are escaped."""
+    status = SandboxStatus(name="web", container_id="a" * 64)
+    assert fold.said(status, "a" * 64, [b"\x1b[31m", b"x" * 300, b"\xff"], NOW).last_words == (
+        "\\x1b[31m",
+        "x" * 199 + "\u2026",
+        "\ufffd",
+    )
+    assert fold.said(status, "b" * 64, [b"other"], NOW) is status
+    halted = status.model_copy(update={"halted": "a" * 64})
+    assert fold.said(halted, "a" * 64, [b"bye"], NOW) is halted

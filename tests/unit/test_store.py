@@ -11,7 +11,7 @@ from reconciler.model.errors import StateUnusable
 from reconciler.model.plan import Reason
 from reconciler.model.status import Approval, JournalEntry, SandboxStatus
 from reconciler.report.journal import KEPT, Journal
-from reconciler.report.store import Store, write_whole
+from reconciler.report.store import GONE_LOGS_KEPT, Store, write_whole
 
 
 @pytest.fixture
@@ -118,6 +118,19 @@ def test_reading_writes_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path / "state")
     assert (store.statuses(), store.controller(), store.approved()) == ({}, None, frozenset())
     assert os.listdir(tmp_path) == []
+
+
+def test_the_output_of_what_is_gone_is_kept_for_a_while(store: Store) -> None:
+    """Of sandboxes that are gone the newest logs stay; those of the others are never touched."""
+    store.write_status(SandboxStatus(name="here"))
+    names = ["here", *(f"gone-{number}" for number in range(GONE_LOGS_KEPT + 3))]
+    for age, name in enumerate(names):
+        for file in (store.logs / f"{name}.log", store.logs / f"{name}.log.1"):
+            file.write_text("said")
+            os.utime(file, (age, age))
+    store.forget("gone-1")
+    assert {path.name.partition(".")[0] for path in store.logs.iterdir()} == {"here", *names[4:]}
+    assert len(list(store.logs.iterdir())) == 2 * (GONE_LOGS_KEPT + 1)
 
 
 def entry(number: int) -> JournalEntry:

@@ -1,0 +1,139 @@
+"""Writes down what the sandboxes say, as it comes."""
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from reconciler.control.wake import OutputEnded, Tell
+from reconciler.engine.protocol import EngineReader
+from reconciler.model.errors import EngineRefused, EngineUnavailable
+from reconciler.model.output import Output
+from reconciler.model.world import Observed
+from reconciler.report.sandbox_log import SandboxLog
+
+log = logging.getLogger(__name__)
+
+BYTES_PER_SECOND = 4 * 1024 * 1024
+"""Of all sandboxes together: what they say faster than this waits in the engine's own log, which is bounded."""
+
+BURST_SECONDS = 4.0
+LINE_BYTES = 256
+"""What a line costs besides its text."""
+
+FINISH_SECONDS = 10.0
+"""How long a removal waits for the last words."""
+
+RETRY_SECONDS = 5.0
+"""Between two attempts to write to a disk that is full."""
+
+LAST_WORDS = 50
+
+
+class _Reading(NamedTuple):
+    """One stream: of a container that runs (`ended_at` is 0), or of what it has said until then."""
+
+    sandbox: str
+    container: str
+    ended_at: float
+
+
+def _reading(container: Observed) -> _Reading:
+    return _Reading(container.sandbox, container.id, 0 if container.up else container.inspection.finished_at)
+
+
+class Budget:
+    """Makes those who share it wait so that together they stay within `BYTES_PER_SECOND`, after a burst."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._spent_until = 0.0
+
+    def spend(self, cost_bytes: int) -> None:
+        with self._lock:
+            now = time.monotonic()
+            self._spent_until = max(self._spent_until, now) + cost_bytes / BYTES_PER_SECOND
+            ahead = self._spent_until - now - BURST_SECONDS
+        if ahead > 0:
+            time.sleep(ahead)
+
+
+class Followers:
+    """One thread for each container that is followed. What they write down outlives them: see `SandboxLog`."""
+
+    def __init__(self, engine: EngineReader, directory: Path) -> None:
+        self._engine, self._directory = engine, directory
+        self._budget = Budget()
+        self._lock = threading.Lock()
+        self._under_way: dict[_Reading, threading.Event] = {}
+        self._done: set[_Reading] = set()
+        self._logs: dict[str, SandboxLog] = {}
+        self._turns: dict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def follow(self, containers: Iterable[Observed], tell: Tell) -> None:
+        """Follows those that run, and reads what is left of those that have ended since; tells their last words."""
+        began = (one for one in containers if one.up or one.inspection.finished_at)
+        readings = [_reading(container) for container in sorted(began, key=lambda one: one.created_at)]
+        with self._lock:
+            self._done.intersection_update(readings)
+            due = [reading for reading in readings if reading not in self._done]
+        for reading in due:
+            self._begin(reading, tell)
+
+    def finish(self, sandbox: str, container: str) -> None:
+        """Returns when the last words of a container that has stopped are written down, or after a while."""
+        if not self._begin(_Reading(sandbox, container, time.time())).wait(FINISH_SECONDS):
+            log.warning("%s: the last output of %s may be lost", sandbox, container[:12])
+
+    def _begin(self, reading: _Reading, tell: Tell = lambda _: None) -> threading.Event:
+        with self._lock:
+            if reading not in self._under_way:
+                self._under_way[reading] = threading.Event()
+                name = f"follow-{reading.sandbox}"
+                threading.Thread(target=self._work, args=(reading, tell), name=name, daemon=True).start()
+            return self._under_way[reading]
+
+    def _work(self, reading: _Reading, tell: Tell) -> None:
+        sandbox, container, ended_at = reading
+        with self._turns[sandbox]:
+            said = self._log_of(sandbox)
+            try:
+                self._copy(container, said)
+                if ended_at:
+                    tell(OutputEnded(sandbox, container, said.last_words(container, LAST_WORDS)))
+                    with self._lock:
+                        self._done.add(reading)
+            except (EngineUnavailable, EngineRefused, OSError) as error:
+                log.debug("%s: the output of %s ended: %s", sandbox, container[:12], error)
+            finally:
+                with self._lock:
+                    self._under_way.pop(reading).set()
+
+    def _log_of(self, sandbox: str) -> SandboxLog:
+        return self._logs.setdefault(sandbox, SandboxLog(self._directory / f"{sandbox}.log"))
+
+    def _copy(self, container: str, said: SandboxLog) -> None:
+        position = said.position(container)
+        for outputs in _after(position.at, position.lines, self._engine.output(container, position.at)):
+            self._budget.spend(sum(len(output.text) + LINE_BYTES for output in outputs))
+            while True:
+                try:
+                    said.append(container, outputs)
+                    break
+                except OSError as error:
+                    log.warning("cannot write down what %s says: %s", container[:12], error.strerror)
+                    time.sleep(RETRY_SECONDS)
+
+
+def _after(at: bytes, lines: int, outputs: Iterable[list[Output]]) -> Iterator[list[Output]]:
+    """Without the lines of the first moment that are written already."""
+    for some in outputs:
+        known = 0
+        while known < len(some) and lines and some[known].at == at:
+            known += 1
+            lines -= 1
+        if fresh := some[known:]:
+            yield fresh

@@ -1,0 +1,72 @@
+"""A file that grows by whole lines and never takes more than its share of the disk."""
+
+import contextlib
+import os
+from pathlib import Path
+
+MODE = 0o640
+
+
+class BoundedFile:
+    """Full at `bytes_max`, it becomes `NAME.1`, what was that becomes `NAME.2`, and so on; `kept` of them stay.
+
+    It may be deleted at any time. One process writes at a time.
+    """
+
+    def __init__(self, path: Path, bytes_max: int, kept: int) -> None:
+        self._path, self._bytes_max, self._kept = path, bytes_max, kept
+        self._mended = False
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that are there, the newest first."""
+        return [path for path in (self._path, *map(self._numbered, range(1, self._kept + 1))) if path.exists()]
+
+    def append(self, lines: bytes) -> None:
+        """Appends all of it or nothing; raises OSError."""
+        with contextlib.suppress(FileNotFoundError):
+            if not self._mended:
+                _drop_cut_line(self._path)
+            if self._path.stat().st_size + len(lines) > self._bytes_max:
+                self._rotate()
+        self._mended = True
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, MODE)
+        try:
+            _write(descriptor, lines)
+        finally:
+            os.close(descriptor)
+
+    def _rotate(self) -> None:
+        for number in range(self._kept - 1, 0, -1):
+            with contextlib.suppress(FileNotFoundError):
+                self._numbered(number).replace(self._numbered(number + 1))
+        self._path.replace(self._numbered(1))
+
+    def _numbered(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{number}")
+
+
+def _write(descriptor: int, lines: bytes) -> None:
+    size = os.fstat(descriptor).st_size
+    try:
+        written = os.write(descriptor, lines)
+        while written < len(lines):
+            written += os.write(descriptor, lines[written:])
+    except OSError:
+        os.ftruncate(descriptor, size)
+        raise
+
+
+def _drop_cut_line(path: Path) -> None:
+    """A host that lost its power may have left half a line at the end."""
+    with path.open("rb+") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end:
+            begin = max(0, end - 64 * 1024)
+            file.seek(begin)
+            newline = file.read(end - begin).rfind(b"\n")
+            if newline >= 0:
+                file.truncate(begin + newline + 1)
+                return
+            end = begin
+        file.truncate(0)

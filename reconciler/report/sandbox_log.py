@@ -1,0 +1,166 @@
+"""`logs/NAME.log`: what a sandbox has said, over restarts and replacements, bounded by rotation.
+
+Each line is `TIME CONTAINER STREAM TAG TEXT`: the engine's time, twelve digits of the container's id, `stdout` or
+`stderr`, and `F`, or `P` for a piece of a line that goes on. So the file itself tells how far each container was read:
+what is written and what is remembered cannot differ. The text is as the sandbox wrote it: read it with
+`reconciler logs`, which escapes what would steer a terminal.
+"""
+
+import mmap
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import takewhile
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from reconciler.model.output import Output
+from reconciler.report.bounded_file import BoundedFile
+
+BYTES_MAX = 10 * 1024 * 1024
+KEPT = 2
+
+TIME_LENGTH = len("2026-11-23T16:17:21.540083684Z")
+ID_LENGTH = 12
+TAIL_BYTES = 64 * 1024
+
+
+class Position(NamedTuple):
+    """The time of the last line that was written of a container, and how many lines of that time were."""
+
+    at: bytes = b""
+    lines: int = 0
+
+
+class Line(NamedTuple):
+    """One line of the file. `whole` is false for a piece that goes on in the next line of the same stream."""
+
+    at: bytes
+    container: bytes
+    stream: bytes
+    whole: bool
+    text: bytes
+
+
+class SandboxLog:
+    """The output of one sandbox. One thread writes at a time."""
+
+    def __init__(self, path: Path, bytes_max: int = BYTES_MAX) -> None:
+        self._file = BoundedFile(path, bytes_max, KEPT)
+        self._positions: dict[str, Position] = {}
+
+    def append(self, container: str, outputs: Iterable[Output]) -> None:
+        """Writes down what a container said, in one piece; raises OSError when none of it is written."""
+        at, count = self.position(container)
+        lines = []
+        for output in outputs:
+            lines.append(_line(container, output))
+            at, count = output.at, count + 1 if output.at == at else 1
+        if lines:
+            self._file.append(b"".join(lines))
+            self._positions[container] = Position(at, count)
+
+    def position(self, container: str) -> Position:
+        """How far the container has been read, also by a controller before this one."""
+        if container not in self._positions:
+            found = (_position(path, _short(container)) for path in self._file.paths)
+            self._positions[container] = next(filter(None, found), Position())
+        return self._positions[container]
+
+    def last_words(self, container: str, count: int) -> tuple[bytes, ...]:
+        """The last lines of a container, as far as they are at hand; a line in pieces counts as one."""
+        end = b"".join(map(_end, reversed(self._file.paths)))
+        ours = (line for line in map(parsed, end.splitlines()) if line and line.container == _short(container))
+        return tuple(deque(joined(ours), maxlen=count))
+
+
+class LogReader:
+    """Reads a log that another process may be writing, from its oldest line on. Raises `FileNotFoundError`."""
+
+    def __init__(self, path: Path) -> None:
+        self._files = BoundedFile(path, BYTES_MAX, KEPT)
+        if not self._files.paths:
+            raise FileNotFoundError(path)
+        self._file = self._files.paths[-1].open("rb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def more(self) -> Iterator[Line]:
+        """What has come since the last time."""
+        while True:
+            for line in self._file:
+                if not line.endswith(b"\n"):
+                    self._file.seek(-len(line), os.SEEK_CUR)
+                    return
+                if found := parsed(line):
+                    yield found
+            newer = list(takewhile(self._is_another, self._files.paths))
+            if not newer:
+                return
+            self._file.close()
+            self._file = newer[-1].open("rb")
+
+    def _is_another(self, path: Path) -> bool:
+        return not os.path.samestat(path.stat(), os.fstat(self._file.fileno()))
+
+
+def parsed(line: bytes) -> Line | None:
+    """None for what is no line of such a file."""
+    parts = line.removesuffix(b"\n").split(b" ", 4)
+    if len(parts) != 5 or len(parts[0]) != TIME_LENGTH or parts[3] not in {b"F", b"P"}:
+        return None
+    return Line(parts[0], parts[1], parts[2], parts[3] == b"F", parts[4])
+
+
+def joined(lines: Iterable[Line]) -> Iterator[bytes]:
+    """The texts of whole lines, their pieces put together."""
+    begun: dict[bytes, list[bytes]] = {}
+    for line in lines:
+        pieces = begun.setdefault(line.stream, [])
+        pieces.append(line.text)
+        if line.whole:
+            yield b"".join(begun.pop(line.stream))
+    yield from map(b"".join, begun.values())
+
+
+def _line(container: str, output: Output) -> bytes:
+    tag = b"F" if output.text.endswith(b"\n") else b"P"
+    return b"%b %b %b %b %b\n" % (output.at, _short(container), output.stream, tag, output.text.removesuffix(b"\n"))
+
+
+def _short(container: str) -> bytes:
+    return container[:ID_LENGTH].encode()
+
+
+def _position(path: Path, container: bytes) -> Position | None:
+    """Only at its own place in a line is the id ours: a sandbox may print whatever it likes."""
+    at, count = b"", 0
+    for line in _backwards(path, b"Z %b " % container):
+        if at and line[:TIME_LENGTH] != at:
+            break
+        at, count = line[:TIME_LENGTH], count + 1
+    return Position(at, count) if at else None
+
+
+def _backwards(path: Path, mark: bytes) -> Iterator[bytes]:
+    """The lines that have the mark at the end of their time, the last first."""
+    with path.open("rb") as file:
+        if not file.seek(0, os.SEEK_END):
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+            end = len(text)
+            while (found := text.rfind(mark, 0, end)) >= 0:
+                end = text.rfind(b"\n", 0, found) + 1
+                marked = end + TIME_LENGTH - 1
+                if text[marked : marked + len(mark)] == mark:
+                    yield text[end:marked] + mark
+
+
+def _end(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+        return file.read()
