@@ -51,10 +51,14 @@ ACTING: Mapping[Verdict, Phase] = {
 
 
 def seen(status: SandboxStatus, containers: Iterable[Observed], now: float) -> SandboxStatus:
-    """After an observation: exits are counted once each, and a long good run makes failures good."""
+    """After an observation: exits are counted once each, and a long good run makes failures good.
+
+    A start that got no answer may happen as long as the container is there, also after another start and a stop.
+    """
+    containers = tuple(containers)
+    if status.doubtful not in {container.id for container in containers}:
+        status = _change(status, now, doubtful="")
     for container in containers:
-        if container.up and container.id == status.doubtful:
-            status = _change(status, now, doubtful="")
         if container.id != status.container_id:
             continue
         if container.state is State.EXITED and container.inspection.finished_at != status.exited_at:
@@ -196,9 +200,8 @@ def _verified(status: SandboxStatus, outcome: Outcome, policy: str, now: float) 
 def _started(status: SandboxStatus, outcome: Outcome, now: float) -> SandboxStatus:
     lane, rendered = outcome.lane, outcome.lane.rendered
     changes: dict[str, Any] = {"container_id": outcome.container, "started_at": now}
-    for marked in ("halted", "doubtful"):
-        if outcome.container == getattr(status, marked):
-            changes[marked] = ""
+    if outcome.container == status.halted:
+        changes["halted"] = ""
     if rendered is not None:
         changes |= {"container_name": rendered.name, "ports": dict(rendered.ports)}
     if lane.cause is Reason.EXITED:

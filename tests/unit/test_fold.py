@@ -210,14 +210,17 @@ def test_a_start_is_what_makes_a_container_current() -> None:
     assert again.restarts == 1
 
 
-def test_a_start_without_an_answer_is_in_doubt_until_it_is_seen() -> None:
-    """It may happen late, so it is remembered until that container is seen running."""
+def test_a_start_without_an_answer_is_in_doubt_as_long_as_the_container_is_there() -> None:
+    """It may happen late, also after another start of the same container and a stop."""
     scene = web()
     container = scene.container("web")
     lost = Outcome(lane_of(scene), Start(container.id), container.id, failure=Reason.ENGINE_UNAVAILABLE)
     status = fold.done(SandboxStatus(name="web"), lost, NOW)
     assert status.doubtful == container.id
-    assert fold.seen(status, [container], NOW).doubtful == ""
+    assert fold.seen(status, [container], NOW).doubtful == container.id
+    again = Outcome(lane_of(scene), Start(container.id), container.id)
+    assert fold.done(status, again, NOW).doubtful == container.id
+    assert fold.seen(status, [], NOW).doubtful == ""
 
 
 def test_a_stop_is_remembered_as_our_own() -> None:
