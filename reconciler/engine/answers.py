@@ -13,7 +13,7 @@ from reconciler.engine.references import digest_of
 from reconciler.model import labels
 from reconciler.model.output import Output
 from reconciler.model.text import printable
-from reconciler.model.world import EngineFacts, Event, Health, Image, Inspection, Network, State, Summary
+from reconciler.model.world import EngineFacts, EngineHealth, Event, Health, Image, Inspection, Network, State, Summary
 
 Answer = Mapping[str, Any]
 
@@ -21,6 +21,7 @@ MALFORMED = (LookupError, TypeError, ValueError, AttributeError)
 
 FULL_ID = re.compile(r"[0-9a-f]{64}")
 
+BRIDGE = "com.docker.network.bridge.name"
 NO_TRAFFIC_BETWEEN = {"com.docker.network.bridge.enable_icc": "false"}
 
 PODMAN_STATES = {
@@ -109,7 +110,15 @@ def network(rows: list[Answer], instance: str) -> Network | None:
         return None
     ours = all((row["Labels"] or {}).get(labels.INSTANCE) == instance for row in named)
     surplus = tuple(str(row["Id"]) for row in named[1:] if ours)
-    return Network(name, str(named[0]["Id"]), "; ".join(_unfit(named, instance)), surplus)
+    id_, options = str(named[0]["Id"]), named[0]["Options"] or {}
+    return Network(
+        name,
+        id_,
+        "; ".join(_unfit(named, instance)),
+        surplus,
+        bridge=printable(options.get(BRIDGE) or f"br-{id_[:12]}"),
+        subnets=tuple(printable(one["Subnet"]) for one in (named[0].get("IPAM") or {}).get("Config") or ()),
+    )
 
 
 def _unfit(named: list[Answer], instance: str) -> Iterator[str]:
@@ -140,6 +149,25 @@ def facts(version: Answer, info: Answer) -> EngineFacts:
         api_version=printable(version.get("ApiVersion") or "unknown"),
         seccomp=any(map(_is_seccomp, info.get("SecurityOptions") or ())),
         runtimes=tuple(sorted(info.get("Runtimes") or {})),
+    )
+
+
+def health(version: Answer, info: Answer) -> EngineHealth:
+    """From the same two answers. Podman's engine knows no warnings, and has `v2` for `2`."""
+    options = info.get("SecurityOptions") or ()
+    status = {str(row[0]): str(row[1]) for row in info.get("DriverStatus") or ()}
+    limits = {"memory": "MemoryLimit", "swap": "SwapLimit", "cpu": "CpuCfsQuota", "pids": "PidsLimit"}
+    return EngineHealth(
+        facts=facts(version, info),
+        security=frozenset(part.removeprefix("name=") for option in options for part in option.split(",")[:1]),
+        limits={limit: info.get(key) is True for limit, key in limits.items()},
+        cgroup_version=printable(info.get("CgroupVersion") or "").removeprefix("v"),
+        live_restore=info.get("LiveRestoreEnabled") is True,
+        data=str(info.get("DockerRootDir") or ""),
+        storage_driver=printable(info.get("Driver") or ""),
+        file_system=printable(status.get("Backing Filesystem") or ""),
+        clock=epoch(info["SystemTime"]),
+        warnings=tuple(printable(" ".join(str(warning).split())) for warning in info.get("Warnings") or ()),
     )
 
 

@@ -26,7 +26,7 @@ from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
 from reconciler.model.output import Output
 from reconciler.model.rendered import Rendered
 from reconciler.model.text import printable
-from reconciler.model.world import EngineFacts, Event, Image, Inspection, Network, Summary
+from reconciler.model.world import EngineFacts, EngineHealth, Event, Image, Inspection, Network, Summary
 
 READ_SECONDS = 10
 CHANGE_SECONDS = 60
@@ -100,6 +100,10 @@ class DockerEngine:
     def facts(self) -> EngineFacts:
         with self._asking("ask the engine about itself", READ_SECONDS) as client:
             return answers.facts(client.version(), client.info())
+
+    def health(self) -> EngineHealth:
+        with self._asking("ask the engine how it is", READ_SECONDS) as client:
+            return answers.health(client.version(), client.info())
 
     def containers(self) -> tuple[Summary, ...]:
         with self._asking("list the containers", READ_SECONDS) as client:

@@ -110,13 +110,15 @@ class Network:
     """The instance's bridge network. `why_unfit` is empty when it is what we would create.
 
     An engine that was asked twice may make two of the same name, and starts nothing then; `surplus` are the ids of all
-    but the oldest, when all are ours.
+    but the oldest, when all are ours. `bridge` is the host's interface, `subnets` are such as `172.18.0.0/16`.
     """
 
     name: str
     id: str
     why_unfit: str = ""
     surplus: tuple[str, ...] = ()
+    bridge: str = ""
+    subnets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,26 @@ class EngineFacts:
     api_version: str
     seccomp: bool
     runtimes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineHealth:
+    """What the engine says about itself and about the host beneath it, for who looks for trouble.
+
+    `security` are the names of what confines containers, such as `apparmor`; `limits` says of `memory`, `swap`, `cpu`
+    and `pids` whether they hold; `clock` is in seconds since the epoch. What the engine leaves out is empty or false.
+    """
+
+    facts: EngineFacts
+    security: frozenset[str]
+    limits: Mapping[str, bool]
+    cgroup_version: str
+    live_restore: bool
+    data: str
+    storage_driver: str
+    file_system: str
+    clock: float
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

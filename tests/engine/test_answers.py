@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.engine.answers import MALFORMED, epoch, event, facts, inspection, network, summary
+from reconciler.engine.answers import MALFORMED, epoch, event, facts, health, inspection, network, summary
 from reconciler.engine.pulling import PullProgress
 from reconciler.engine.references import digest_of, repository, tagged
 from reconciler.engine.refusals import refusal
@@ -108,8 +108,8 @@ def test_times(text: str, seconds: float) -> None:
 def test_health_without_a_check() -> None:
     """`none`, an empty word and no word at all all mean that there is no health check."""
     state = {"Status": "running", "OOMKilled": False, "ExitCode": 0, "StartedAt": "1970-01-01T00:00:01Z"}
-    for health in ({}, {"Health": None}, {"Health": {"Status": "none"}}, {"Health": {"Status": "", "Log": None}}):
-        raw = {"Id": ID, "Image": "x", "State": {**state, "FinishedAt": "0001-01-01T00:00:00Z", **health}}
+    for none in ({}, {"Health": None}, {"Health": {"Status": "none"}}, {"Health": {"Status": "", "Log": None}}):
+        raw = {"Id": ID, "Image": "x", "State": {**state, "FinishedAt": "0001-01-01T00:00:00Z", **none}}
         assert inspection(ID, raw).health is None
 
 
@@ -170,6 +170,53 @@ def test_facts_of_podman() -> None:
     """Podman is known by the name of its component; what an engine leaves out is unknown."""
     seen = facts({"Components": [{"Name": "Podman Engine"}], "Version": "4.3.1"}, {})
     assert (seen.name, seen.version, seen.api_version, seen.runtimes) == ("Podman", "4.3.1", "unknown", ())
+
+
+def test_health() -> None:
+    """What an engine says of its host is told in our own words, on one line each."""
+    info = {
+        "SecurityOptions": ["name=seccomp,profile=builtin", "name=apparmor", "name=userns"],
+        "MemoryLimit": True,
+        "SwapLimit": False,
+        "CpuCfsQuota": True,
+        "PidsLimit": True,
+        "CgroupVersion": "2",
+        "LiveRestoreEnabled": True,
+        "DockerRootDir": "/var/lib/docker",
+        "Driver": "overlay2",
+        "DriverStatus": [["Backing Filesystem", "xfs"], ["Supports d_type", "true"]],
+        "SystemTime": "1970-01-01T00:01:00.123456789Z",
+        "Warnings": ["WARNING: one\n         and the same\x1b"],
+    }
+    found = health({"Version": "28.5.2", "ApiVersion": "1.51"}, info)
+    assert (found.facts.version, found.facts.seccomp) == ("28.5.2", True)
+    assert found.security == {"seccomp", "apparmor", "userns"}
+    assert found.limits == {"memory": True, "swap": False, "cpu": True, "pids": True}
+    assert (found.cgroup_version, found.live_restore, found.data) == ("2", True, "/var/lib/docker")
+    assert (found.storage_driver, found.file_system) == ("overlay2", "xfs")
+    assert found.clock == pytest.approx(60.123456)
+    assert found.warnings == ("WARNING: one and the same\\x1b",)
+
+
+def test_health_of_podman() -> None:
+    """An engine that leaves out most things promises none of them; without its time it is none."""
+    found = health({}, {"CgroupVersion": "v2", "SystemTime": "1970-01-01T00:00:01Z", "Warnings": None})
+    assert (found.cgroup_version, found.live_restore, found.data, found.warnings) == ("2", False, "", ())
+    assert set(found.limits.values()) == {False}
+    with pytest.raises(MALFORMED):
+        health({}, {})
+
+
+@pytest.mark.parametrize(
+    ("options", "bridge"),
+    [({}, "br-" + ID[:12]), ({"com.docker.network.bridge.name": "sandboxes0"}, "sandboxes0")],
+)
+def test_the_bridge_of_a_network(options: dict[str, str], bridge: str) -> None:
+    """The host's interface has the name that was asked for, or else one from the network's id."""
+    row = {"Name": "reconciler.default", "Id": ID, "Driver": "bridge", "Options": options, "Labels": None}
+    found = network([{**row, "IPAM": {"Config": [{"Subnet": "172.18.0.0/16"}]}}], "default")
+    assert found is not None
+    assert (found.bridge, found.subnets) == (bridge, ("172.18.0.0/16",))
 
 
 @pytest.mark.parametrize(
