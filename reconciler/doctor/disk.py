@@ -1,0 +1,76 @@
+"""Is there room, and can one sandbox take all of it?"""
+
+from collections.abc import Iterator
+
+from reconciler.doctor.finding import Finding, could_be_better, good, unchecked, wrong
+from reconciler.doctor.host import Host, Room, Unknown
+
+MIB = 1024**2
+GIB = 1024**3
+
+ENGINE_BYTES = (1 * GIB, 5 * GIB)
+STATE_BYTES = (10 * MIB, 100 * MIB)
+"""Less than the first is wrong, less than the second could be better."""
+INODES = (1_000, 50_000)
+
+QUOTA_DRIVERS = {"btrfs", "zfs", "devicemapper", "windowsfilter"}
+
+
+def engine_room(host: Host) -> Iterator[Finding]:
+    if not isinstance(host.engine, Unknown):
+        why = "On a full disk no image can be pulled and no sandbox started."
+        yield _judged(
+            "engine's disk",
+            host.engine_room,
+            ENGINE_BYTES,
+            why,
+            f"{host.docker} system df",
+            f"{host.docker} image prune",
+        )
+
+
+def state_room(host: Host) -> Iterator[Finding]:
+    why = "On a full disk the status files stay as they were, and tell of the past."
+    yield _judged("state's disk", host.state_room, STATE_BYTES, why, "sudo du -xh / | sort -h | tail -n 20")
+
+
+def _judged(check: str, room: Room | Unknown, least: tuple[int, int], why: str, *mend: str) -> Finding:
+    if isinstance(room, Unknown):
+        return unchecked(check, room.why)
+    inodes = INODES[1] if room.inodes is None else room.inodes
+    text = f"{_size(room.bytes)} free" + (f", {inodes} inodes left" if inodes < INODES[1] else "")
+    if room.bytes < least[0] or inodes < INODES[0]:
+        return wrong(check, text, why, *mend)
+    if room.bytes < least[1] or inodes < INODES[1]:
+        return could_be_better(check, text, why, *mend)
+    return good(check, text)
+
+
+def _size(count: int) -> str:
+    return f"{count / GIB:.0f} GiB" if count >= 10 * GIB else f"{count / MIB:.0f} MiB"
+
+
+def quota(host: Host) -> Iterator[Finding]:
+    """Only some storage drivers can bound what a container writes."""
+    if isinstance(host.engine, Unknown):
+        return
+    driver, xfs = host.engine.storage_driver, host.engine.file_system == "xfs"
+    why = "One sandbox can fill the disk that the engine and its neighbours write to."
+    bound = "a size can be given to every container"
+    if driver in QUOTA_DRIVERS:
+        yield good("disk quota", f"{driver}: {bound}")
+    elif driver == "overlay2" and isinstance(host.engine_mount, Unknown):
+        yield unchecked("disk quota", host.engine_mount.why)
+    elif driver == "overlay2" and xfs and {"prjquota", "pquota"} & _options(host):
+        yield good("disk quota", f"overlay2 on xfs with pquota: {bound}")
+    elif driver == "overlay2" and xfs:
+        mend = "# add pquota to its options in /etc/fstab, and mount it anew"
+        yield could_be_better("disk quota", "overlay2 on xfs without pquota", why, mend)
+    else:
+        mend = f"# put {host.engine.data} on xfs, mounted with pquota, under the driver overlay2"
+        on = f"{driver} on {host.engine.file_system}".removesuffix(" on ")
+        yield could_be_better("disk quota", f"none: {on}", why, mend)
+
+
+def _options(host: Host) -> frozenset[str]:
+    return frozenset() if isinstance(host.engine_mount, Unknown) else host.engine_mount.options

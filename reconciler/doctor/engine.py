@@ -1,0 +1,128 @@
+"""Is the engine there, is it for us alone, and is it one that does what is asked of it?"""
+
+import re
+from collections.abc import Iterator
+from shlex import quote
+
+from reconciler.doctor.finding import Finding, could_be_better, good, unchecked, wrong
+from reconciler.doctor.host import EVERYONE, Host, Place, Unknown
+
+API_MIN = (1, 41)
+"""The first that can give a container a cgroup namespace of its own."""
+LOOPBACK_IS_PRIVATE_SINCE = 28
+"""The first Docker Engine whose published ports on 127.0.0.1 are closed to machines on the same network."""
+
+CLOCK_SECONDS_MAX = 2
+
+INSTALL = "https://docs.docker.com/engine/install/"
+
+
+def answers(host: Host) -> Iterator[Finding]:
+    """An engine that does not answer is one finding, whatever the reason."""
+    if not isinstance(host.engine, Unknown):
+        return
+    why, start = "Nothing can run without it.", "sudo systemctl start docker"
+    match host.socket:
+        case None if host.address.startswith("unix://"):
+            absent = f"no engine: {host.address.removeprefix('unix://')} does not exist"
+            yield wrong("engine", absent, why, start, f"# not installed? {INSTALL}")
+        case Place(kind=kind, path=path) if kind != "socket":
+            yield wrong("engine", f"no engine: {path} is not a socket", why, "# name the engine's socket with --host")
+        case Place(usable=False, path=path, group=group):
+            yield wrong("engine", f"not allowed to use {path}", why, *_join(group))
+        case _:
+            yield wrong("engine", host.engine.why, why, start)
+
+
+def _join(group: str) -> tuple[str, ...]:
+    if group == "root":
+        return ("# run it as root",)
+    return f'sudo usermod -aG {quote(group)} "$USER"', "# then log in again; the group is as good as root"
+
+
+def version(host: Host) -> Iterator[Finding]:
+    if isinstance(host.engine, Unknown):
+        return
+    facts = host.engine.facts
+    text = f"{facts.name} {facts.version}, API {facts.api_version}"
+    api, release = (re.match(r"(\d{1,9})\.(\d{1,9})", number) for number in (facts.api_version, facts.version))
+    if api is None:
+        yield unchecked("version", text)
+    elif (int(api[1]), int(api[2])) < API_MIN:
+        why = "It lacks what sandboxes are confined with: none would be started."
+        yield wrong("version", f"{text}: too old", why, f"# install Docker 28 or newer: {INSTALL}")
+    elif facts.name == "Docker" and release and int(release[1]) < LOOPBACK_IS_PRIVATE_SINCE:
+        why = "Machines on the same network may reach ports that are published on 127.0.0.1."
+        yield could_be_better("version", text, why, f"# install Docker 28 or newer: {INSTALL}")
+    else:
+        yield good("version", text)
+
+
+def socket(host: Host) -> Iterator[Finding]:
+    """Who may use the engine's socket owns the host."""
+    if host.socket is None and not host.address.startswith("unix://"):
+        yield _not_a_socket(host.address)
+    elif isinstance(host.socket, Unknown):
+        yield unchecked("socket", host.socket.why)
+    elif host.socket is not None and host.socket.kind == "socket":
+        yield _writers_of_socket(host, host.socket)
+
+
+def _not_a_socket(address: str) -> Finding:
+    if address.startswith(("tcp://", "http://")):
+        why = "Whoever reaches the port owns the engine's host."
+        return wrong("socket", f"{address} has no lock", why, "# let the engine listen on unix:///var/run/docker.sock")
+    return unchecked("socket", f"{address} is no socket of this host")
+
+
+def _writers_of_socket(host: Host, socket: Place) -> Finding:
+    who = sorted(socket.writers)
+    if EVERYONE in who:
+        why = "Whoever may write to the socket owns the host."
+        return wrong(
+            "socket", f"everyone may write to {socket.path}", why, f"sudo chmod o-rw {quote(str(socket.path))}"
+        )
+    if both := sorted(host.authors & set(who)):
+        why = "Who may ask the engine itself is bound by no policy."
+        mend = f"# take {both[0]} out of group {socket.group}, or give the sandboxes to others"
+        return could_be_better("socket", f"{', '.join(both)} may use it and write the sandboxes", why, mend)
+    return good("socket", f"for {', '.join(['root', *who])}")
+
+
+def live_restore(host: Host) -> Iterator[Finding]:
+    """Podman needs none: its containers do not end with it."""
+    if isinstance(host.engine, Unknown) or host.engine.facts.name != "Docker":
+        return
+    if host.engine.live_restore:
+        yield good("live restore", "sandboxes run on while the engine restarts")
+    else:
+        mend = '# in /etc/docker/daemon.json: "live-restore": true', "sudo systemctl reload docker"
+        yield could_be_better("live restore", "off", "Whenever the engine restarts, all sandboxes stop.", *mend)
+
+
+def clock(host: Host) -> Iterator[Finding]:
+    if isinstance(host.engine, Unknown):
+        return
+    ahead, mend = host.clock_ahead_seconds, "sudo timedatectl set-ntp true"
+    if abs(ahead) > CLOCK_SECONDS_MAX:
+        text = f"the engine's is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} ours"
+        yield wrong("clock", text, "Ages, and when to restart what fails, are reckoned wrong.", mend)
+    elif host.synchronised is False:
+        why = "Times in status files and logs cannot be compared with those of other machines."
+        yield could_be_better("clock", "nobody keeps it right", why, mend)
+    else:
+        yield good("clock", "the engine's agrees with ours")
+
+
+def warnings(host: Host) -> Iterator[Finding]:
+    """What else the engine complains of; what the kernel lacks is judged by checks of their own."""
+    if isinstance(host.engine, Unknown):
+        return
+    for warning in host.engine.warnings:
+        text = warning.removeprefix("WARNING: ")
+        if "API is accessible on" in text:
+            why = "Whoever reaches the port owns the host."
+            yield wrong("engine says", text, why, "# take the tcp:// host out of /etc/docker/daemon.json or the unit")
+        elif not text.startswith(("No ", "bridge-nf-call")):
+            why = "The engine itself thinks that it matters."
+            yield could_be_better("engine says", text, why, f"{host.docker} info")

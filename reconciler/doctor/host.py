@@ -1,0 +1,91 @@
+"""The host and its engine, as they were seen at one moment: all that the checks judge."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+
+from reconciler.doctor.firewall import Rules
+from reconciler.model.world import EngineHealth, Network
+
+EVERYONE = "everyone"
+DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """In place of what could not be found out; `why` is a clause for people."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What is at a path: a `directory`, `file`, `socket` or `other`, and whether it is `usable` by us.
+
+    `writers` may change it, root aside (`user alice`, `group docker`, `everyone`), each with the path that lets them:
+    this one, or, of the policy, a directory above it in which they can put another one in its place.
+    """
+
+    path: Path
+    kind: str
+    group: str
+    usable: bool
+    writers: Mapping[str, Path]
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What is free. `inodes` is None on a file system that makes them as it needs them."""
+
+    bytes: int
+    inodes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """The file system under a path."""
+
+    file_system: str
+    options: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A `Place` is None where nothing is; of `state`, it is then the nearest directory above that is there.
+
+    `socket` is None too for an engine that is reached in another way than by a socket. `clock_ahead_seconds` is by how
+    much the engine's clock is ahead of ours, `synchronised` whether somebody keeps ours right, None where nobody says.
+    """
+
+    address: str
+    socket: Place | Unknown | None
+    engine: EngineHealth | Unknown
+    network: Network | Unknown | None
+    interfaces: frozenset[str]
+    rules: Rules | Unknown
+    bridges_filtered: bool
+    clock_ahead_seconds: float
+    synchronised: bool | None
+    inotify: Mapping[str, int] | Unknown
+    engine_mount: Mount | Unknown
+    engine_room: Room | Unknown
+    state: Place | Unknown
+    state_path: Path
+    state_room: Room | Unknown
+    policy: Place | Unknown | None
+    policy_file: Path | None
+    policy_trouble: str
+    directory: Place | Unknown | None
+    directory_path: Path
+    directory_mount: Mount | Unknown
+
+    @property
+    def authors(self) -> frozenset[str]:
+        """Who may write the sandboxes, root aside."""
+        return frozenset(self.directory.writers) if isinstance(self.directory, Place) else frozenset()
+
+    @property
+    def docker(self) -> str:
+        """The command that asks this engine."""
+        return "docker" if self.address == DEFAULT_ADDRESS else f"docker --host {quote(self.address)}"

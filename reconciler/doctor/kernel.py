@@ -1,0 +1,124 @@
+"""Does the kernel confine the sandboxes as it should, and does it tell of changed files?"""
+
+from collections.abc import Iterator
+from shlex import quote
+
+from reconciler.doctor.finding import Finding, could_be_better, good, unchecked, wrong
+from reconciler.doctor.host import Host, Unknown
+
+RESTART = "sudo systemctl restart docker"
+
+INSTANCES_MIN = 128
+WATCHES_MIN = 8192
+
+
+def seccomp(host: Host) -> Iterator[Finding]:
+    if isinstance(host.engine, Unknown):
+        return
+    if host.engine.facts.seccomp:
+        yield good("seccomp", "on")
+    else:
+        why = "Any system call would be open to sandboxes; that is why none is started."
+        yield wrong("seccomp", "off", why, '# take "seccomp-profile" out of /etc/docker/daemon.json', RESTART)
+
+
+def mandatory_access(host: Host) -> Iterator[Finding]:
+    if isinstance(host.engine, Unknown):
+        return
+    known = {"apparmor": "AppArmor", "selinux": "SELinux"}
+    if on := [name for key, name in known.items() if key in host.engine.security]:
+        yield good("mandatory access", " and ".join(on))
+    else:
+        yield could_be_better(
+            "mandatory access",
+            "neither AppArmor nor SELinux",
+            "It is the second wall, where a hole in the kernel opens the first.",
+            "# Debian, Ubuntu:",
+            f"sudo apt-get install apparmor && {RESTART}",
+            '# Fedora: in /etc/docker/daemon.json: "selinux-enabled": true, then',
+            RESTART,
+        )
+
+
+def limits(host: Host) -> Iterator[Finding]:
+    if isinstance(host.engine, Unknown):
+        return
+    missing = [limit for limit, holds in host.engine.limits.items() if not holds]
+    if not missing:
+        yield good("limits", f"{', '.join(host.engine.limits)} are enforced")
+        return
+    why = "A container without its limits is not as declared, so it is never started."
+    yield wrong(
+        "limits", f"not enforced: {', '.join(missing)}", why, *_enable(missing, "rootless" in host.engine.security)
+    )
+
+
+def _enable(missing: list[str], rootless: bool) -> Iterator[str]:
+    if rootless:
+        yield "sudo mkdir -p /etc/systemd/system/user@.service.d"
+        yield "printf '[Service]\\nDelegate=cpu cpuset io memory pids\\n' |"
+        yield "  sudo tee /etc/systemd/system/user@.service.d/delegate.conf"
+        yield "sudo systemctl daemon-reload  # then log in again"
+    elif {"memory", "swap"} & set(missing):
+        yield from _boot_with("cgroup_enable=memory swapaccount=1")
+    else:
+        yield "# boot a kernel with CONFIG_CFS_BANDWIDTH and CONFIG_CGROUP_PIDS, as distributions have"
+
+
+def _boot_with(words: str) -> Iterator[str]:
+    yield "# Debian, Ubuntu:"
+    yield "sudo sed -i /etc/default/grub -e \\"
+    yield f"""  's/^GRUB_CMDLINE_LINUX="/&{words} /'"""
+    yield "sudo update-grub && sudo reboot"
+    yield "# Fedora:"
+    yield f"sudo grubby --update-kernel=ALL --args={quote(words)}"
+    yield "sudo reboot"
+
+
+def cgroups(host: Host) -> Iterator[Finding]:
+    if isinstance(host.engine, Unknown):
+        return
+    match host.engine.cgroup_version:
+        case "2":
+            yield good("cgroups", "version 2")
+        case "1":
+            why = "Kernels and engines are giving up version 1."
+            yield could_be_better("cgroups", "version 1", why, *_boot_with("systemd.unified_cgroup_hierarchy=1"))
+        case _:
+            yield unchecked("cgroups", "the engine does not say which version it uses")
+
+
+def user_namespaces(host: Host) -> Iterator[Finding]:
+    if isinstance(host.engine, Unknown):
+        return
+    if "rootless" in host.engine.security:
+        yield good("user namespaces", "the engine is rootless")
+    elif "userns" in host.engine.security:
+        yield good("user namespaces", "root in a sandbox is nobody on the host")
+    else:
+        yield could_be_better(
+            "user namespaces",
+            "off",
+            "Who breaks out of a sandbox has the same user id on the host.",
+            '# in /etc/docker/daemon.json: "userns-remap": "default"',
+            f"{RESTART}  # images and containers are then made anew",
+        )
+
+
+def inotify(host: Host) -> Iterator[Finding]:
+    if isinstance(host.inotify, Unknown):
+        yield unchecked("inotify", host.inotify.why)
+        return
+    wanted = {"max_user_instances": INSTANCES_MIN, "max_user_watches": WATCHES_MIN}
+    few = {name: least for name, least in wanted.items() if host.inotify[name] < least}
+    if few:
+        yield could_be_better(
+            "inotify",
+            ", ".join(f"{name} is {host.inotify[name]}" for name in few),
+            "Where other programs use them up, changed files are seen late.",
+            *(f"sudo sysctl -w fs.inotify.{name}={least * 4}" for name, least in few.items()),
+            "# and the same in /etc/sysctl.d/60-inotify.conf, for the next boot",
+        )
+    else:
+        told = (host.inotify[name] for name in wanted)
+        yield good("inotify", "{} instances, {} watches for each user".format(*told))

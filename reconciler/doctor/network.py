@@ -1,0 +1,82 @@
+"""What can sandboxes reach besides the internet?"""
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network
+from shlex import quote
+
+from reconciler.doctor.finding import Finding, could_be_better, good, unchecked, wrong
+from reconciler.doctor.firewall import Connection, Rules
+from reconciler.doctor.host import Host, Unknown
+from reconciler.model.world import Network
+
+METADATA = IPv4Address("169.254.169.254")
+"""Where machines in a cloud are told about themselves, and given their credentials."""
+
+KEEP = "# lost at the next boot: keep it where your firewall keeps its rules"
+
+
+def bridge(host: Host) -> Iterator[Finding]:
+    """Neighbours are kept apart by the engine's rules, which a bridge ignores unless the kernel is told otherwise."""
+    if isinstance(host.engine, Unknown) or host.network is None:
+        return
+    if isinstance(host.network, Unknown):
+        yield unchecked("bridge", host.network.why)
+    elif host.network.why_unfit:
+        why = "It does not confine sandboxes, so none is started in it."
+        yield wrong("bridge", host.network.why_unfit, why, f"{host.docker} network rm {host.network.name}")
+    elif host.engine.facts.name == "Docker" and host.network.bridge in host.interfaces and not host.bridges_filtered:
+        mend = "sudo modprobe br_netfilter", "sudo sysctl -w net.bridge.bridge-nf-call-iptables=1"
+        yield wrong("bridge", "traffic on bridges is not filtered", "Sandboxes can reach one another.", *mend)
+    else:
+        yield good("bridge", f"{host.network.name} keeps neighbours apart")
+
+
+def firewall(host: Host) -> Iterator[Finding]:
+    """Are the host's services, and the cloud's, closed to sandboxes?"""
+    if isinstance(host.engine, Unknown) or isinstance(host.network, Unknown):
+        return
+    if host.network is None:
+        yield unchecked("firewall", "the network is made with the first sandbox", "reconciler apply")
+    elif host.network.bridge not in host.interfaces:
+        yield unchecked("firewall", f"there is no {host.network.bridge} here; is the engine's network elsewhere?")
+    elif isinstance(host.rules, Unknown):
+        yield unchecked("firewall", host.rules.why, "sudo reconciler doctor  # with the same options")
+    else:
+        try:
+            sources = tuple(IPv4Network(subnet) for subnet in host.network.subnets if ":" not in subnet)
+        except ValueError as error:
+            yield unchecked("firewall", str(error))
+        else:
+            yield from _closed(host.network, host.rules, sources)
+
+
+def _closed(network: Network, rules: Rules, sources: tuple[IPv4Network, ...]) -> Iterator[Finding]:
+    forward = "DOCKER-USER" if "DOCKER-USER" in rules.chains else "FORWARD"
+    bridge = quote(network.bridge)
+    yield _judged(
+        "host's services",
+        rules,
+        "INPUT",
+        Connection(network.bridge, sources),
+        "Code that nobody trusts can reach whatever listens on this host.",
+        f"sudo iptables -I INPUT -i {bridge} -m conntrack --ctstate NEW -j DROP",
+    )
+    yield _judged(
+        "cloud metadata",
+        rules,
+        "FORWARD",
+        Connection(network.bridge, sources, METADATA),
+        "On a machine in a cloud, sandboxes could ask for its credentials.",
+        f"sudo iptables -I {forward} -i {bridge} -d {METADATA} -j DROP",
+    )
+    if len(sources) < len(network.subnets):
+        yield unchecked("firewall", "the network has IPv6 too, whose rules are not looked at", "sudo ip6tables -S")
+
+
+def _judged(check: str, rules: Rules, chain: str, connection: Connection, why: str, mend: str) -> Finding:
+    fate = rules.fate(chain, connection)
+    if not fate.dropped:
+        return wrong(check, "open to sandboxes", why, mend, KEEP)
+    if fate.except_for:
+        return could_be_better(check, f"closed to sandboxes but for: {fate.except_for[0]}", why, mend, KEEP)
+    return good(check, "closed to sandboxes")
