@@ -73,7 +73,8 @@ class Controller:
         self._settings, engine = surroundings.settings, surroundings.engine
         self._policy = surroundings.read_policy()
         self._store.claim()
-        self._ledger = Ledger(self._store, surroundings.journal, self._clock, on_outcome)
+        self._metrics = surroundings.metrics
+        self._ledger = Ledger(self._store, surroundings.journal, self._metrics, self._clock, on_outcome)
         self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
         known = {status.container_id for status in self._ledger.statuses.values() if status.container_id}
         self._observer = Observer(
@@ -254,6 +255,7 @@ class Controller:
             passes=self._status.passes + 1, last_pass_at=self._clock.now(), last_pass_seconds=round(took, 4)
         )
         self._store.write_controller(self._status)
+        self._metrics.passed(self._status, self._ledger.statuses.values())
 
     def _read_files(self) -> None:
         """The policy and the directory, when they may have changed. Of each, the last good one stays in force."""

@@ -10,6 +10,7 @@ from reconciler.model.status import JournalEntry, SandboxStatus
 from reconciler.model.world import World
 from reconciler.planning import fold
 from reconciler.report.journal import Journal
+from reconciler.report.metrics import Metrics
 from reconciler.report.store import Store
 
 log = logging.getLogger(__name__)
@@ -18,8 +19,11 @@ log = logging.getLogger(__name__)
 class Ledger:
     """The statuses of all sandboxes. Nothing is written before `flush`."""
 
-    def __init__(self, store: Store, journal: Journal, clock: Clock, on_outcome: Callable[[Outcome], None]) -> None:
-        self._store, self._journal, self._clock, self._on_outcome = store, journal, clock, on_outcome
+    def __init__(
+        self, store: Store, journal: Journal, metrics: Metrics, clock: Clock, on_outcome: Callable[[Outcome], None]
+    ) -> None:
+        self._store, self._journal, self._metrics = store, journal, metrics
+        self._clock, self._on_outcome = clock, on_outcome
         self._statuses = store.statuses()
         self._changed: set[str] = set()
         self._gone: set[str] = set()
@@ -81,6 +85,7 @@ class Ledger:
             log.warning(
                 "%s: cannot %s: %s: %s", lane.sandbox or "all", outcome.action, outcome.failure, outcome.message
             )
+        self._metrics.done(outcome)
         self._on_outcome(outcome)
 
     def flush(self) -> None:
@@ -90,7 +95,9 @@ class Ledger:
         self._gone = {name for name in self._gone if not self._store.forget(name)}
 
     def _put(self, status: SandboxStatus) -> None:
-        if self._statuses.get(status.name) is not status:
+        before = self._statuses.get(status.name)
+        if before is not status:
+            self._metrics.changed(before, status)
             self._statuses[status.name] = status
             self._changed.add(status.name)
             self._gone.discard(status.name)

@@ -16,6 +16,7 @@ from reconciler.engine.protocol import Engine
 from reconciler.model.desired import Desired
 from reconciler.model.policy import Policy
 from reconciler.report.journal import Journal
+from reconciler.report.metrics import Metrics
 from reconciler.report.store import Store
 
 Given = TypeVar("Given")
@@ -68,6 +69,7 @@ class Surroundings:
     store: Store
     journal: Journal
     followers: Followers
+    metrics: Metrics
     clock: Clock = field(default_factory=SystemClock)
     draw_seed: Callable[[], int] = draw_seed
     spread: Spread = over_threads
@@ -84,5 +86,6 @@ class Surroundings:
             store=Store(settings.state),
             journal=Journal(settings.state / "journal.jsonl"),
             followers=Followers(engine, settings.state / "logs"),
+            metrics=Metrics(settings.state / "metrics.prom"),
             manager=ServiceManager(os.environ),
         )

@@ -99,6 +99,11 @@ class SandboxStatus(BaseModel):
     updated_at: float = 0
     attested: Attestation | None = None
 
+    @property
+    def ready(self) -> bool:
+        """Whether it is as declared."""
+        return any(condition.type is ConditionType.READY and condition.status for condition in self.conditions)
+
 
 class Approval(BaseModel):
     """`approval/removals.json`: the containers whose removal an operator has approved."""

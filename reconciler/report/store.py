@@ -1,7 +1,7 @@
 """The state directory: a cache of statuses that is always whole, whatever happens to the process or the disk.
 
-Layout: `controller.json`, `status/NAME.json`, `logs/NAME.log`, `journal.jsonl`, `approval/removals.json`, `lock`.
-Deleting it is safe.
+Layout: `controller.json`, `status/NAME.json`, `logs/NAME.log`, `journal.jsonl`, `metrics.prom`,
+`approval/removals.json`, `lock`. Deleting it is safe.
 """
 
 import contextlib
@@ -97,8 +97,8 @@ class Store:
 
     def _clear_half_written(self) -> None:
         """What a controller that was killed has left; not among the approvals, where others write."""
-        for directory in (self.directory, self.directory / "status"):
-            for path in directory.glob(".*.json.*"):
+        for pattern in (".*.json.*", "status/.*.json.*", "metrics.prom.*"):
+            for path in self.directory.glob(pattern):
                 with contextlib.suppress(OSError):
                     path.unlink()
 

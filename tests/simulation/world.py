@@ -205,6 +205,16 @@ for _name in READS + CHANGES:
     setattr(FaultyEngine, _name, _may_fail(_name))
 
 
+class Unmeasured:
+    """Counts nothing: nothing is decided by figures."""
+
+    def done(self, *_: object) -> None: ...
+
+    def changed(self, *_: object) -> None: ...
+
+    def passed(self, *_: object) -> None: ...
+
+
 class Deaf:
     """Writes down nothing of what sandboxes say: that decides nothing."""
 
@@ -243,6 +253,7 @@ class Host:
             store=self.store,  # type: ignore[arg-type]
             journal=self.journal,  # type: ignore[arg-type]
             followers=Deaf(),  # type: ignore[arg-type]
+            metrics=Unmeasured(),  # type: ignore[arg-type]
             clock=self.clock,
             draw_seed=self._draw_seed,
             spread=lambda work, things: [work(thing) for thing in things],

@@ -18,6 +18,7 @@ def test_a_declared_sandbox_serves_on_its_port(operator: Operator) -> None:
     status = operator.status("web")
     assert status["phase"] == "Running"
     assert operator.engine.get(status["ports"]["3000"]) == "it works\n"
+    assert 'reconciler_sandboxes{phase="Running"} 1.0' in (operator.state / "metrics.prom").read_text()
 
 
 def test_the_security_floor_holds_inside(operator: Operator) -> None:

@@ -1,0 +1,109 @@
+"""`metrics.prom`: figures for Prometheus, written for the textfile collector of node_exporter."""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    write_to_textfile,
+)
+
+from reconciler.model.plan import Outcome, Pull
+from reconciler.model.status import ControllerStatus, Phase, SandboxStatus
+
+log = logging.getLogger(__name__)
+
+PASS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+PULL_SECONDS = (1, 5, 10, 30, 60, 120, 300, 600)
+
+
+class Metrics:
+    """Counters begin at 0 with each controller. Times are in seconds, moments in seconds since the epoch."""
+
+    def __init__(self, path: Path) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._path, self._failing = path, False
+        self._registry = registry = CollectorRegistry()
+        self._available = Gauge("reconciler_engine_available", "Whether the engine answers.", registry=registry)
+        self._scanned = Gauge(
+            "reconciler_last_scan_timestamp_seconds", "When the directory was last read as a whole.", registry=registry
+        )
+        self._passed = Gauge("reconciler_last_pass_timestamp_seconds", "When the last pass ended.", registry=registry)
+        self._passes = Histogram(
+            "reconciler_pass_duration_seconds",
+            "How long the passes took, without their lanes.",
+            registry=registry,
+            buckets=PASS_SECONDS,
+        )
+        self._limit = Gauge("reconciler_sandboxes_max", "How many may run at the same time.", registry=registry)
+        self._phases = Gauge("reconciler_sandboxes", "Sandboxes by phase.", ["phase"], registry=registry)
+        self._ready = Gauge(
+            "reconciler_sandbox_ready", "Whether the sandbox is as declared.", ["sandbox"], registry=registry
+        )
+        self._restarts = Counter(
+            "reconciler_sandbox_restarts",
+            "How often the sandbox was started again after it had exited by itself.",
+            ["sandbox"],
+            registry=registry,
+        )
+        self._actions = Counter(
+            "reconciler_actions",
+            "Calls that change something, by their result.",
+            ["action", "result"],
+            registry=registry,
+        )
+        self._pulls = Histogram(
+            "reconciler_pull_duration_seconds",
+            "How long the engine took to pull an image.",
+            registry=registry,
+            buckets=PULL_SECONDS,
+        )
+        self._attestations = Counter(
+            "reconciler_attestations",
+            "Comparisons of a container with what was rendered for it: `ok` or `mismatch`.",
+            ["result"],
+            registry=registry,
+        )
+        for result in ("ok", "mismatch"):
+            self._attestations.labels(result)
+
+    def done(self, outcome: Outcome) -> None:
+        """After an action."""
+        self._actions.labels(type(outcome.action).__name__, outcome.failure or "ok").inc()
+        if isinstance(outcome.action, Pull) and outcome.failure is None:
+            self._pulls.observe(outcome.duration_seconds)
+
+    def changed(self, before: SandboxStatus | None, after: SandboxStatus) -> None:
+        """After a status has changed."""
+        if after.attested and (before is None or after.attested != before.attested):
+            self._attestations.labels("ok" if after.attested.ok else "mismatch").inc()
+
+    def passed(self, controller: ControllerStatus, sandboxes: Iterable[SandboxStatus]) -> None:
+        """After a pass; writes everything down. A write that fails is logged once; it never fails the caller."""
+        self._available.set(controller.available)
+        self._scanned.set(controller.last_scan_at)
+        self._passed.set(controller.last_pass_at)
+        self._passes.observe(controller.last_pass_seconds)
+        self._limit.set(controller.limit)
+        for phase in Phase:
+            self._phases.labels(phase).set(controller.counts.get(phase, 0))
+        self._ready.clear()
+        self._restarts.clear()
+        for status in sandboxes:
+            self._ready.labels(status.name).set(status.ready)
+            self._restarts.labels(status.name).inc(status.restarts)
+        self._write()
+
+    def _write(self) -> None:
+        try:
+            write_to_textfile(str(self._path), self._registry)
+            self._failing = False
+        except OSError as error:
+            if not self._failing:
+                log.warning("cannot write %s: %s", self._path, error.strerror)
+            self._failing = True
