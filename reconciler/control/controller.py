@@ -335,7 +335,7 @@ class Controller:
                 self._in_flight[lane.sandbox] = lane
         for lane in plan.lanes:
             if lane.actions:
-                self._lanes.submit(lane, len(self._in_flight))
+                self._lanes.submit(lane)
         self._wake_for_retries(plan)
 
     def _wake_for_retries(self, plan: Plan) -> None:

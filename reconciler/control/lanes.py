@@ -1,8 +1,8 @@
 """Carries out lanes: in order within a sandbox, in parallel across sandboxes."""
 
 import logging
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import assert_never
@@ -65,33 +65,46 @@ Finish = Callable[[str, str], None]
 
 
 class Lanes:
-    """A pool of workers. `tell` gets `Progress`, one `Outcome` per action, and `LaneEnded` at the end of each lane."""
+    """Workers that come and go with the work.
+
+    `tell` gets `Progress`, one `Outcome` per action, and `LaneEnded` at the end of each lane.
+    """
 
     def __init__(
         self, engine: Engine, tell: Tell, check_mounts: MountCheck, finish_output: Finish, clock: Clock
     ) -> None:
         self._engine, self._tell, self._clock = engine, tell, clock
         self._check_mounts, self._finish_output = check_mounts, finish_output
-        self._waiting: queue.SimpleQueue[Lane] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._waiting: deque[Lane] = deque()
         self._workers = 0
         self._calls = threading.BoundedSemaphore(CALLS_MAX)
         self._abandoned = threading.Event()
 
-    def submit(self, lane: Lane, in_flight: int) -> None:
-        """Carries the lane out as soon as a worker is free; `in_flight` is the number of lanes under way with it."""
-        self._waiting.put(lane)
-        if self._workers < min(in_flight, WORKERS_MAX):
-            self._workers += 1
-            threading.Thread(target=self._work, name=f"lane-{self._workers}", daemon=True).start()
+    def submit(self, lane: Lane) -> None:
+        """Carries the lane out, as soon as fewer than `WORKERS_MAX` are under way."""
+        with self._lock:
+            self._waiting.append(lane)
+            if self._workers < WORKERS_MAX:
+                self._workers += 1
+                threading.Thread(target=self._work, name=f"lane-{lane.sandbox}", daemon=True).start()
 
     def abandon(self) -> None:
         """No lane begins another action."""
         self._abandoned.set()
 
     def _work(self) -> None:
-        while True:
-            for _ in self.carry_out(self._waiting.get()):
+        while lane := self._next():
+            for _ in self.carry_out(lane):
                 pass
+
+    def _next(self) -> Lane | None:
+        """None when nothing waits: the worker ends."""
+        with self._lock:
+            if self._waiting:
+                return self._waiting.popleft()
+            self._workers -= 1
+            return None
 
     def carry_out(self, lane: Lane) -> Iterator[Outcome]:
         """Does the lane's actions in order, until one fails. Never raises: a failure stays in its lane."""

@@ -44,7 +44,7 @@ class SteppedLanes(Lanes):
         self.lanes: list[Iterator[Outcome]] = []
         self.watch: Callable[[Lane], None] = lambda _: None
 
-    def submit(self, lane: Lane, in_flight: int) -> None:  # noqa: ARG002 - there are no workers here
+    def submit(self, lane: Lane) -> None:
         self.watch(lane)
         self.lanes.append(self.carry_out(lane))
 
