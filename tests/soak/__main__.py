@@ -210,6 +210,12 @@ class Series:
         return linear_regression(self.hours, self.values).slope
 
     @property
+    def late_slope(self) -> float:
+        """Of the second half: what only warms up has a smaller one."""
+        half = len(self.hours) // 2
+        return linear_regression(self.hours[half:], self.values[half:]).slope
+
+    @property
     def grows(self) -> bool:
         if self.name == "journal kB":
             return max(self.values) * 1024 > (KEPT + 1) * BYTES_MAX
@@ -223,7 +229,7 @@ class Series:
         return float((square * (len(self.hours) - 2) / (1 - square)) ** 0.5) if square < 1 else inf
 
     def __str__(self) -> str:
-        figures = (self.values[0], self.values[-1], min(self.values), max(self.values), self.slope)
+        figures = (self.values[0], self.values[-1], min(self.values), max(self.values), self.slope, self.late_slope)
         columns = [f"{self.name:12}", *(f"{figure:10.1f}" for figure in figures)]
         return " ".join([*columns, "growing" if self.grows else "flat"])
 
@@ -252,7 +258,7 @@ def report(
         print(f"{key:12} {value}")
     for violation in watch.violations:
         print(f"  {violation}")
-    print(" ".join([f"{'':12}", *(f"{word:>10}" for word in ("first", "last", "least", "most", "slope/h"))]))
+    print(" ".join([f"{'':12}", *(f"{word:>10}" for word in ("first", "last", "least", "most", "slope/h", "later/h"))]))
     for one in measured:
         print(one)
     if not measured:

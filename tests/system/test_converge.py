@@ -194,16 +194,6 @@ def test_a_missing_image_backs_off_and_the_old_container_runs_on(operator: Opera
     assert operator.phase("other") == "Running"
 
 
-def test_logs_are_shown_with_control_characters_escaped(operator: Operator) -> None:
-    """What a sandbox prints cannot steer the terminal of who reads it."""
-    operator.declare("web", command=["sh", "-c", r"printf 'one\n\033[31mtwo\n'; sleep 1000"])
-    operator.reconciler("apply", code=0)
-    operator.until(lambda: "two" in operator.reconciler("logs", "web").stdout)
-    assert operator.reconciler("logs", "web", code=0).stdout == "one\n\\x1b[31mtwo\n"
-    assert operator.reconciler("logs", "web", "--tail", "1").stdout == "\\x1b[31mtwo\n"
-    operator.reconciler("logs", "nobody", code=1)
-
-
 def test_anonymous_volumes_of_an_image_go_with_the_container(operator: Operator) -> None:
     """Replacing and removing leave no volume behind."""
     make_image(operator.engine.host, "sandbox:volume", ["VOLUME /data"])
