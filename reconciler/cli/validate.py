@@ -2,69 +2,88 @@
 
 import json
 import sys
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
 
+from reconciler.cli.annotations import github, sarif
+from reconciler.cli.problems import count, print_problems
 from reconciler.control.settings import Settings
 from reconciler.control.sources import examined
-from reconciler.desired.directory import Directory, read_file
+from reconciler.desired.directory import Directory, Outcome, read_file
+from reconciler.desired.names import display
 from reconciler.model.desired import Declaration
-from reconciler.model.errors import PolicyInvalid, Problem
-from reconciler.model.text import printable
+from reconciler.model.errors import DirectoryUnreadable, PolicyInvalid, Problem
 from reconciler.planning.judge import judge
 
 
 @click.command(short_help="Check files and policy; needs no engine.")
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE]...")
-@click.option("-o", "output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("-o", "output", type=click.Choice(["text", "json", "github", "sarif"]), default="text", show_default=True)
 @click.pass_obj
 def validate(settings: Settings, files: tuple[Path, ...], output: str) -> None:
     """Check files and policy, without an engine: all of the directory, or the FILEs that are named.
 
-    Tells all problems of all files in one run. Exit code 0: all is good; 1: something is not.
+    Tells all problems of all files in one run. `-o github` annotates the lines of a pull request, `-o sarif` is for
+    whatever shows results of code analysis. Exit code 0: all is good; 1: something is not.
     """
-    declarations, problems = _read(files) if files else _scan(settings.directory)
-    try:
-        policy = settings.policy()
-        sources = examined(declarations, policy, settings.engine_socket)
-        for declaration in declarations:
-            problems += judge(declaration, policy, sources)
-    except PolicyInvalid as error:
-        problems += error.problems
-    problems.sort()
-    if output == "json":
-        click.echo(json.dumps({"problems": [asdict(problem) for problem in problems]}, indent=2))
-    else:
-        _print(problems, len(declarations))
+    settings = replace(settings, policy_file=settings.policy_file and nearby(settings.policy_file))
+    outcomes = list(_of_files(map(nearby, files)) if files else _of_directory(nearby(settings.directory)))
+    declarations = [outcome for outcome in outcomes if isinstance(outcome, Declaration)]
+    problems = [problem for outcome in outcomes if isinstance(outcome, tuple) for problem in outcome]
+    problems += _judged(declarations, settings)
+    problems.sort(key=lambda problem: (problem.file, not problem.line, problem))  # those of a whole file come last
+    match output:
+        case "json":
+            click.echo(json.dumps({"problems": [asdict(problem) for problem in problems]}, indent=2))
+        case "github":
+            for problem in problems:
+                click.echo(github(problem))
+        case "sarif":
+            click.echo(json.dumps(sarif(problems), indent=2))
+        case _ if problems:
+            print_problems(problems, settings.policy_file)
+        case _:
+            click.echo(f"{count(len(declarations), 'file')}, all good")
     sys.exit(1 if problems else 0)
 
 
-def _scan(directory: Path) -> tuple[list[Declaration], list[Problem]]:
-    desired = Directory(directory).scan()
-    broken = [problem for problems in desired.broken.values() for problem in problems]
-    return list(desired.declared.values()), [*broken, *desired.strays]
+def nearby(path: Path) -> Path:
+    """The path as somebody would name it who is in the current directory."""
+    here = Path.cwd()
+    return (here / path).relative_to(here) if (here / path).is_relative_to(here) else path
 
 
-def _read(files: Iterable[Path]) -> tuple[list[Declaration], list[Problem]]:
-    declarations: list[Declaration] = []
-    problems: list[Problem] = []
-    for file in files:
-        outcome = read_file(file)
-        if isinstance(outcome, Declaration):
-            declarations.append(outcome)
+def _of_files(paths: Iterable[Path]) -> Iterator[Outcome]:
+    for path in paths:
+        if path.is_dir():
+            yield from _of_directory(path)
         else:
-            problems += outcome
-    return declarations, problems
+            yield read_file(path)
 
 
-def _print(problems: list[Problem], well_formed: int) -> None:
-    for problem in problems:
-        click.echo(printable(str(problem), 2000), err=True)
-    if problems:
-        files = len({problem.file for problem in problems})
-        click.echo(f"{len(problems)} problem(s) in {files} file(s)", err=True)
-    else:
-        click.echo(f"{well_formed} file(s), all good")
+def _of_directory(path: Path) -> Iterator[Outcome]:
+    """What comes of each file, under a path that can be opened."""
+    try:
+        desired = Directory(path).scan()
+    except DirectoryUnreadable as error:
+        yield (Problem(display(str(path)), 0, 0, str(error)),)
+        return
+    for declaration in desired.declared.values():
+        yield replace(declaration, file=display(str(path / declaration.file)))
+    for problem in (*desired.strays, *(problem for problems in desired.broken.values() for problem in problems)):
+        yield (replace(problem, file=display(str(path / problem.file))),)
+
+
+def _judged(declarations: Iterable[Declaration], settings: Settings) -> Iterator[Problem]:
+    """What is wrong with the policy; if nothing is, what it forbids."""
+    try:
+        policy = settings.policy()
+    except PolicyInvalid as error:
+        yield from error.problems
+        return
+    sources = examined(declarations, policy, settings.engine_socket)
+    for declaration in declarations:
+        yield from judge(declaration, policy, sources)

@@ -89,7 +89,7 @@ def _declared(name: str, file: str, contents: bytes) -> Outcome:
         sandbox = validated(document, Sandbox)
     except FileBroken as error:
         return error.problems
-    return Declaration(name, file, sandbox, document.lines)
+    return Declaration(name, file, sandbox, document.lines, document.places)
 
 
 def _named(files: Iterable[str]) -> tuple[dict[str, str], list[Problem]]:

@@ -73,6 +73,12 @@ class WrittenFloat(float):
         return self.written
 
 
+def full_name(path: KeyPath) -> str:
+    """`ports[1].published`"""
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return "".join(parts).removeprefix(".")
+
+
 class Place(NamedTuple):
     """Where something begins; both count from 1."""
 
@@ -92,7 +98,12 @@ class Document:
     @property
     def lines(self) -> Mapping[str, int]:
         """The line of each key, by its full name: `{"limits": 2, "limits.mem_limit": 3}`."""
-        return {".".join(map(str, path)): place.line for path, place in self.keys.items()}
+        return {full_name(path): place.line for path, place in self.keys.items()}
+
+    @property
+    def places(self) -> Mapping[str, Place]:
+        """The place of each value, by its full name: `{"ports": (2, 8), "ports[1].target": (4, 14)}`."""
+        return {full_name(path): place for path, place in self.values.items() if path}
 
     def place(self, path: KeyPath) -> Place:
         """Of a value, or of the nearest one around it that the file has."""

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from reconciler.desired.compose_keys import FORBIDDEN, NOT_NEEDED
-from reconciler.desired.document import Document, FileBroken, KeyPath
+from reconciler.desired.document import Document, FileBroken, KeyPath, full_name
 from reconciler.model.errors import Problem
 from reconciler.model.mistake import SHOWN_MAX, Mistake, shown
 from reconciler.model.sandbox import Sandbox
@@ -59,13 +59,7 @@ def _problem(document: Document, model: type[BaseModel], detail: ErrorDetails) -
 
 
 def _named(path: KeyPath, message: str) -> str:
-    return f"{_text(path)}: {message}" if path else message
-
-
-def _text(path: KeyPath) -> str:
-    """`ports[1].published`"""
-    parts = (f"[{part}]" if isinstance(part, int) else f".{printable(part, SHOWN_MAX)}" for part in path)
-    return "".join(parts).removeprefix(".")
+    return f"{printable(full_name(path))}: {message}" if path else message
 
 
 def _in_words(message: str) -> str:
@@ -83,7 +77,7 @@ def _unknown_key(model: type[BaseModel], path: KeyPath) -> tuple[str, str]:
         return f"'{key}' is forbidden: {FORBIDDEN[key]}", "leave it out"
     if owner is Sandbox and key in NOT_NEEDED:
         return f"'{key}' is no key of a sandbox", NOT_NEEDED[key]
-    where = f" in {_text(path[:-1])}" if path[:-1] else ""
+    where = f" in {printable(full_name(path[:-1]))}" if path[:-1] else ""
     near = get_close_matches(key[:SHOWN_MAX].casefold(), owner.model_fields, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(owner.model_fields)}"
     return f"unknown key {shown(key)}{where}", hint

@@ -9,12 +9,21 @@ from reconciler.model.sandbox import Sandbox
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """One accepted file. `lines` gives the line of each key that was said: `{"cpus": 4, "labels.tier": 6}`."""
+    """One accepted file. `lines` gives the line of each key that was said: `{"cpus": 4, "labels.tier": 6}`; `places`
+    the line and column of each value: `{"cpus": (4, 7), "volumes[1].source": (9, 13)}`.
+    """
 
     name: str
     file: str
     sandbox: Sandbox
     lines: Mapping[str, int] = field(default_factory=dict)
+    places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def place(self, name: str) -> tuple[int, int]:
+        """Of a value, or of the nearest one around it that the file has; `(0, 0)` when it has none."""
+        while name and name not in self.places:
+            name = name[: max(name.rfind("."), name.rfind("["), 0)]
+        return self.places.get(name, (0, 0))
 
 
 @dataclass(frozen=True, slots=True)

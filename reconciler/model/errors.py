@@ -6,13 +6,17 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One mistake in one file, for the person who wrote it. `line` and `column` count from 1; 0 is the whole file."""
+    """One mistake in one file, for the person who wrote it. `line` and `column` count from 1; 0 is the whole file.
+
+    `rule` is the policy's key that forbids it, such as `limits.mem_limit`; empty when no policy could allow it.
+    """
 
     file: str
     line: int
     column: int
     message: str
     hint: str = ""
+    rule: str = ""
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file

@@ -37,50 +37,57 @@ def judge(declaration: Declaration, policy: Policy, sources: Mapping[str, Source
     """
     sandbox = effective(declaration.sandbox, policy)
     return tuple(
-        Problem(declaration.file, declaration.lines.get(key, 0), 1 if key in declaration.lines else 0, message, hint)
-        for key, message, hint in _violations(sandbox, policy, sources)
+        Problem(declaration.file, *declaration.place(name), message, hint, rule)
+        for name, message, hint, rule in _violations(sandbox, policy, sources)
     )
 
 
-def _violations(sandbox: Sandbox, policy: Policy, sources: Mapping[str, Source]) -> Iterator[tuple[str, str, str]]:
+_Violation = tuple[str, str, str, str]
+"""The full name of a value, such as `volumes[1].source`; what is wrong with it; how to mend it; the policy's rule."""
+
+
+def _violations(sandbox: Sandbox, policy: Policy, sources: Mapping[str, Source]) -> Iterator[_Violation]:
     if not sandbox.image:
-        yield "image", "no image is given", "say `image:`, or give one in the policy's defaults"
+        yield "image", "no image is given", "say `image:`, or give one in the policy's defaults", ""
     elif policy.images and not any(fnmatchcase(sandbox.image, pattern) for pattern in policy.images):
         image = printable(sandbox.image, SHOWN_MAX)
-        yield "image", f"the policy does not allow the image {image}", f"allowed: {', '.join(policy.images)}"
+        yield "image", f"the policy does not allow the image {image}", f"allowed: {', '.join(policy.images)}", "images"
     yield from _over_ceilings(sandbox, policy)
     if min(sandbox.uid, sandbox.gid) < policy.uid_min:
-        yield "user", f"user {sandbox.user} is below the policy's minimum", f"both ids at least {policy.uid_min}"
-    for volume in sandbox.volumes:
-        if why := _volume_refused(volume, policy, sources):
-            yield "volumes", f"volume {printable(volume.source, SHOWN_MAX)}: {why[0]}", why[1]
+        message = f"user {sandbox.user} is below the policy's minimum"
+        yield "user", message, f"both ids at least {policy.uid_min}", "uid_min"
+    for index, volume in enumerate(sandbox.volumes):
+        for key, why, hint, rule in _volume_refused(volume, policy, sources):
+            yield f"volumes[{index}].{key}", f"volume {printable(volume.source, SHOWN_MAX)}: {why}", hint, rule
 
 
-def _over_ceilings(sandbox: Sandbox, policy: Policy) -> Iterator[tuple[str, str, str]]:
+def _over_ceilings(sandbox: Sandbox, policy: Policy) -> Iterator[_Violation]:
     ceilings = policy.limits
     asked: list[tuple[str, float, float, Callable[[Any], str]]] = [
         ("mem_limit", sandbox.mem_limit, ceilings.mem_limit, size_text),
         ("cpus", sandbox.cpus, ceilings.cpus, "{:g}".format),
         ("pids_limit", sandbox.pids_limit, ceilings.pids_limit, str),
         ("stop_grace_period", sandbox.stop_grace_period, ceilings.stop_grace_period, duration_text),
-        *(("tmpfs", mount.size, ceilings.tmpfs, size_text) for mount in sandbox.tmpfs),
+        *((f"tmpfs[{i}].size", mount.size, ceilings.tmpfs, size_text) for i, mount in enumerate(sandbox.tmpfs)),
     ]
-    for key, value, ceiling, text in asked:
+    for name, value, ceiling, text in asked:
         if value > ceiling:
-            yield key, f"{key} {text(value)} is over the policy's ceiling", f"at most {text(ceiling)}"
+            key = name.partition("[")[0]
+            message = f"{key} {text(value)} is over the policy's ceiling"
+            yield name, message, f"at most {text(ceiling)}", f"limits.{key}"
 
 
-def _volume_refused(volume: Volume, policy: Policy, sources: Mapping[str, Source]) -> tuple[str, str] | None:
+def _volume_refused(volume: Volume, policy: Policy, sources: Mapping[str, Source]) -> Iterator[_Violation]:
     source = sources.get(volume.source, Source(volume.source, "it was not examined"))
     if source.trouble:
-        return source.trouble, "mount an existing directory or file"
+        yield "source", source.trouble, "mount an existing directory or file", ""
+        return
     roots = [root for root in policy.volumes if _is_below(source.real, sources.get(root.root, Source(root.root)).real)]
     if not roots:
         allowed = ", ".join(root.root for root in policy.volumes) or "none"
-        return "the policy allows no mount from there", f"allowed roots: {allowed}"
-    if not volume.read_only and all(root.read_only for root in roots):
-        return "the policy allows it read-only", "say `read_only: true`"
-    return None
+        yield "source", "the policy allows no mount from there", f"allowed roots: {allowed}", "volumes"
+    elif not volume.read_only and all(root.read_only for root in roots):
+        yield "read_only", "the policy allows it read-only", "say `read_only: true`", "volumes"
 
 
 def _is_below(path: str, root: str) -> bool:

@@ -45,6 +45,8 @@ COMMANDS = (
     ["status", "-o", "json"],
     ["validate"],
     ["validate", "-o", "json"],
+    ["validate", "-o", "github"],
+    ["validate", "-o", "sarif"],
 )
 
 

@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+from pathlib import Path
 
 from tests.busybox_image import make_image
 from tests.system.conftest import STUBBORN, Operator
@@ -220,7 +221,8 @@ def test_validate_needs_no_engine_and_finds_everything(operator: Operator) -> No
         assert said in done.stderr
     assert "good.yaml" not in done.stderr
     found = json.loads(operator.reconciler("validate", "-o", "json", code=1).stdout)
-    assert {problem["file"] for problem in found["problems"]} >= {"typo.yaml", "evil.yaml", "greedy.yaml"}
+    names = {Path(problem["file"]).name for problem in found["problems"]}
+    assert names == {"typo.yaml", "evil.yaml", "greedy.yaml"}
 
 
 def test_sigterm_leaves_the_sandboxes_running(operator: Operator) -> None:

@@ -1,0 +1,65 @@
+"""What the policy forbids: each problem at the place of what is wrong, with the policy's rule."""
+
+from pathlib import Path
+
+import pytest
+
+from reconciler.desired.directory import read_file
+from reconciler.model.desired import Declaration
+from reconciler.model.errors import Problem
+from reconciler.model.policy import Policy
+from reconciler.model.world import Source
+from reconciler.planning.judge import judge
+
+POLICY = Policy.model_validate({"images": ["app:*"], "volumes": [{"root": "/usr"}]})
+SOURCES = {path: Source(path) for path in ("/etc", "/usr", "/usr/lib")} | {"/gone": Source("/gone", "cannot be read")}
+
+FORBIDDEN = {
+    "image": ("image: busybox", "1:8 images"),
+    "no image": ("{}", "0:0 "),
+    "memory": ("image: app:1\nmem_limit: 1g", "2:12 limits.mem_limit"),
+    "cpus": ("image: app:1\ncpus: 2", "2:7 limits.cpus"),
+    "processes": ("image: app:1\npids_limit: 101", "2:13 limits.pids_limit"),
+    "time to stop": ("image: app:1\nstop_grace_period: 1h", "2:20 limits.stop_grace_period"),
+    "user": ("image: app:1\nuser: 1000:999", "2:7 uid_min"),
+    "tmpfs as text": ("image: app:1\ntmpfs: /a:size=65m", "2:8 limits.tmpfs"),
+    "tmpfs in a list": ("image: app:1\ntmpfs:\n  - /a\n  - /b:size=65m", "4:5 limits.tmpfs"),
+    "tmpfs as a mapping": ("image: app:1\ntmpfs:\n  - {target: /b, size: 65m}", "3:24 limits.tmpfs"),
+    "volume": (
+        "image: app:1\nvolumes:\n  - {source: /usr, target: /a}\n  - {source: /etc, target: /b}",
+        "4:14 volumes",
+    ),
+    "volume to write": (
+        "image: app:1\nvolumes:\n  - source: /usr/lib\n    target: /a\n    read_only: false",
+        "5:16 volumes",
+    ),
+    "volume that is not there": ("image: app:1\nvolumes: [{source: /gone, target: /a}]", "2:20 "),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), FORBIDDEN.values(), ids=FORBIDDEN.keys())
+def test_place_and_rule(text: str, expected: str, tmp_path: Path) -> None:
+    """A problem points at the value that is forbidden, and names the rule, if the policy could say otherwise."""
+    (problem,) = problems_of(text, POLICY, tmp_path)
+    assert f"{problem.line}:{problem.column} {problem.rule}" == expected
+
+
+def test_what_the_defaults_say(tmp_path: Path) -> None:
+    """What no line of the file says is a problem of the whole file."""
+    policy = Policy.model_validate({"defaults": {"mem_limit": "1g"}})
+    (problem,) = problems_of("image: app:1", policy, tmp_path)
+    assert (problem.line, problem.rule) == (0, "limits.mem_limit")
+
+
+def test_text_is_one_line_without_the_rule(tmp_path: Path) -> None:
+    """In a status, a problem is one line: place, what is wrong, how to mend it."""
+    (problem,) = problems_of("image: app:1\ncpus: 2", POLICY, tmp_path)
+    assert str(problem) == f"{tmp_path}/a.yaml:2:7: cpus 2 is over the policy's ceiling (at most 1)"
+
+
+def problems_of(text: str, policy: Policy, directory: Path) -> tuple[Problem, ...]:
+    file = directory / "a.yaml"
+    file.write_text(text)
+    declaration = read_file(file)
+    assert isinstance(declaration, Declaration)
+    return judge(declaration, policy, SOURCES)
