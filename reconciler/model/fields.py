@@ -1,18 +1,22 @@
 """The types of values that people write, shared by sandboxes and the policy.
 
-Each takes what YAML gives or the value that it becomes, and raises `Mistake` for everything else.
+Each takes what YAML gives or the value that it becomes, and raises `Mistake` for everything else. Its JSON Schema
+accepts all that it takes, and refuses what a schema can. Where it lists several types, each of its keywords speaks of
+one: `minimum` of numbers, `pattern` of text, `items` of lists, `additionalProperties` of mappings.
 """
 
 import math
 import re
-from collections.abc import Mapping
-from typing import Annotated, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, TypeAdapter
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, WithJsonSchema
+from pydantic.config import JsonDict
+from pydantic.fields import FieldInfo
 
 from reconciler.model import labels
 from reconciler.model.mistake import Mistake, shown
-from reconciler.model.quantities import MIB, duration_text, parse_duration, parse_size, size_text
+from reconciler.model.quantities import DURATION, MIB, SIZE, duration_text, parse_duration, parse_size, size_text
 
 STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True)
 """Of every model that a file is read into."""
@@ -154,32 +158,98 @@ def listed(value: object) -> object:
     raise Mistake(f"must be a list, not {shown(value)}")
 
 
-Text = Annotated[str, BeforeValidator(_text, json_schema_input_type=str | float)]
+def whole(pattern: str) -> str:
+    """As JSON Schema says that a text is all of a pattern."""
+    return f"^(?:{pattern})$"
+
+
+def matching(pattern: str) -> WithJsonSchema:
+    """The schema of a text that is all of a pattern."""
+    return WithJsonSchema({"type": "string", "pattern": whole(pattern)})
+
+
+def size_schema(minimum: int) -> WithJsonSchema:
+    pattern = whole(SIZE.pattern)
+    return WithJsonSchema({"type": ["string", "integer"], "minimum": minimum, "pattern": pattern, "examples": ["64m"]})
+
+
+def duration_schema(minimum: float) -> WithJsonSchema:
+    bounds = {"minimum": minimum, "maximum": DURATION_SECONDS_MAX}
+    pattern = whole(DURATION.pattern)
+    return WithJsonSchema({"type": ["string", "number"], **bounds, "pattern": pattern, "examples": ["1m30s"]})
+
+
+def default_as(text: Callable[[Any], str]) -> FieldInfo:
+    """In a schema, the default stands as people write it."""
+
+    def rewrite(schema: JsonDict) -> None:
+        if "default" in schema:
+            schema["default"] = text(schema["default"])
+
+    return Field(json_schema_extra=rewrite)  # type: ignore[no-any-return]
+
+
+def _pairs_schema(name: str, example: str) -> WithJsonSchema:
+    return WithJsonSchema(
+        {
+            "type": ["object", "array"],
+            "propertyNames": {"pattern": whole(name)},
+            "additionalProperties": TEXT_SCHEMA,
+            "items": {"type": "string", "pattern": f"^{name}="},
+            "examples": [{example: "text"}],
+        }
+    )
+
+
+TEXT_SCHEMA: JsonDict = {"type": ["string", "number"]}
+BELOW_ROOT = r"(?:/(?!\.{1,2}(?:/|$))[^/]+)+"
+"""The pattern of a path, but for `/` itself."""
+
+Text = Annotated[str, BeforeValidator(_text), WithJsonSchema(TEXT_SCHEMA)]
 """A string, or a number as it was written."""
-Path = Annotated[str, AfterValidator(_path)]
+Path = Annotated[str, AfterValidator(_path), matching(f"/|{BELOW_ROOT}")]
 """Absolute and normalised; not looked up anywhere."""
-Size = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=int | str)]
+Size = Annotated[int, BeforeValidator(parse_size), size_schema(0), default_as(size_text)]
 """Bytes."""
-Memory = Annotated[Size, AfterValidator(_memory)]
+Memory = Annotated[Size, AfterValidator(_memory), size_schema(MEMORY_BYTES_MIN)]
 """Bytes, at least what an engine accepts."""
-Cpus = Annotated[float, BeforeValidator(_cpus, json_schema_input_type=float | str)]
-Pids = Annotated[int, BeforeValidator(_pids, json_schema_input_type=int)]
+Cpus = Annotated[
+    float,
+    BeforeValidator(_cpus),
+    WithJsonSchema(
+        {
+            "type": ["number", "string"],
+            "minimum": CPUS_MIN,
+            "maximum": CPUS_MAX,
+            "pattern": whole(_CPUS.pattern),
+            "examples": [0.5],
+        }
+    ),
+]
+Pids = Annotated[int, BeforeValidator(_pids), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": PIDS_MAX})]
 Duration = Annotated[
-    float, BeforeValidator(parse_duration, json_schema_input_type=str | float), AfterValidator(_bounded_duration)
+    float,
+    BeforeValidator(parse_duration),
+    AfterValidator(_bounded_duration),
+    duration_schema(0),
+    default_as(duration_text),
 ]
 """Seconds, at most a day."""
 GracePeriod = Annotated[
-    int, BeforeValidator(_whole_seconds, json_schema_input_type=str | float), AfterValidator(_bounded_duration)
+    int,
+    BeforeValidator(_whole_seconds),
+    AfterValidator(_bounded_duration),
+    duration_schema(0),
+    default_as(duration_text),
 ]
 """Whole seconds, rounded up, at most a day."""
 Environment = Annotated[
-    Mapping[
-        Annotated[str, AfterValidator(_variable_name)],
-        Annotated[str, BeforeValidator(_variable_value, json_schema_input_type=str | float)],
-    ],
-    BeforeValidator(_mapping, json_schema_input_type=dict[str, str | float] | list[str]),
+    Mapping[Annotated[str, AfterValidator(_variable_name)], Annotated[str, BeforeValidator(_variable_value)]],
+    BeforeValidator(_mapping),
+    _pairs_schema(_VARIABLE.pattern, "GREETER"),
 ]
 Labels = Annotated[
     Mapping[Annotated[str, AfterValidator(_label_name)], Text],
-    BeforeValidator(_mapping, json_schema_input_type=dict[str, str | float] | list[str]),
+    BeforeValidator(_mapping),
+    _pairs_schema(rf"(?!{'|'.join(map(re.escape, RESERVED_LABELS))}){_LABEL.pattern}", "tier"),
 ]

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, WithJsonSchema
 
 from reconciler.model.mistake import Mistake, shown
 
@@ -28,4 +28,14 @@ def _reference(value: str) -> str:
     return value
 
 
-Image = Annotated[str, AfterValidator(_reference)]
+Image = Annotated[
+    str,
+    AfterValidator(_reference),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": REFERENCE_MAX,
+            "pattern": f"^(?!{_ID.pattern}$){_REFERENCE.pattern}$",
+        }
+    ),
+]

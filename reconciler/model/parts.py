@@ -1,18 +1,34 @@
 """The parts of a sandbox that have keys of their own."""
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic.config import JsonDict
 
-from reconciler.model.fields import STRICT, Duration, Path, Size, Text, listed
+from reconciler.model.fields import (
+    BELOW_ROOT,
+    STRICT,
+    TEXT_SCHEMA,
+    Duration,
+    Path,
+    Size,
+    Text,
+    duration_schema,
+    listed,
+    matching,
+    size_schema,
+    whole,
+)
 from reconciler.model.mistake import Mistake, shown
-from reconciler.model.quantities import KIB, MIB, duration_text, parse_size, size_text
+from reconciler.model.quantities import KIB, MIB, SIZE, duration_text, parse_size, size_text
 
 TMPFS_BYTES_MIN = 4 * KIB
 """One page; an engine takes 0 for unlimited."""
 CHECK_SECONDS_MIN = 1.0
+
+PORT_MAX = 65535
 
 _DIGITS = re.compile(r"[1-9][0-9]{0,4}")
 
@@ -22,16 +38,22 @@ def _port_number(value: object) -> object:
     return int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else value
 
 
-PortNumber = Annotated[int, BeforeValidator(_port_number, json_schema_input_type=int | str)]
+def _port_schema(minimum: int) -> JsonDict:
+    return {"type": ["integer", "string"], "minimum": minimum, "maximum": PORT_MAX, "pattern": whole(_DIGITS.pattern)}
+
+
+PortNumber = Annotated[int, BeforeValidator(_port_number)]
 
 
 class Port(BaseModel):
     """A port of the container, published on 127.0.0.1 of the host."""
 
-    model_config = STRICT
+    model_config = STRICT | ConfigDict(json_schema_extra=_port_schema(1) | {"type": ["object", "integer", "string"]})
 
-    target: PortNumber = Field(ge=1, le=65535, description="Port in the container.")
-    published: Annotated[PortNumber, Field(ge=1024, le=65535)] | None = Field(
+    target: Annotated[PortNumber, WithJsonSchema(_port_schema(1))] = Field(
+        ge=1, le=PORT_MAX, description="Port in the container."
+    )
+    published: Annotated[PortNumber, Field(ge=1024, le=PORT_MAX), WithJsonSchema(_port_schema(1024))] | None = Field(
         None, description="Port on the host. Left out: a free one, which is kept from then on."
     )
 
@@ -55,7 +77,8 @@ def _mountable(target: str) -> str:
     return target
 
 
-Target = Annotated[Path, AfterValidator(_mountable)]
+_MOUNTABLE = r"(?!/(?:proc|sys|dev)(?:/|$))"
+Target = Annotated[Path, AfterValidator(_mountable), matching(f"{_MOUNTABLE}{BELOW_ROOT}")]
 
 
 def _enough(size: int) -> int:
@@ -64,13 +87,16 @@ def _enough(size: int) -> int:
     return size
 
 
-TmpfsSize = Annotated[Size, AfterValidator(_enough)]
+TmpfsSize = Annotated[Size, AfterValidator(_enough), size_schema(TMPFS_BYTES_MIN)]
+
+TMPFS_TEXT = f"{_MOUNTABLE}/[^:]+(?::size={SIZE.pattern})?"
+"""The pattern of a tmpfs that is said as text."""
 
 
 class Tmpfs(BaseModel):
     """A file system in memory; always nosuid, nodev and noexec."""
 
-    model_config = STRICT
+    model_config = STRICT | ConfigDict(json_schema_extra={"type": ["object", "string"], "pattern": whole(TMPFS_TEXT)})
 
     target: Target = Field(description="Path in the container.")
     size: TmpfsSize = Field(16 * MIB, description="Bytes, such as `64m`; what is in it counts as memory.")
@@ -137,16 +163,38 @@ def _not_too_often(seconds: float) -> float:
     return seconds
 
 
-CheckDuration = Annotated[Duration, AfterValidator(_not_too_often)]
+CheckDuration = Annotated[Duration, AfterValidator(_not_too_often), duration_schema(CHECK_SECONDS_MIN)]
+
+
+def _can_be_disabled(schema: JsonDict) -> None:
+    """`disable: true` stands alone; without it, there is a test."""
+    properties = cast(JsonDict, schema["properties"])
+    properties["disable"] = {"type": "boolean", "description": "`true` alone: not even the image's own check."}
+    del schema["required"]
+    schema["if"] = {"properties": {"disable": {"const": True}}, "required": ["disable"]}
+    schema["then"] = {"maxProperties": 1}
+    schema["else"] = {"required": ["test"]}
 
 
 class Healthcheck(BaseModel):
     """How the engine finds out whether the sandbox is well."""
 
-    model_config = STRICT
+    model_config = STRICT | ConfigDict(json_schema_extra=_can_be_disabled)
 
-    test: Annotated[tuple[Text, ...], BeforeValidator(_test, json_schema_input_type=str | Sequence[str])] = Field(
-        description="The command; text runs in the container's shell. `[NONE]`: not even the image's own."
+    test: Annotated[
+        tuple[Text, ...],
+        BeforeValidator(_test),
+        WithJsonSchema(
+            {
+                "type": ["string", "array"],
+                "prefixItems": [{"enum": ["CMD", "CMD-SHELL", "NONE"]}],
+                "items": TEXT_SCHEMA,
+                "minItems": 1,
+            }
+        ),
+    ] = Field(
+        description="The command; text runs in the container's shell. `[NONE]`: not even the image's own.",
+        examples=["curl -f localhost:3000"],
     )
     interval: CheckDuration = Field(30.0, description="Time between two checks, at least `1s`.")
     timeout: CheckDuration = Field(30.0, description="Time after which a check has failed, at least `1s`.")

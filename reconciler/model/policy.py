@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
-from reconciler.model.fields import STRICT, Cpus, GracePeriod, Labels, Memory, Path, Pids, listed
+from reconciler.model.fields import BELOW_ROOT, STRICT, Cpus, GracePeriod, Labels, Memory, Path, Pids, listed, matching
 from reconciler.model.mistake import Mistake, shown
 from reconciler.model.parts import TmpfsSize
 from reconciler.model.quantities import MIB
@@ -52,7 +52,7 @@ class VolumeRoot(BaseModel):
 
     model_config = STRICT
 
-    root: Annotated[Path, AfterValidator(_not_all)] = Field(description="Path on the host.")
+    root: Annotated[Path, AfterValidator(_not_all), matching(BELOW_ROOT)] = Field(description="Path on the host.")
     read_only: bool = Field(True, description="Whether sandboxes can only read what is in it.")
 
 
@@ -77,6 +77,9 @@ def _pattern(pattern: str) -> str:
     return pattern
 
 
+Pattern = Annotated[str, AfterValidator(_pattern), Field(json_schema_extra={"minLength": 1})]
+
+
 def _for_all(defaults: Sandbox) -> Sandbox:
     for key in OWN_TO_SANDBOXES:
         if key in defaults.model_fields_set:
@@ -91,14 +94,18 @@ class Policy(BaseModel):
 
     sandboxes_max: int = Field(5, ge=0, le=SANDBOXES_MAX, description="The most that run at the same time.")
     limits: Limits = Field(Limits(), description="The most that a sandbox may ask for.")
-    images: Annotated[tuple[Annotated[str, AfterValidator(_pattern)], ...], BeforeValidator(listed)] = Field(
-        (), description="Patterns of the images that are allowed, such as `ghcr.io/owner/*`. Empty: all."
+    images: Annotated[tuple[Pattern, ...], BeforeValidator(listed)] = Field(
+        (),
+        description="Patterns of the images that are allowed. Empty: all.",
+        examples=[["docker.io/library/*", "ghcr.io/owner/*"]],
     )
     uid_min: int = Field(1000, ge=1, le=ID_MAX, description="The least user id and group id.")
     volumes: Annotated[tuple[VolumeRoot, ...], BeforeValidator(listed)] = Field(
-        (), description="The directories of the host, from which sandboxes may mount. Empty: none."
+        (),
+        description="The directories of the host, from which sandboxes may mount. Empty: none.",
+        examples=[[{"root": "/srv/sandboxes", "read_only": True}]],
     )
-    runtime: Annotated[str, AfterValidator(_runtime)] | None = Field(
+    runtime: Annotated[str, AfterValidator(_runtime), matching(_RUNTIME.pattern)] | None = Field(
         None, description="The engine's runtime of all sandboxes, such as `runsc`. Left out: the engine's default."
     )
     labels: Labels = Field({}, description="Labels of all containers.")
@@ -107,7 +114,9 @@ class Policy(BaseModel):
         OnViolation.STOP, description="What happens to a running sandbox that the policy has come to reject."
     )
     defaults: Annotated[Sandbox, AfterValidator(_for_all)] = Field(
-        Sandbox(), description="What every sandbox says that does not say otherwise."
+        Sandbox(),
+        description="What every sandbox says that does not say otherwise.",
+        json_schema_extra={"properties": dict.fromkeys(OWN_TO_SANDBOXES, False)},
     )
 
     @cached_property

@@ -14,17 +14,17 @@ SIZE_MAX = 2**63 - 1
 """An engine keeps sizes in 64 bits."""
 
 _SIZE_UNITS = {"": 1, "b": 1, "k": KIB, "m": MIB, "g": GIB, "t": 1024 * GIB}
-_SIZE = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,9})?) ?(b|[kmgt](?:i?b)?|)", re.IGNORECASE | re.ASCII)
+SIZE = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,9})?) ?([bB]|[kmgtKMGT](?:[iI]?[bB])?|)")
 
 _MICROSECONDS = {"h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1_000, "us": 1}
-_DURATION = re.compile("".join(rf"(?:([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?){unit})?" for unit in _MICROSECONDS))
+DURATION = re.compile("(?=.)" + "".join(rf"(?:([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?){unit})?" for unit in _MICROSECONDS))
 
 
 def parse_size(value: object) -> int:
     """Bytes, from `512m`, `1.5g`, `512MiB`, or a whole number of bytes. All units are powers of 1024, as in Compose."""
     if isinstance(value, int) and not isinstance(value, bool):
         size = int(value)
-    elif isinstance(value, str) and (match := _SIZE.fullmatch(value)):
+    elif isinstance(value, str) and (match := SIZE.fullmatch(value)):
         number, unit = match.groups()
         size = int(Decimal(number) * _SIZE_UNITS[unit[:1].lower()])
     else:
@@ -44,7 +44,7 @@ def size_text(size: int) -> str:
 
 def parse_duration(value: object) -> float:
     """Seconds, from `1m30s`, `500ms`, `1h`, or a number of seconds; at least 0."""
-    if isinstance(value, str) and value and (match := _DURATION.fullmatch(value)):
+    if isinstance(value, str) and (match := DURATION.fullmatch(value)):
         parts = zip(match.groups(default="0"), _MICROSECONDS.values(), strict=True)
         return float(sum(Decimal(number) * each for number, each in parts) / _MICROSECONDS["s"])
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:

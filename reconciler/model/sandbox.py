@@ -1,15 +1,15 @@
-"""What the file of a sandbox says, in Compose's words."""
+"""What the file of a sandbox says, in Compose's words. What was said, not only defaulted, is in `model_fields_set`."""
 
 import re
 import shlex
-from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from reconciler.model.fields import (
     STRICT,
+    TEXT_SCHEMA,
     Cpus,
     Environment,
     GracePeriod,
@@ -20,10 +20,11 @@ from reconciler.model.fields import (
     Text,
     bounded,
     listed,
+    matching,
 )
 from reconciler.model.image import Image
 from reconciler.model.mistake import Mistake, shown
-from reconciler.model.parts import Healthcheck, Port, Tmpfs, Volume
+from reconciler.model.parts import TMPFS_TEXT, Healthcheck, Port, Tmpfs, Volume
 from reconciler.model.quantities import MIB
 from reconciler.model.text import printable
 
@@ -122,26 +123,44 @@ def _reason(text: str) -> str:
     return printable(" ".join(text.split()), SUSPEND_MAX)
 
 
-Arguments = Annotated[tuple[Text, ...], BeforeValidator(_arguments, json_schema_input_type=str | Sequence[str])]
+Arguments = Annotated[
+    tuple[Text, ...],
+    BeforeValidator(_arguments),
+    WithJsonSchema({"type": ["string", "array"], "minLength": 1, "items": TEXT_SCHEMA, "minItems": 1}),
+]
+
+
+Reason = Annotated[
+    str, AfterValidator(_reason), WithJsonSchema({"type": "string", "pattern": r"\S", "maxLength": SUSPEND_MAX})
+]
 
 
 class Sandbox(BaseModel):
-    """One sandbox. What was said, and not only defaulted, is in `model_fields_set`."""
+    """One sandbox."""
 
-    model_config = STRICT
+    model_config = STRICT | ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"network_mode": {"const": "none"}}, "required": ["network_mode"]},
+            "then": {"properties": {"ports": {"maxItems": 0}}},
+        }
+    )
 
     image: Image = Field(
-        "", description="The image's reference; a digest is allowed. Required, unless the policy's defaults give it."
+        "",
+        description="The image's reference; a digest is allowed. Required, unless the policy's defaults give it.",
+        examples=["docker.io/library/busybox:1.36"],
     )
     command: Arguments | None = Field(
-        None, description="A list, or text that is split as a shell would. Left out: the image's."
+        None,
+        description="A list, or text that is split as a shell would. Left out: the image's.",
+        examples=[["sh", "-c", "echo hello"]],
     )
     entrypoint: Arguments | None = Field(None, description="As `command`. Left out: the image's.")
     environment: Environment = Field(
         {}, description="A mapping, or a list of KEY=VALUE. Values are text or numbers; none is taken from the host."
     )
     working_dir: Path | None = Field(None, description="Absolute path. Left out: the image's.")
-    user: Annotated[str, BeforeValidator(_user)] = Field(
+    user: Annotated[str, BeforeValidator(_user), matching(_USER.pattern)] = Field(
         "1000:1000", description="Numeric `uid:gid`, both at least the policy's minimum."
     )
     network_mode: Annotated[Literal["none"] | None, BeforeValidator(_network)] = Field(
@@ -150,16 +169,20 @@ class Sandbox(BaseModel):
     ports: Annotated[tuple[Port, ...], BeforeValidator(listed), AfterValidator(_distinct)] = Field(
         (Port(target=3000),),
         description="Ports of the container, or `{target: 3000, published: 18080}`. None with `network_mode: none`.",
+        json_schema_extra={"default": [3000], "maxItems": PORTS_MAX},
     )
     mem_limit: Memory = Field(512 * MIB, description="Bytes of memory, such as `512m`; there is no swap.")
     cpus: Cpus = Field(1.0, description="CPUs, such as `0.5`.")
     pids_limit: Pids = Field(100, description="Processes and threads.")
     read_only: bool = Field(False, description="Whether the container's own file system is read-only.")
-    tmpfs: Annotated[tuple[Tmpfs, ...], BeforeValidator(_one_or_more, json_schema_input_type=str | Sequence[str])] = (
-        Field((), description="File systems in memory: `/run`, or `/run:size=64m`.")
-    )
+    tmpfs: Annotated[
+        tuple[Tmpfs, ...],
+        BeforeValidator(_one_or_more, json_schema_input_type=Annotated[str, matching(TMPFS_TEXT)] | tuple[Tmpfs, ...]),
+    ] = Field((), description="File systems in memory: `/run`, or `/run:size=64m`.", examples=[["/run:size=64m"]])
     volumes: Annotated[tuple[Volume, ...], BeforeValidator(listed)] = Field(
-        (), description="Paths of the host in the long form, under the roots that the policy allows."
+        (),
+        description="Paths of the host in the long form, under the roots that the policy allows.",
+        examples=[[{"type": "bind", "source": "/srv/data", "target": "/data"}]],
     )
     healthcheck: Healthcheck | None = Field(None, description="As in Compose. Left out: the image's.")
     stop_grace_period: GracePeriod = Field(10, description="Time between asking to stop and killing, such as `30s`.")
@@ -173,8 +196,10 @@ class Sandbox(BaseModel):
     state: Annotated[DesiredState, Field(strict=False)] = Field(
         DesiredState.RUNNING, description="`running` or `stopped`."
     )
-    suspend: Annotated[str, AfterValidator(_reason)] | None = Field(
-        None, description="Why the sandbox is to be left exactly as it is, whatever happens."
+    suspend: Reason | None = Field(
+        None,
+        description="Why the sandbox is to be left exactly as it is, whatever happens.",
+        examples=["I am looking into it"],
     )
 
     @model_validator(mode="after")

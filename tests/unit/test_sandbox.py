@@ -25,9 +25,8 @@ TYPED = Sandbox(
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_field_is_described(model: type[BaseModel]) -> None:
-    """Each key has a sentence, from which the documentation and the JSON schema are made."""
+    """Each key has a sentence, which the JSON schema shows."""
     assert all(field.description for field in model.model_fields.values())
-    assert model.model_json_schema()["properties"].keys() == model.model_fields.keys()
 
 
 @pytest.mark.parametrize("key", ["command", "entrypoint", "environment", "labels"])
