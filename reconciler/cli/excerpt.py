@@ -95,8 +95,7 @@ def _is_innocent(key: str) -> bool:
 
 def _closed(text: str) -> bool:
     """Whether no bracket or quotation mark is open at the end of a text, since it first spoke of `environment`."""
-    begin = text.casefold().find(_LIKE_SECRET)
-    rest = _COMMENT.sub("", text[begin:]) if begin >= 0 else ""
+    _, _, rest = _COMMENT.sub("", text.casefold()).partition(_LIKE_SECRET)
     even = all(rest.count(mark) % 2 == 0 for mark in "\"'")
     return even and all(rest.count(opening) == rest.count(closing) for opening, closing in ("{}", "[]"))
 

@@ -19,8 +19,11 @@ MODELS: dict[str, type[BaseModel]] = {"sandbox": Sandbox, "policy": Policy}
 def schema(kind: str) -> None:
     """Print the JSON Schema of a sandbox's file, or of the policy's.
 
-    An editor completes and checks a file that begins with `# yaml-language-server: $schema=PATH`, where PATH leads from
-    the file to what was printed.
+    With it, an editor completes and checks a file that begins with this line, where PATH leads from the file to what
+    was printed:
+
+    \b
+      # yaml-language-server: $schema=PATH
     """
     click.echo(json.dumps(json_schema(MODELS[kind]), indent=2))
 

@@ -2,6 +2,7 @@
 
 import codecs
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
@@ -74,9 +75,9 @@ class WrittenFloat(float):
 
 
 def full_name(path: KeyPath) -> str:
-    """`ports[1].published`"""
+    """`ports[1].published`. Thousands of files share one text of each name."""
     parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return "".join(parts).removeprefix(".")
+    return sys.intern("".join(parts).removeprefix("."))
 
 
 class Place(NamedTuple):
