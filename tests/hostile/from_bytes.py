@@ -122,7 +122,7 @@ class FromBytes:
                 assert not broken, broken
             case Verdict.HOLD, Reason.POLICY_VIOLATION:
                 assert lane.actions == ()
-                rule = re.escape(declaration.file) + r"(:[1-9]\d*:1)?: \S"
+                rule = re.escape(declaration.file) + r"(:[1-9]\d*:[1-9]\d*)?: \S"
                 assert re.match(rule, lane.message), ascii(lane.message)
             case Verdict.HOLD, Reason.SUSPENDED:
                 assert (lane.actions, bool(lane.message)) == ((), sandbox.suspend is not None)

@@ -1,10 +1,14 @@
 """The line that a problem is about, with a mark under its place, and without what nobody should see."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from reconciler.cli.excerpt import Excerpt, excerpt, source_lines
+from reconciler.cli.excerpt import ROOM_MIN, Excerpt, excerpt, source_lines
+from reconciler.model.text import UNFIT
 
 SECRET = "hunter2"  # noqa: S105 - it guards nothing
 ROOM = 60
@@ -87,7 +91,9 @@ def test_long_lines_are_cut(at: int, character: str) -> None:
 
 
 def columns(found: Excerpt) -> int:
-    return sum(2 if character == "漢" else 1 for character in "".join(found))
+    """Of a terminal; a combining mark takes none."""
+    base = [character for character in "".join(found) if unicodedata.category(character) not in {"Mn", "Me"}]
+    return len(base) + sum(unicodedata.east_asian_width(character) in "WF" for character in base)
 
 
 def test_a_long_place_is_cut() -> None:
@@ -116,6 +122,18 @@ def test_secrets_are_not_shown(text: str) -> None:
 def test_the_key_before_a_secret_is_shown() -> None:
     """Where the place is the key itself, it is shown, and nothing of its value."""
     assert excerpt([f"enviroment: {SECRET}"], 1, 1, ROOM) == Excerpt("", "enviroment", ": …")
+
+
+@given(st.text(max_size=200), st.integers(1, 210), st.integers(ROOM_MIN, 200))
+@example("image: \x1b[31m\u202e\u2028\U000e0041漢\t", 8, ROOM_MIN)
+def test_any_line(text: str, column: int, room: int) -> None:
+    """Whatever a line holds, what is shown of it steers no terminal, fits, and has its mark within."""
+    found = excerpt(["image: x", *text.split("\n")], 2, column, room)
+    if found is not None:
+        shown = "".join(found)
+        assert not {character for character in shown if unicodedata.category(character) in UNFIT}
+        assert columns(found) <= room
+        assert 1 <= len(found.mark) <= room + 1
 
 
 def of_line_with(word: str, text: str) -> Excerpt | None:
