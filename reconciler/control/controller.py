@@ -32,7 +32,7 @@ from reconciler.model.desired import Desired
 from reconciler.model.errors import DirectoryUnreadable, EngineUnavailable, PolicyInvalid
 from reconciler.model.plan import Action, CreateNetwork, Lane, Outcome, Plan, Pull, Reason, Remove, Verdict
 from reconciler.model.rendered import Rendered
-from reconciler.model.status import ControllerStatus, EngineStatus, Phase, WithheldRemovals
+from reconciler.model.status import BEAT_SECONDS, ControllerStatus, EngineStatus, Phase, WithheldRemovals
 from reconciler.model.text import PATH_MAX, printable
 from reconciler.model.world import Event, World
 from reconciler.planning.decide import Memory, decide
@@ -94,6 +94,8 @@ class Controller:
         self._pass_at = self._clock.monotonic()
         self._resync_at = self._pass_at + RESYNC_SECONDS
         self._not_before = self._pass_at
+        self._beat_seconds = min(BEAT_SECONDS, surroundings.manager.beat_seconds)
+        self._beat_at = self._pass_at + self._beat_seconds
 
     def tell(self, message: Message) -> None:
         """Puts a message on the controller's queue; from any thread, and from a signal handler."""
@@ -110,8 +112,7 @@ class Controller:
         self._turn()
         manager.ready()
         while not self._stopping:
-            manager.alive()
-            self._turn(self._clock.monotonic() + manager.beat_seconds)
+            self._turn()
         manager.stopping()
         self._farewell()
 
@@ -140,11 +141,19 @@ class Controller:
     # --- time ----------------------------------------------------------------------------------------------------
 
     def _turn(self, deadline: float = float("inf")) -> None:
-        """Waits for a message, for the time of the next pass or for the deadline, and works."""
+        """Waits for a message, for the time of the next pass or for the deadline, and works; beats now and then."""
+        if self._clock.monotonic() >= self._beat_at:
+            self._beat()
         due = max(min(self._pass_at, self._resync_at), self._not_before)
-        self._wait(min(due, deadline))
+        self._wait(min(due, self._beat_at, deadline))
         if not self._stopping:
             self.work()
+
+    def _beat(self) -> None:
+        """Says that the loop turns, to whoever reads the state directory and to the service manager."""
+        self._store.beat()
+        self._around.manager.alive()
+        self._beat_at = self._clock.monotonic() + self._beat_seconds
 
     def work(self) -> None:
         """Handles all messages that are there, makes a pass if one is due, and writes down what changed."""
@@ -365,6 +374,7 @@ class Controller:
             instance=self._settings.instance,
             version=__version__,
             pid=os.getpid(),
+            started_at=self._clock.now(),
             directory=directory,
             directory_id=last.directory_id if last and last.directory == directory else None,
             policy_file=printable(self._settings.policy_file or "", PATH_MAX),

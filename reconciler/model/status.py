@@ -1,5 +1,6 @@
 """The status files. The fields are documented here, once."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -7,6 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from reconciler.model.plan import Reason
 
 FIELD = ConfigDict(frozen=True, extra="ignore")
+
+BEAT_SECONDS = 10.0
+"""How often a controller gives a sign of life."""
+
+SILENT_SECONDS = 30.0
+"""Without one for so long, it was killed or hangs."""
 
 
 class Phase(StrEnum):
@@ -139,6 +146,7 @@ class ControllerStatus(BaseModel):
     instance: str
     version: str = Field(description="Of reconciler.")
     pid: int
+    started_at: float = Field(0, description="When this controller began.")
     directory: str = Field(description="The watched directory.")
     directory_id: tuple[int, int] | None = Field(
         None, description="Its device and inode at the last scan that counted."
@@ -160,6 +168,23 @@ class ControllerStatus(BaseModel):
     broken: dict[str, tuple[str, ...]] = Field({}, description="The problems of each file that cannot be used.")
     foreign: tuple[str, ...] = Field((), description="Containers that carry our labels and are not ours.")
     updated_at: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The last sign of life of a controller, kept in the state directory's lock file."""
+
+    pid: int | None
+    """None once it has ended in good order."""
+    at: float
+    """In seconds since the epoch; 0 when there never was one."""
+
+    def age_seconds(self, now: float) -> float:
+        """A beat from the future, by a clock that was set back since, is one of now."""
+        return max(0.0, now - self.at)
+
+    def alive(self, now: float) -> bool:
+        return self.pid is not None and self.age_seconds(now) < SILENT_SECONDS
 
 
 class JournalEntry(BaseModel):

@@ -15,13 +15,14 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from reconciler.model.errors import StateUnusable
-from reconciler.model.status import Approval, ControllerStatus, SandboxStatus
+from reconciler.model.status import Approval, ControllerStatus, Heartbeat, SandboxStatus
 
 log = logging.getLogger(__name__)
 
 Model = TypeVar("Model", bound=BaseModel)
 
 MODE = 0o640
+PID_DIGITS_MAX = 20
 
 GONE_LOGS_KEPT = 20
 """Of so many sandboxes that are gone, what they have said is kept."""
@@ -46,6 +47,14 @@ class Store:
         found = (_read(path, SandboxStatus) for path in sorted((self.directory / "status").glob("*.json")))
         return {status.name: status for status in found if status is not None}
 
+    def heartbeat(self) -> Heartbeat:
+        """The last sign of life of whoever claimed the directory."""
+        try:
+            with self._lock_file.open() as file:
+                return Heartbeat(_process(file.read(PID_DIGITS_MAX)), os.fstat(file.fileno()).st_mtime)
+        except (OSError, UnicodeDecodeError):
+            return Heartbeat(None, 0)
+
     def approved(self) -> frozenset[str]:
         """Ids of the containers whose removal is approved."""
         approval = _read(self._approval, Approval)
@@ -64,6 +73,10 @@ class Store:
     def _approval(self) -> Path:
         return self.directory / "approval" / "removals.json"
 
+    @property
+    def _lock_file(self) -> Path:
+        return self.directory / "lock"
+
     # --- writing -------------------------------------------------------------------------------------------------
 
     def claim(self) -> None:
@@ -71,11 +84,12 @@ class Store:
         try:
             for path in (self.directory, self.directory / "status", self.logs, self.approvals):
                 path.mkdir(mode=0o750, parents=True, exist_ok=True)
-            self._lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
+            self._lock = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            holder = self.heartbeat().pid or "unknown"
             raise StateUnusable(
-                f"another controller (process {self._holder()}) uses the state directory {self.directory}; "
+                f"another controller (process {holder}) uses the state directory {self.directory}; "
                 "end it, or give this one another --state and --instance"
             ) from error
         except OSError as error:
@@ -85,15 +99,21 @@ class Store:
         self._clear_half_written()
         self._set_aside_corrupt()
 
-    def release(self) -> None:
+    def beat(self) -> None:
+        """A sign of life: the lock file is of now."""
         if self._lock is not None:
+            try:
+                os.utime(self._lock)
+            except OSError as error:
+                self._complain(self._lock_file, error)
+
+    def release(self) -> None:
+        """The end in good order: nobody's process id is left in the lock file."""
+        if self._lock is not None:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._lock, 0)
             os.close(self._lock)
             self._lock = None
-
-    def _holder(self) -> str:
-        with contextlib.suppress(OSError):
-            return (self.directory / "lock").read_text().strip() or "unknown"
-        return "unknown"
 
     def _clear_half_written(self) -> None:
         """What a controller that was killed has left; not among the approvals, where others write."""
@@ -195,6 +215,10 @@ def write_whole(path: Path, content: bytes) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def _process(text: str) -> int | None:
+    return int(text) if text.strip().isdecimal() else None
 
 
 def _read(path: Path, model: type[Model]) -> Model | None:

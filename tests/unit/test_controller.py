@@ -1,8 +1,9 @@
 """The controller over the fake engine: what no table shows, because it takes several passes."""
 
 import json
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,11 @@ import pytest
 
 from reconciler.control.controller import Controller
 from reconciler.control.settings import Settings
-from reconciler.control.surroundings import Surroundings
+from reconciler.control.surroundings import Clock, Surroundings, SystemClock
 from reconciler.engine.answers import NO_TRAFFIC_BETWEEN
 from reconciler.model.errors import EngineRefused, EngineUnavailable, PolicyInvalid, Refusal
 from reconciler.model.plan import Reason
-from reconciler.model.status import Approval, ControllerStatus, Phase, SandboxStatus
+from reconciler.model.status import Approval, ControllerStatus, Heartbeat, Phase, SandboxStatus
 from reconciler.report.store import Store
 from tests.fake_engine import FakeEngine
 
@@ -38,7 +39,7 @@ class House:
     def decree(self, **policy: Any) -> None:
         (self.root / "policy.yaml").write_text(json.dumps(policy))
 
-    def apply(self) -> ControllerStatus:
+    def apply(self, timeout_seconds: float = 10, clock: Clock | None = None) -> ControllerStatus:
         """The calls of this one are then the only ones in `engine.calls`."""
         self.engine.calls.clear()
         policy = self.root / "policy.yaml"
@@ -49,8 +50,9 @@ class House:
             host="unix:///fake.sock",
             instance="default",
         )
-        controller = Controller(Surroundings.real(settings, self.engine))
-        controller.apply(10)
+        surroundings = Surroundings.real(settings, self.engine)
+        controller = Controller(replace(surroundings, clock=clock or surroundings.clock))
+        controller.apply(timeout_seconds)
         return controller.status
 
     @property
@@ -72,6 +74,16 @@ class House:
     def id_of(self, name: str) -> str:
         (found,) = (one.id for one in self.engine.containers() if one.labels["reconciler.sandbox"] == name)
         return found
+
+
+class TickingClock(SystemClock):
+    """Goes on by half a second whenever somebody asks, and not by itself."""
+
+    ticked = 0.0
+
+    def monotonic(self) -> float:
+        self.ticked += 0.5
+        return self.ticked
 
 
 @pytest.fixture
@@ -304,6 +316,23 @@ def test_corrupt_statuses_do_not_stop_anything(house: House) -> None:
     house.apply()
     assert house.writes() == []
     assert house.status("web").ports == ports
+
+
+def test_a_controller_gives_signs_of_life_while_it_works(house: House) -> None:
+    """Every ten seconds and not more often; the end leaves nobody behind."""
+    house.declare("web", healthcheck={"test": ["CMD", "true"]})
+    clock, beats = TickingClock(), 0
+
+    def look(call: str) -> None:
+        nonlocal beats
+        if call == "containers":
+            beats += house.store.heartbeat() != Heartbeat(os.getpid(), 0)
+            os.utime(house.root / "state" / "lock", (0, 0))
+
+    house.engine.before_call = look
+    house.apply(100, clock)
+    assert 1 + 5 <= beats <= 1 + 10
+    assert house.store.heartbeat().pid is None
 
 
 def test_a_sandbox_that_was_removed_is_forgotten(house: House) -> None:

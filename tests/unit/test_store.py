@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.model.errors import StateUnusable
 from reconciler.model.plan import Reason
-from reconciler.model.status import Approval, JournalEntry, SandboxStatus
+from reconciler.model.status import Approval, Heartbeat, JournalEntry, SandboxStatus
 from reconciler.report.journal import KEPT, Journal
 from reconciler.report.store import GONE_LOGS_KEPT, Store, write_whole
 
@@ -52,6 +52,46 @@ def test_a_stale_lock_file_stops_nobody(store: Store) -> None:
     store.release()
     assert (store.directory / "lock").exists()
     Store(store.directory).claim()
+
+
+def test_a_claim_and_each_beat_are_signs_of_life(store: Store) -> None:
+    """Anybody can read which process gave one, and when."""
+    assert store.heartbeat() == Heartbeat(os.getpid(), (store.directory / "lock").stat().st_mtime)
+    os.utime(store.directory / "lock", (1000, 1000))
+    assert store.heartbeat() == Heartbeat(os.getpid(), 1000)
+    store.beat()
+    assert store.heartbeat().at > 1000
+
+
+def test_the_end_in_good_order_leaves_no_process(store: Store) -> None:
+    """Who was killed leaves it behind."""
+    store.release()
+    assert store.heartbeat().pid is None
+    assert store.heartbeat().at > 0
+    store.beat()
+
+
+@pytest.mark.parametrize("garbage", [b"", b"\xff", b"web", b"-1"])
+def test_garbage_in_the_lock_file_is_nobody(store: Store, garbage: bytes) -> None:
+    """A lock file that says nothing, or is not there, is no sign of life and no error."""
+    (store.directory / "lock").write_bytes(garbage)
+    assert store.heartbeat().pid is None
+    (store.directory / "lock").unlink()
+    assert store.heartbeat() == Heartbeat(None, 0)
+
+
+@pytest.mark.parametrize(
+    ("beat", "alive"),
+    [
+        (Heartbeat(4711, 970.1), True),
+        (Heartbeat(4711, 970.0), False),
+        (Heartbeat(None, 1000), False),
+        (Heartbeat(4711, 5000), True),
+    ],
+)
+def test_who_gave_no_sign_for_half_a_minute_is_not_alive(beat: Heartbeat, alive: bool) -> None:
+    """A clock that was set back since leaves a beat in the future, which counts as one of now."""
+    assert beat.alive(1000) is alive
 
 
 def test_a_state_directory_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
