@@ -287,7 +287,9 @@ class Controller:
             log.error("nothing is removed: %s", scan_error)
         if scan_error:
             self._pass_at = self._clock.monotonic() + RETRY_SECONDS_MAX
-        self._change_status(policy_error=policy_error, scan_error=scan_error, last_scan_at=scanned_at)
+        self._change_status(
+            policy_error=policy_error, scan_error=scan_error, last_scan_at=scanned_at, commit=self._desired.commit
+        )
 
     def _take(self, scanned: Desired) -> None:
         """Believes a scan, unless a file has only just gone missing: then it looks again in a moment."""

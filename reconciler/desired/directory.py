@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from reconciler.desired.commit import commit_of
 from reconciler.desired.document import FileBroken, read_document
 from reconciler.desired.names import by_folded_stem, display, is_sandbox_name, meant, sandbox_name
 from reconciler.desired.root import Root
@@ -41,6 +42,7 @@ class Directory:
             }
             names, strays = _named(file for stem in groups.keys() - conflicts.keys() for file in groups[stem])
             outcomes = {name: self._outcome(root, name, file) for name, file in sorted(names.items())}
+            commit = commit_of(self._path)
             root.check_still_there()
             identity = root.identity
         self._seen = seen
@@ -50,6 +52,7 @@ class Directory:
             declared={name: outcome for name, outcome in outcomes.items() if isinstance(outcome, Declaration)},
             broken={**conflicts, **{name: outcome for name, outcome in outcomes.items() if isinstance(outcome, tuple)}},
             strays=tuple(sorted(strays)),
+            commit=commit,
         )
 
     def _outcome(self, root: Root, name: str, file: str) -> Outcome | None:

@@ -117,8 +117,8 @@ def open_anywhere(path: Path) -> int:
     return os.open(path, _FILE)
 
 
-def read_regular(descriptor: int) -> bytes:
-    """The contents, up to one byte more than a document may have; closes the descriptor.
+def read_regular(descriptor: int, bytes_max: int = SIZE_BYTES_MAX + 1) -> bytes:
+    """The contents, up to `bytes_max`, which is one more than a document may have; closes the descriptor.
 
     Raises `Mistake` for what is no regular file, or cannot be read.
     """
@@ -126,7 +126,7 @@ def read_regular(descriptor: int) -> bytes:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise Mistake("is not a regular file", "put a file there")
         with open(descriptor, "rb", closefd=False) as file:
-            return file.read(SIZE_BYTES_MAX + 1)
+            return file.read(bytes_max)
     except OSError as error:
         raise Mistake(f"cannot be read: {_why(error)}") from error
     finally:

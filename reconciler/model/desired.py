@@ -32,7 +32,8 @@ class Desired:
 
     `strays` are files that no sandbox can come from, because their name is no sandbox's name.
     `directory` is `(st_dev, st_ino)` of the directory that was read. `sound` is false for a scan kept from
-    earlier because the directory cannot be read now: it says what should run, but removes nothing.
+    earlier because the directory cannot be read now: it says what should run, but removes nothing. `commit` is the
+    git commit that was checked out there, empty when none was.
     """
 
     directory: tuple[int, int]
@@ -40,6 +41,7 @@ class Desired:
     broken: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)
     strays: tuple[Problem, ...] = ()
     sound: bool = True
+    commit: str = ""
 
     def file_of(self, name: str) -> str:
         """The file that declares the sandbox, also when it is broken; empty when there is none."""
