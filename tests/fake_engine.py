@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from reconciler.engine import answers
-from reconciler.engine.protocol import SUBSCRIBED
+from reconciler.engine.protocol import SUBSCRIBED, PullProgressed
 from reconciler.engine.references import familiar, repository, tagged
 from reconciler.engine.refusals import refusal
 from reconciler.model import labels
@@ -111,11 +111,11 @@ class FakeEngine:
         with self._call("remove_network", network):
             self._networks.pop(network, None)
 
-    def pull(self, reference: str, progress: Callable[[str], None]) -> None:
+    def pull(self, reference: str, progress: PullProgressed) -> None:
         with self._call("pull", reference):
             if tagged(reference) not in self.registry:
                 raise _refused(404, f"manifest for {reference} not found: manifest unknown")
-            progress("1 of 1 layers, 100 %")
+            progress("1 of 1 layers, 100 %", 1.0)
             self.add_image(reference, digest="sha256:" + full_id(reference, 0), **self.registry[tagged(reference)])
 
     def create(self, rendered: Rendered) -> str:

@@ -190,8 +190,8 @@ class Controller:
                 self._resync()
             case StopAsked():
                 self._stopping = True
-            case Progress(lane, text):
-                self._ledger.progress(lane, text)
+            case Progress(lane, text, share):
+                self._ledger.progress(lane, text, share)
             case Outcome():
                 self._done(message)
             case LaneEnded(lane):

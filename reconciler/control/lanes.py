@@ -140,9 +140,10 @@ class Lanes:
     def _call(self, outcome: Outcome) -> Outcome:
         match outcome.action:
             case Pull(reference):
-                self._tell(Progress(outcome.lane, f"pulling {reference}"))
+                self._tell(Progress(outcome.lane, f"pulling {reference}", None))
                 self._engine.pull(
-                    reference, lambda text: self._tell(Progress(outcome.lane, f"pulling {reference}: {text}"))
+                    reference,
+                    lambda text, share: self._tell(Progress(outcome.lane, f"pulling {reference}: {text}", share)),
                 )
                 return outcome
             case Stop(_, grace_seconds):

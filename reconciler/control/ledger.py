@@ -54,9 +54,9 @@ class Ledger:
             self._statuses.pop(name, None)
             self._refusals.pop(name, None)
 
-    def progress(self, lane: Lane, text: str) -> None:
+    def progress(self, lane: Lane, text: str, share: float | None) -> None:
         if lane.sandbox in self._statuses:
-            self._put(fold.pulling(self._statuses[lane.sandbox], lane, text, self._clock.now()))
+            self._put(fold.pulling(self._statuses[lane.sandbox], lane, text, share, self._clock.now()))
 
     def said(self, sandbox: str, container: str, last_words: tuple[bytes, ...]) -> None:
         if sandbox in self._statuses:

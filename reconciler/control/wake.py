@@ -64,10 +64,11 @@ class StopAsked:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A lane tells how far a long action is."""
+    """A lane tells how far a long action is; `share` is 0 to 1, None as long as nobody knows."""
 
     lane: Lane
     text: str
+    share: float | None
 
 
 @dataclass(frozen=True, slots=True)

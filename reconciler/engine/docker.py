@@ -3,7 +3,7 @@
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPException
 from typing import Any
@@ -17,7 +17,7 @@ from urllib3.exceptions import TimeoutError as Urllib3Timeout
 
 from reconciler.engine import answers
 from reconciler.engine.answers import full_id
-from reconciler.engine.protocol import SUBSCRIBED
+from reconciler.engine.protocol import SUBSCRIBED, PullProgressed
 from reconciler.engine.pulling import PullProgress
 from reconciler.engine.references import tagged
 from reconciler.engine.refusals import refusal
@@ -159,7 +159,7 @@ class DockerEngine:
         with _accepting_words("not found"), self._asking(what, CHANGE_SECONDS) as client:
             client.remove_network(network)
 
-    def pull(self, reference: str, progress: Callable[[str], None]) -> None:
+    def pull(self, reference: str, progress: PullProgressed) -> None:
         so_far = PullProgress()
         told_at = -PROGRESS_SECONDS
         with self._asking(f"pull {reference}", PULL_SECONDS) as client:
@@ -170,7 +170,7 @@ class DockerEngine:
                 so_far.hear(message)
                 if time.monotonic() - told_at >= PROGRESS_SECONDS:
                     told_at = time.monotonic()
-                    progress(str(so_far))
+                    progress(str(so_far), so_far.share)
 
     def create(self, rendered: Rendered) -> str:
         with self._asking(f"create container {rendered.name}", CHANGE_SECONDS) as client:

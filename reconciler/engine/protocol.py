@@ -14,6 +14,9 @@ from reconciler.model.world import EngineFacts, Event, Image, Inspection, Networ
 SUBSCRIBED = Event("", "subscribed")
 """The first of all events: what happens from now on will be told, what happened before must be looked for."""
 
+PullProgressed = Callable[[str, float | None], None]
+"""Is told how far a pull is: for people, and as a share from 0 to 1, None as long as nobody knows."""
+
 
 class EngineReader(Protocol):
     """The calls that change nothing."""
@@ -50,7 +53,7 @@ class Engine(EngineReader, Protocol):
     def remove_network(self, network: str) -> None:
         """Removes a network, by its id, to which nothing is connected."""
 
-    def pull(self, reference: str, progress: Callable[[str], None]) -> None:
+    def pull(self, reference: str, progress: PullProgressed) -> None:
         """Pulls the image; `progress` is told now and then how far it is."""
 
     def create(self, rendered: Rendered) -> str:

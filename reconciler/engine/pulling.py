@@ -25,9 +25,15 @@ class PullProgress:
             detail = message.get("progressDetail") or {}
             self._fractions[layer] = detail.get("current", 0) / max(detail.get("total") or 0, 1)
 
-    def __str__(self) -> str:
+    @property
+    def share(self) -> float | None:
+        """0 to 1, each layer weighing the same; None before the first layer is known."""
         if not self._fractions:
+            return None
+        return round(sum(min(fraction, 1.0) for fraction in self._fractions.values()) / len(self._fractions), 3)
+
+    def __str__(self) -> str:
+        if self.share is None:
             return "asking the registry"
         there = sum(fraction == 1.0 for fraction in self._fractions.values())
-        share = sum(min(fraction, 1.0) for fraction in self._fractions.values()) / len(self._fractions)
-        return f"{there} of {len(self._fractions)} layers, {share:.0%}".replace("%", " %")
+        return f"{there} of {len(self._fractions)} layers, {self.share:.0%}".replace("%", " %")

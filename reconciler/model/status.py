@@ -82,6 +82,7 @@ class SandboxStatus(BaseModel):
     phase: Phase = Phase.STARTING
     reason: Reason = Reason.ABSENT
     message: str = Field("", description="What is going on, as a sentence.")
+    progress: float | None = Field(None, description="How far a pull is, 0 to 1; None when none is under way.")
     conditions: tuple[Condition, ...] = ()
     image: str = Field("", description="The image as declared.")
     image_id: str = Field("", description="The id of the image that the container runs.")

@@ -156,9 +156,9 @@ def _attested(container: str, policy: str, mismatches: tuple[str, ...], said: st
     )
 
 
-def pulling(status: SandboxStatus, lane: Lane, progress: str, now: float) -> SandboxStatus:
-    """While an image is pulled; `progress` says how far it is."""
-    return _phase(status, Phase.PULLING, lane.cause, progress, now)
+def pulling(status: SandboxStatus, lane: Lane, text: str, share: float | None, now: float) -> SandboxStatus:
+    """While an image is pulled; `text` says how far it is, `share` (0 to 1) too once that is known."""
+    return _phase(status, Phase.PULLING, lane.cause, text, now, share)
 
 
 def said(status: SandboxStatus, container: str, last_words: Iterable[bytes], now: float) -> SandboxStatus:
@@ -222,7 +222,9 @@ def _failed(status: SandboxStatus, reason: Reason, message: str, now: float) -> 
     )
 
 
-def _phase(status: SandboxStatus, phase: Phase, reason: Reason, message: str, now: float) -> SandboxStatus:
+def _phase(
+    status: SandboxStatus, phase: Phase, reason: Reason, message: str, now: float, progress: float | None = None
+) -> SandboxStatus:
     ready = phase in AS_DECLARED and reason is not Reason.UNHEALTHY
     accepted = reason not in {Reason.INVALID_FILE, Reason.POLICY_VIOLATION}
     stalled = phase in {Phase.FAILED, Phase.REFUSED} or status.failures >= STALLED_AFTER
@@ -238,7 +240,7 @@ def _phase(status: SandboxStatus, phase: Phase, reason: Reason, message: str, no
         )
         for kind, answer in answers.items()
     )
-    return _change(status, now, phase=phase, reason=reason, message=message, conditions=conditions)
+    return _change(status, now, phase=phase, reason=reason, message=message, progress=progress, conditions=conditions)
 
 
 def _change(status: SandboxStatus, now: float, **changes: Any) -> SandboxStatus:

@@ -254,7 +254,7 @@ def test_digests(reference: str, digest: str) -> None:
 def test_progress_of_a_pull() -> None:
     """A pull tells how many layers are there, and how much of all of them."""
     progress = PullProgress()
-    assert str(progress) == "asking the registry"
+    assert (str(progress), progress.share) == ("asking the registry", None)
     progress.hear({"status": "Pulling from library/busybox", "id": "1.36"})
     for layer in "abcd":
         progress.hear({"status": "Pulling fs layer", "id": layer})
@@ -262,4 +262,4 @@ def test_progress_of_a_pull() -> None:
     progress.hear({"status": "Downloading", "id": "b", "progressDetail": {"current": 50, "total": 100}})
     progress.hear({"status": "Downloading", "id": "c", "progressDetail": {}})
     progress.hear({"status": "Status: Downloaded"})
-    assert str(progress) == "1 of 4 layers, 38 %"
+    assert (str(progress), progress.share) == ("1 of 4 layers, 38 %", 0.375)

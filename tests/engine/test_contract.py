@@ -667,5 +667,5 @@ def test_the_beginning_of_an_id_is_no_image(bench: Bench) -> None:
 def test_a_pull_that_fails(bench: Bench) -> None:
     """A pull from nowhere is refused, and leaves no image."""
     with pytest.raises(EngineRefused):
-        bench.engine.pull("127.0.0.1:9/nowhere:1", lambda _: None)
+        bench.engine.pull("127.0.0.1:9/nowhere:1", lambda *_: None)
     assert bench.engine.image("127.0.0.1:9/nowhere:1") is None

@@ -175,7 +175,7 @@ def test_read_only_sends_nothing_that_changes(private_engine: PrivateEngine, eng
     assert engine.image(IMAGE) is not None
     changes: list[Callable[[], object]] = [
         engine.create_network,
-        lambda: engine.pull("127.0.0.1:9/nowhere:1", lambda _: None),
+        lambda: engine.pull("127.0.0.1:9/nowhere:1", lambda *_: None),
         lambda: engine.start(GONE),
         lambda: engine.stop(GONE, 0),
         lambda: engine.unpause(GONE),

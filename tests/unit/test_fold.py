@@ -155,10 +155,27 @@ def test_pulling_is_a_phase_with_progress() -> None:
     """While an image is pulled the status says how far it is."""
     scene = web()
     scene.images.clear()
-    status = fold.pulling(after_plan(scene), lane_of(scene), "3 of 7 layers", NOW)
-    assert (status.phase, status.message) == (Phase.PULLING, "3 of 7 layers")
+    status = fold.pulling(after_plan(scene), lane_of(scene), "3 of 7 layers", 0.4, NOW)
+    assert (status.phase, status.message, status.progress) == (Phase.PULLING, "3 of 7 layers", 0.4)
     done = fold.done(status, Outcome(lane_of(scene), Pull("app:1")), NOW)
-    assert done.phase is Phase.STARTING
+    assert (done.phase, done.progress) == (Phase.STARTING, None)
+
+
+@pytest.mark.parametrize("failure", [Reason.IMAGE_PULL_FAILED, Reason.ENGINE_UNAVAILABLE])
+def test_a_pull_that_failed_has_no_progress(failure: Reason) -> None:
+    """Nothing is said to go on that has ended."""
+    scene = web()
+    scene.images.clear()
+    status = fold.pulling(after_plan(scene), lane_of(scene), "3 of 7 layers", 0.4, NOW)
+    assert fold.done(status, Outcome(lane_of(scene), Pull("app:1"), failure=failure), NOW).progress is None
+
+
+def test_a_pull_whose_controller_was_killed_has_no_progress() -> None:
+    """The next controller begins it anew."""
+    scene = web()
+    scene.images.clear()
+    scene.statuses["web"] = fold.pulling(after_plan(scene), lane_of(scene), "3 of 7 layers", 0.4, NOW)
+    assert after_plan(scene).progress is None
 
 
 def test_a_failed_action_rests_and_says_why() -> None:
