@@ -1,17 +1,24 @@
 """`reconciler apply`."""
 
+import logging
 import sys
+import time
 from collections import defaultdict
+from contextlib import AbstractContextManager, nullcontext
 
 import click
 
-from reconciler.cli.status import as_declared, print_problems, sentence
+from reconciler.cli.heading import problems
+from reconciler.cli.status import as_declared
+from reconciler.cli.table import UNDER_WAY, addresses, explanation, table
+from reconciler.control import ledger
 from reconciler.control.controller import Controller
 from reconciler.control.settings import Settings
 from reconciler.control.surroundings import Surroundings
 from reconciler.control.wake import on_signals
 from reconciler.engine.docker import DockerEngine
 from reconciler.model.plan import Outcome
+from reconciler.model.status import SandboxStatus
 from reconciler.model.text import printable
 from reconciler.report.store import Store
 
@@ -29,13 +36,40 @@ def apply(settings: Settings, timeout: float) -> None:
     surroundings = Surroundings.real(settings, DockerEngine(settings.host, settings.instance))
     controller = Controller(surroundings, on_outcome=lambda outcome: done[outcome.lane.sandbox].append(outcome))
     on_signals(controller.tell)
-    controller.apply(timeout)
+    _log_only_what_is_not_told_here()
     store = Store(settings.state)
+    with _shown_meanwhile(store):
+        controller.apply(timeout)
     statuses = store.statuses()
     for name in sorted(statuses.keys() | done.keys() - {""}):
         actions = ", ".join(str(outcome.action) for outcome in done[name] if outcome.failure is None)
         status = statuses.get(name)
-        click.echo(printable(f"{name}: {actions or 'nothing done'}; {sentence(status) if status else 'removed'}", 2000))
+        click.echo(
+            printable(f"{name}: {actions or 'nothing done'}; {_sentence(status) if status else 'removed'}", 2000)
+        )
     told = store.controller()
-    print_problems(told)
+    for problem in problems(told, statuses.values()) if told else ():
+        click.echo(printable(problem, 2000), err=True)
     sys.exit(0 if as_declared(told, statuses.values()) else 1)
+
+
+def _log_only_what_is_not_told_here() -> None:
+    logging.getLogger("reconciler").setLevel(logging.WARNING)
+    logging.getLogger(ledger.__name__).setLevel(logging.ERROR)
+
+
+def _sentence(status: SandboxStatus) -> str:
+    return " ".join(filter(None, [status.phase, addresses(status), explanation(status)]))
+
+
+def _shown_meanwhile(store: Store) -> AbstractContextManager[None]:
+    """On a terminal, what is under way."""
+    if not sys.stderr.isatty():
+        return nullcontext()
+    from reconciler.cli.live import shown_meanwhile  # slow to import, and needed for people only
+
+    def picture(width: int) -> list[str]:
+        under_way = [status for status in store.statuses().values() if status.phase in UNDER_WAY]
+        return table(under_way, time.time(), width) if under_way else ["looking at the directory and the engine"]
+
+    return shown_meanwhile(picture)

@@ -60,3 +60,14 @@ def duration_text(seconds: float) -> str:
         count, rest = divmod(rest, each)
         text += f"{count}{unit}" if count else ""
     return text or "0s"
+
+
+def age_text(seconds: float) -> str:
+    """As `kubectl` tells an age, in at most two units: `42s`, `5m`, `3h12m`, `2d4h`; never less than `0s`."""
+    seconds = max(0, int(seconds))
+    minutes, hours, days = seconds // 60, seconds // 3_600, seconds // 86_400
+    if days:
+        return f"{days}d{hours % 24}h" if hours % 24 else f"{days}d"
+    if hours:
+        return f"{hours}h{minutes % 60}m" if minutes % 60 else f"{hours}h"
+    return f"{minutes}m" if minutes else f"{seconds}s"

@@ -1,0 +1,103 @@
+"""All that is known of one sandbox, in blocks."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import click
+
+from reconciler.cli.heading import dim, good, wrong
+from reconciler.cli.table import bar, explanation, phase_style
+from reconciler.model.quantities import age_text
+from reconciler.model.status import SandboxStatus
+from reconciler.model.text import printable
+
+Block = Callable[[SandboxStatus, float], list[str]]
+"""Lines about one thing as of a moment; none when there is nothing to say."""
+
+TEXT_MAX = 2000
+SHORT_ID = 12
+INDENT = "  "
+
+
+def details(status: SandboxStatus, now: float) -> list[str]:
+    """All blocks that have something to say, with an empty line between them."""
+    blocks = (block(status, now) for block in BLOCKS)
+    return [line for block in blocks if block for line in ("", *block)][1:]
+
+
+def moment(at: float, now: float) -> str:
+    """A time of this host's clock and how far it is: `2026-07-05 14:03:22 (3h12m ago)`; empty for never."""
+    if not at:
+        return ""
+    away = f"{age_text(now - at)} ago" if at <= now else f"in {age_text(at - now)}"
+    return f"{datetime.fromtimestamp(at).astimezone():%Y-%m-%d %H:%M:%S} ({away})"
+
+
+def _summary(status: SandboxStatus, _: float) -> list[str]:
+    phase = phase_style(status)(f"{status.phase}, {'ready' if status.ready else 'not ready'}")
+    lines = [f"{click.style(printable(status.name), bold=True)}{INDENT}{phase}"]
+    if status.progress is not None:
+        lines.append(INDENT + bar(status.progress))
+    return [*lines, *_indented(explanation(status))]
+
+
+def _container(status: SandboxStatus, now: float) -> list[str]:
+    fields = [
+        ("file", status.file or "none: it is gone"),
+        ("image", status.image),
+        ("digest", status.digest or status.image_id),
+        ("container", f"{status.container_name} {status.container_id[:SHORT_ID]}".strip()),
+        *(("port", f"{inside} at 127.0.0.1:{outside}") for inside, outside in status.ports.items()),
+        ("fingerprint", status.fingerprint[:SHORT_ID]),
+        ("started", moment(status.started_at, now)),
+        ("restarts", str(status.restarts)),
+        ("last exit", _exit(status, now)),
+    ]
+    return [f"{INDENT}{dim(f'{name:13}')}{printable(value, TEXT_MAX)}" for name, value in fields if value]
+
+
+def _exit(status: SandboxStatus, now: float) -> str:
+    if status.exit_code is None:
+        return ""
+    memory = ", out of memory" if status.oom_killed else ""
+    return f"code {status.exit_code}{memory}, {moment(status.exited_at, now)}".removesuffix(", ")
+
+
+def _conditions(status: SandboxStatus, now: float) -> list[str]:
+    rows = [
+        f"{INDENT}{one.type:10} {'yes' if one.status else 'no':5}{one.reason:22}{moment(one.since, now)}"
+        for one in status.conditions
+    ]
+    return [*_title(f"{'CONDITION':10} {'':5}{'REASON':22}SINCE"), *rows] if rows else []
+
+
+def _failure(status: SandboxStatus, now: float) -> list[str]:
+    if status.failure is None:
+        return []
+    failure = status.failure
+    row = f", number {status.failures} in a row" if status.failures > 1 else ""
+    again = f"not tried again before {moment(status.retry_at, now)}" if status.retry_at > now else ""
+    first = f"{wrong(failure.reason)}{row}, {moment(failure.at, now)}"
+    return [*_title("LAST FAILURE"), INDENT + first, *_indented(failure.message), *_indented(again)]
+
+
+def _attestation(status: SandboxStatus, now: float) -> list[str]:
+    if status.attested is None:
+        return []
+    attested = status.attested
+    verdict = good("as rendered") if attested.ok else wrong("not as rendered")
+    under = f"under policy {printable(attested.policy[:SHORT_ID])}, {moment(attested.at, now)}"
+    mismatches = [line for mismatch in attested.mismatches for line in _indented(mismatch)]
+    return [*_title("ATTESTATION"), f"{INDENT}{verdict} {under}", *mismatches]
+
+
+def _title(text: str) -> list[str]:
+    return [INDENT + dim(text)]
+
+
+def _indented(text: str) -> list[str]:
+    return [f"{INDENT}{printable(text, TEXT_MAX)}"] if text else []
+
+
+BLOCKS: tuple[Block, ...] = (_summary, _container, _conditions, _failure, _attestation)
+"""In the order in which they are shown."""

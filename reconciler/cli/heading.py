@@ -1,0 +1,104 @@
+"""What is told of the controller as a whole: whether it lives, which commit is applied, what is wrong."""
+
+from collections.abc import Iterable, Iterator
+
+import click
+
+from reconciler.cli.cells import Style, cells, wrapped
+from reconciler.model.plan import Reason
+from reconciler.model.quantities import age_text
+from reconciler.model.status import ControllerStatus, Heartbeat, SandboxStatus
+from reconciler.model.text import printable
+
+COMMIT_SHOWN = 12
+LINES_MAX = 6
+SEPARATOR = " · "
+
+Part = tuple[str, Style]
+
+
+def good(text: str) -> str:
+    return click.style(text, fg="green")
+
+
+def busy(text: str) -> str:
+    return click.style(text, fg="yellow")
+
+
+def wrong(text: str) -> str:
+    return click.style(text, fg="red")
+
+
+def dim(text: str) -> str:
+    return click.style(text, dim=True)
+
+
+def heading(controller: ControllerStatus, heartbeat: Heartbeat, now: float, width: int | None) -> list[str]:
+    """Whether a controller is alive, which commit it has applied, whether the engine answers: one line, if it fits.
+
+    Without a controller everything else is as old as its last sign of life, and is told so.
+    """
+    alive = heartbeat.alive(now)
+    answers, unavailable = ("answers", "unavailable") if alive else ("answered", "was unavailable")
+    parts = [_life(controller, heartbeat, now)]
+    if not alive:
+        last = max(heartbeat.at, controller.updated_at)
+        parts.append((f"the rest is {age_text(now - last)} old", busy))
+    commit = printable(controller.commit[:COMMIT_SHOWN])
+    parts.append((f"commit {commit}", str) if commit else ("no git commit", dim))
+    parts.append((f"engine {answers}", good) if controller.available else (f"engine {unavailable}", wrong))
+    return _joined(parts, width)
+
+
+def _life(controller: ControllerStatus, heartbeat: Heartbeat, now: float) -> Part:
+    pid, silent = heartbeat.pid, age_text(heartbeat.age_seconds(now))
+    if heartbeat.alive(now):
+        told = controller.pid == pid and controller.started_at
+        since = f" for {age_text(now - controller.started_at)}" if told else ""
+        return f"controller alive{since} (pid {pid})", good
+    if pid is not None:
+        return f"no sign of life from the controller for {silent} (pid {pid}): it was killed, or hangs", wrong
+    return "no controller runs" + (f": it ended {silent} ago" if heartbeat.at else ""), busy
+
+
+def _joined(parts: list[Part], width: int | None) -> list[str]:
+    """As many parts on a line as fit."""
+    lines, used = [""], 0
+    for text, style in parts:
+        more = cells(SEPARATOR) + cells(text)
+        if used and width is not None and used + more > width:
+            lines.append("")
+            used = 0
+        lines[-1] += (dim(SEPARATOR) if used else "") + style(text)
+        used += more
+    return lines
+
+
+def problems(controller: ControllerStatus, statuses: Iterable[SandboxStatus]) -> Iterator[str]:
+    """What is wrong with the whole, a sentence each, with what to do; not what is told of a sandbox already."""
+    if not controller.available:
+        yield f"the engine is not available: {controller.unavailable_reason}"
+    if controller.scan_error:
+        yield f"nothing is removed: {controller.scan_error}"
+    elif controller.frozen:
+        yield f"removals are withheld: {controller.frozen_reason}"
+    if controller.pass_error:
+        yield f"the last pass failed: {controller.pass_error}"
+    if controller.policy_error:
+        yield f"the last good policy is in force: {controller.policy_error}"
+    told = {status.file for status in statuses if status.reason is Reason.INVALID_FILE}
+    for file, found in controller.broken.items():
+        if file not in told:
+            yield from found
+    for foreign in controller.foreign:
+        yield f"foreign container, left alone: {foreign}"
+
+
+def problem_lines(controller: ControllerStatus, statuses: Iterable[SandboxStatus], width: int | None) -> list[str]:
+    """The problems, marked; without a width each on one line."""
+    lines = []
+    for problem in problems(controller, statuses):
+        text = printable(problem, 2000)
+        first, *more = [text] if width is None else wrapped(text, width - 2, LINES_MAX)
+        lines += [wrong(f"! {first}"), *(wrong(f"  {line}") for line in more)]
+    return lines

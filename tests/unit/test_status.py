@@ -1,0 +1,365 @@
+"""What `status` shows: golden text at both widths, what is wrong first, and how old the news is."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click import unstyle
+from click.testing import CliRunner, Result
+
+from reconciler.cli.cells import cells, cut, wrapped
+from reconciler.cli.details import details
+from reconciler.cli.heading import heading, problem_lines
+from reconciler.cli.main import cli
+from reconciler.cli.status import overview
+from reconciler.cli.table import bar, table
+from reconciler.model.plan import Reason
+from reconciler.model.status import (
+    Attestation,
+    Condition,
+    ConditionType,
+    ControllerStatus,
+    EngineStatus,
+    Failure,
+    Heartbeat,
+    Phase,
+    SandboxStatus,
+)
+from reconciler.report.store import Store
+
+NOW = 1_700_000_000.0
+HOUR = 3600
+ALIVE = Heartbeat(4711, NOW - 5)
+
+
+def status(
+    name: str,
+    phase: Phase,
+    reason: Reason,
+    message: str = "",
+    *,
+    ready: bool = False,
+    since: float = 300,
+    **fields: Any,
+) -> SandboxStatus:
+    condition = Condition(type=ConditionType.READY, status=ready, reason=reason, message=message, since=NOW - since)
+    return SandboxStatus(
+        name=name, file=f"{name}.yaml", phase=phase, reason=reason, message=message, conditions=(condition,), **fields
+    )
+
+
+def running(name: str, *ports: int, since: float = 300, **fields: Any) -> SandboxStatus:
+    bound = dict(enumerate(ports, 3000))
+    return status(name, Phase.RUNNING, Reason.RUNNING, ready=True, since=since, ports=bound, **fields)
+
+
+def controller(**fields: Any) -> ControllerStatus:
+    about: dict[str, Any] = {
+        "available": True,
+        "engine": EngineStatus(name="Docker", version="20.10.24", api_version="1.41"),
+        "host": "unix:///run/docker.sock",
+        "instance": "default",
+        "version": "1",
+        "pid": 4711,
+        "started_at": NOW - 3.2 * HOUR,
+        "directory": "/etc/sandboxes.d",
+        "commit": "4ab01c9d3f2e" + 28 * "0",
+        "limit": 5,
+        "limit_held_by": ("web", "worker"),
+        "updated_at": NOW - 60,
+    }
+    return ControllerStatus(**{**about, **fields})
+
+
+API = status(
+    "api",
+    Phase.BACKOFF,
+    Reason.IMAGE_PULL_FAILED,
+    "cannot pull docker.io/library/api:2: manifest unknown: the registry does not know it",
+    failures=3,
+)
+BIG = status("big", Phase.PULLING, Reason.ABSENT, "pulling big:1: 3 of 7 layers, 45 %", since=20, progress=0.45)
+WEB = running("web", 63737, since=3.2 * HOUR)
+WORKER = running("worker", 63738, 63739, since=52 * HOUR, restarts=12)
+LONG = status("a-rather-long-name-of-a-sandbox-41-letter", Phase.STOPPED, Reason.STOPPED, ready=True)
+
+
+def shown(lines: list[str]) -> str:
+    return "\n".join(map(unstyle, lines)) + "\n"
+
+
+def test_80_columns() -> None:
+    """One line says how it goes, then comes what is wrong, then who is not ready; messages are under their rows."""
+    withheld = controller(frozen=True, frozen_reason="4 removals at once, with 5 running, are over the budget of 3")
+    lines = overview(withheld, ALIVE, [WORKER, LONG, API, WEB, BIG], NOW, 80)
+    assert (
+        shown(lines)
+        == """\
+controller alive for 3h12m (pid 4711) · commit 4ab01c9d3f2e · engine answers
+! removals are withheld: 4 removals at once, with 5 running, are over the budget
+  of 3
+
+NAME                      PHASE    READY  ADDRESS                RESTARTS  AGE
+api                       Backoff  no     -                      0         5m
+    ImagePullFailed: cannot pull docker.io/library/api:2: manifest unknown: the
+    registry does not know it
+big                       Pulling  no     -                      0         20s
+    ━━━━━━━━━━━━━━──────────────────  45 %
+    pulling big:1: 3 of 7 layers, 45 %
+a-rather-long-name-of-a…  Stopped  yes    -                      0         5m
+web                       Running  yes    127.0.0.1:63737        0         3h12m
+worker                    Running  yes    127.0.0.1:63738,63739  12        2d4h
+
+instance default, Docker 20.10.24, 2 of 5 places held
+"""
+    )
+    assert max(cells(unstyle(line)) for line in lines) <= 80
+
+
+def test_120_columns() -> None:
+    """Where there is room, messages are a column of their own."""
+    assert (
+        shown(table([WORKER, API, WEB, BIG], NOW, 120))
+        == """\
+NAME    PHASE    READY  ADDRESS                RESTARTS  AGE    MESSAGE
+api     Backoff  no     -                      0         5m     ImagePullFailed: cannot pull docker.io/library/api:2:
+                                                                manifest unknown: the registry does not know it
+big     Pulling  no     -                      0         20s    ━━━━━━━━━━━━━━──────────────────  45 %
+                                                                pulling big:1: 3 of 7 layers, 45 %
+web     Running  yes    127.0.0.1:63737        0         3h12m
+worker  Running  yes    127.0.0.1:63738,63739  12        2d4h
+"""
+    )
+
+
+def test_where_nobody_looks_nothing_is_cut() -> None:
+    """A program, or a pager, gets one line for each sandbox, with all of its message."""
+    lines = shown(table([LONG, API, BIG], NOW, None)).splitlines()
+    assert len(lines) == 4
+    assert lines[1].endswith("  " + "ImagePullFailed: " + API.message)
+    assert lines[3].startswith(LONG.name)
+
+
+def test_who_is_not_ready_comes_first() -> None:
+    """Then by name."""
+    unhealthy = status("zoo", Phase.RUNNING, Reason.UNHEALTHY, "it says no", ports={3000: 61000})
+    rows = shown(table([WEB, unhealthy, LONG, API], NOW, 120)).splitlines()[1:]
+    assert [row.split()[0] for row in rows if row[0] != " "] == ["api", "zoo", LONG.name, "web"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
+def test_wide_characters_keep_the_columns(width: int) -> None:
+    """Whatever a file is called or a program says: nothing is wider than the terminal, and the columns stand."""
+    texts = ["設定ファイルが壊れています。" * 8, "e\u0301" * 200, "x" * 300, "🙂 " * 60]
+    odd = [status(name, Phase.FAILED, Reason.EXIT_CODE, name) for name in texts]
+    lines = [unstyle(line) for line in table([*odd, WEB], NOW, width)]
+    assert max(map(cells, lines)) <= max(width, 69)
+    places = {cells(line[: line.index(" Failed ")]) for line in lines if " Failed " in line}
+    assert len(places) == 1
+
+
+WRONG = controller(frozen=True, frozen_reason="it said \x1b[2J")
+
+
+def test_control_characters_are_shown_and_not_obeyed() -> None:
+    """Nobody's text steers the terminal."""
+    evil = status("evil\x1b[31m", Phase.FAILED, Reason.EXIT_CODE, "it said \x1b[2J\u202e")
+    told = "".join([*table([evil], NOW, 80), *details(evil, NOW), *problem_lines(WRONG, [], 80)])
+    assert told.count("\\x1b[2J") == 3
+    assert not [steering for steering in ("\x1b[2J", "\u202e", "evil\x1b") if steering in told]
+
+
+def test_a_text_is_cut_and_wrapped_by_cells() -> None:
+    """A wide character takes two, a combining one none; a word that is too long is broken."""
+    assert (cells("設定"), cells("e\u0301")) == (4, 1)
+    assert [cut("abcdef", 6), cut("abcdefg", 6), cut("設定設定", 6)] == ["abcdef", "abcde…", "設定…"]
+    assert wrapped("a bc def ghijklmnop q", 5, 9) == ["a bc", "def", "ghijk", "lmnop", "q"]
+    assert wrapped("設定設定 a", 5, 9) == ["設定", "設定", "a"]
+    assert wrapped("one two three four", 5, 2) == ["one", "two …"]
+    assert wrapped("", 5, 2) == [""]
+
+
+@pytest.mark.parametrize(
+    ("heartbeat", "told"),
+    [
+        (ALIVE, "controller alive for 3h12m (pid 4711)"),
+        (Heartbeat(12, NOW - 5), "controller alive (pid 12)"),
+        (Heartbeat(4711, NOW + HOUR), "controller alive for 3h12m (pid 4711)"),
+        (Heartbeat(None, NOW - HOUR), "no controller runs: it ended 1h ago · the rest is 1m old"),
+        (Heartbeat(None, NOW - 42), "no controller runs: it ended 42s ago · the rest is 42s old"),
+        (Heartbeat(None, 0), "no controller runs · the rest is 1m old"),
+        (
+            Heartbeat(4711, NOW - 50),
+            "no sign of life from the controller for 50s (pid 4711): it was killed, or hangs · the rest is 50s old",
+        ),
+    ],
+)
+def test_whether_a_controller_is_alive(heartbeat: Heartbeat, told: str) -> None:
+    """Alive, ended, or without a sign of life; and how old everything else is then."""
+    (line,) = heading(controller(), heartbeat, NOW, None)
+    assert unstyle(line).startswith(f"{told} · commit 4ab01c9d3f2e · engine answer")
+
+
+def test_a_heading_that_is_too_long_has_several_lines() -> None:
+    """It is broken between what it says."""
+    lines = heading(controller(available=False, commit=""), Heartbeat(4711, NOW - 50), NOW, 80)
+    assert (
+        shown(lines)
+        == """\
+no sign of life from the controller for 50s (pid 4711): it was killed, or hangs
+the rest is 50s old · no git commit · engine was unavailable
+"""
+    )
+
+
+def test_what_is_wrong_with_the_whole_says_what_to_do() -> None:
+    """But what is told of a sandbox is not told twice."""
+    broken = {"web.yaml": ("web.yaml:1:1: told",), "Bad.yaml": ("Bad.yaml: rename it",)}
+    wrong = controller(
+        available=False,
+        unavailable_reason="no engine is there; start Docker",
+        scan_error="cannot open the directory /etc/sandboxes.d: Permission denied",
+        frozen=True,
+        policy_error="policy.yaml:3:1: unknown key",
+        pass_error="ValueError: see the log",  # noqa: S106 - it is none
+        broken=broken,
+        foreign=("web (4f4f): its labels are not complete",),
+    )
+    held = status("web", Phase.HELD, Reason.INVALID_FILE, "web.yaml:1:1: told")
+    assert (
+        shown(problem_lines(wrong, [held], None))
+        == """\
+! the engine is not available: no engine is there; start Docker
+! nothing is removed: cannot open the directory /etc/sandboxes.d: Permission denied
+! the last pass failed: ValueError: see the log
+! the last good policy is in force: policy.yaml:3:1: unknown key
+! Bad.yaml: rename it
+! foreign container, left alone: web (4f4f): its labels are not complete
+"""
+    )
+
+
+@pytest.mark.parametrize(("share", "filled"), [(0, 0), (0.5, 16), (1, 32), (7, 32), (-1, 0)])
+def test_a_bar_is_as_full_as_it_should_be(share: float, filled: int) -> None:
+    """And never longer than a bar."""
+    drawn = unstyle(bar(share))
+    assert (drawn.count("━"), drawn.count("─")) == (filled, 32 - filled)
+
+
+@pytest.fixture
+def utc(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("utc")
+def test_one_sandbox_in_full() -> None:
+    """Times as dates, conditions as a table, ports as addresses, the last failure, the attestation."""
+    web = status(
+        "web",
+        Phase.BACKOFF,
+        Reason.OOM_KILLED,
+        "it was killed: out of memory",
+        image="docker.io/library/busybox:1.36",
+        digest="docker.io/library/busybox@sha256:abab",
+        container_name="reconciler.default.web.14d5154c",
+        container_id="4f" * 32,
+        ports={3000: 63737, 8080: 63738},
+        fingerprint="14d5154c" * 8,
+        started_at=NOW - HOUR,
+        exit_code=137,
+        oom_killed=True,
+        exited_at=NOW - 60,
+        restarts=2,
+        failures=3,
+        failure=Failure(reason=Reason.OOM_KILLED, message="it was killed: out of memory", at=NOW - 59),
+        retry_at=NOW + 4,
+        attested=Attestation(
+            at=NOW - 300, ok=False, container_id="4f" * 32, policy="0f3c" * 16, mismatches=("mem_limit: 1g -> 512m",)
+        ),
+    )
+    assert (
+        shown(details(web, NOW))
+        == """\
+web  Backoff, not ready
+  OOMKilled: it was killed: out of memory
+
+  file         web.yaml
+  image        docker.io/library/busybox:1.36
+  digest       docker.io/library/busybox@sha256:abab
+  container    reconciler.default.web.14d5154c 4f4f4f4f4f4f
+  port         3000 at 127.0.0.1:63737
+  port         8080 at 127.0.0.1:63738
+  fingerprint  14d5154c14d5
+  started      2023-11-14 21:13:20 (1h ago)
+  restarts     2
+  last exit    code 137, out of memory, 2023-11-14 22:12:20 (1m ago)
+
+  CONDITION       REASON                SINCE
+  Ready      no   OOMKilled             2023-11-14 22:08:20 (5m ago)
+
+  LAST FAILURE
+  OOMKilled, number 3 in a row, 2023-11-14 22:12:21 (59s ago)
+  it was killed: out of memory
+  not tried again before 2023-11-14 22:13:24 (in 4s)
+
+  ATTESTATION
+  not as rendered under policy 0f3c0f3c0f3c, 2023-11-14 22:08:20 (5m ago)
+  mem_limit: 1g -> 512m
+"""
+    )
+
+
+def test_of_a_new_sandbox_little_is_known() -> None:
+    """What is not known takes no line."""
+    assert shown(details(SandboxStatus(name="web"), NOW)).split() == [
+        *("web", "Starting,", "not", "ready", "Absent"),
+        *("file", "none:", "it", "is", "gone", "restarts", "0"),
+    ]
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    store = Store(tmp_path / "state")
+    store.claim()
+    store.write_controller(controller())
+    for one in (WEB, API):
+        store.write_status(one)
+    store.release()
+    return store.directory
+
+
+def run(state: Path, *words: str) -> Result:
+    return CliRunner().invoke(cli, ["--state", str(state), "status", *words])
+
+
+def test_json_tells_of_the_heartbeat(state: Path) -> None:
+    """Beside the files as they are."""
+    told = json.loads(run(state, "-o", "json").output)
+    assert list(told) == ["controller", "heartbeat", "sandboxes"]
+    assert told["heartbeat"] == {"alive": False, "pid": None, "at": (state / "lock").stat().st_mtime}
+    (state / "lock").write_text(f"{os.getpid()}\n")
+    assert json.loads(run(state, "-o", "json").output)["heartbeat"]["alive"] is True
+
+
+def test_that_no_controller_runs_is_no_error(state: Path) -> None:
+    """After `apply` none does; what is not as declared is one."""
+    done = run(state)
+    assert (done.exit_code, "no controller runs: it ended" in done.output) == (1, True)
+    Store(state).forget("api")
+    done = run(state)
+    assert (done.exit_code, "no controller runs: it ended" in done.output) == (0, True)
+    assert run(state, "web").exit_code == 0
+
+
+def test_only_the_table_is_watched_and_only_on_a_terminal(state: Path) -> None:
+    """Everything else has an end."""
+    for words in (["--watch"], ["web", "--watch"], ["-o", "json", "--watch"]):
+        done = run(state, *words)
+        assert (done.exit_code, "and nothing else" in done.output) == (2, True)
