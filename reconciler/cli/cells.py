@@ -1,10 +1,28 @@
-"""Text in the cells of a terminal, where a wide character takes two and a combining one none."""
+"""Text in the cells of a terminal, where a wide character takes two and a combining one none; and its colours."""
 
 import unicodedata
 from collections.abc import Callable
 
+import click
+
 Style = Callable[[str], str]
-"""What colours a text, after it was measured."""
+"""What colours a text, after it was measured and cut."""
+
+
+def good(text: str) -> str:
+    return click.style(text, fg="green")
+
+
+def busy(text: str) -> str:
+    return click.style(text, fg="yellow")
+
+
+def wrong(text: str) -> str:
+    return click.style(text, fg="red")
+
+
+def dim(text: str) -> str:
+    return click.style(text, dim=True)
 
 
 def cells(text: str) -> int:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import click
 
-from reconciler.cli.heading import dim, good, wrong
+from reconciler.cli.cells import dim, good, wrong
 from reconciler.cli.table import bar, explanation, phase_style
 from reconciler.model.quantities import age_text
 from reconciler.model.status import SandboxStatus

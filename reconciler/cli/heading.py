@@ -2,9 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-import click
-
-from reconciler.cli.cells import Style, cells, wrapped
+from reconciler.cli.cells import Style, busy, cells, dim, good, wrapped, wrong
 from reconciler.model.plan import Reason
 from reconciler.model.quantities import age_text
 from reconciler.model.status import ControllerStatus, Heartbeat, SandboxStatus
@@ -15,22 +13,6 @@ LINES_MAX = 6
 SEPARATOR = " · "
 
 Part = tuple[str, Style]
-
-
-def good(text: str) -> str:
-    return click.style(text, fg="green")
-
-
-def busy(text: str) -> str:
-    return click.style(text, fg="yellow")
-
-
-def wrong(text: str) -> str:
-    return click.style(text, fg="red")
-
-
-def dim(text: str) -> str:
-    return click.style(text, dim=True)
 
 
 def heading(controller: ControllerStatus, heartbeat: Heartbeat, now: float, width: int | None) -> list[str]:

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 
 import click
 
+from reconciler.cli.cells import dim, wrapped
 from reconciler.cli.details import details
-from reconciler.cli.heading import dim, heading, problem_lines
+from reconciler.cli.heading import LINES_MAX, heading, problem_lines
 from reconciler.cli.table import table
 from reconciler.control.settings import Settings
 from reconciler.model.status import ControllerStatus, Heartbeat, SandboxStatus
@@ -25,8 +26,8 @@ from reconciler.report.store import Store
 def status(settings: Settings, name: str | None, output: str, watch: bool) -> None:
     """Show what is there, and what is wrong, from the status files; needs no engine. With NAME, all of one sandbox.
 
-    Exit code 0: all is as declared; 1: something is not. That no controller runs is told, and is no error: after
-    `reconciler apply` none does.
+    Exit code 0: all is as declared, or --watch was ended; 1: something is not. That no controller runs is told, and is
+    no error: after `reconciler apply` none does.
     """
     store = Store(settings.state)
     if watch:
@@ -80,7 +81,7 @@ def _watch(store: Store, *, table_alone: bool) -> None:
     def picture(width: int) -> list[str]:
         controller = store.controller()
         if controller is None:
-            return [_nothing_yet(store)]
+            return wrapped(_nothing_yet(store), width, LINES_MAX)
         return overview(controller, store.heartbeat(), list(store.statuses().values()), time.time(), width)
 
     watch(picture)

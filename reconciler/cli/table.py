@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable
 
-from reconciler.cli.cells import Style, cells, cut, padding, wrapped
-from reconciler.cli.heading import busy, dim, good, wrong
+from reconciler.cli.cells import Style, busy, cells, cut, dim, good, padding, wrapped, wrong
 from reconciler.model.quantities import age_text
 from reconciler.model.status import ConditionType, Phase, SandboxStatus
 from reconciler.model.text import printable

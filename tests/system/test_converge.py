@@ -1,9 +1,12 @@
 """From YAML to verified sandboxes: creating, changing, removing, and what is told of it."""
 
 import json
+import os
+import re
 import signal
 import time
 from pathlib import Path
+from contextlib import suppress
 
 from tests.busybox_image import make_image
 from tests.system.conftest import STUBBORN, Operator
@@ -16,6 +19,7 @@ def test_a_declared_sandbox_serves_on_its_port(operator: Operator) -> None:
     operator.declare("web")
     done = operator.reconciler("apply", code=0)
     assert "web: create" in done.stdout
+    assert done.stderr == ""
     status = operator.status("web")
     assert status["phase"] == "Running"
     assert operator.engine.get(status["ports"]["3000"]) == "it works\n"
@@ -83,6 +87,27 @@ def test_an_edit_replaces_and_keeps_the_port(operator: Operator) -> None:
         assert operator.status("web")["ports"] == before["ports"]
         assert operator.inspect("web")["HostConfig"]["Memory"] == 256 << 20
         operator.until(lambda: len(operator.containers()) == 1)
+
+
+def test_status_says_who_looks_after_the_sandboxes(operator: Operator) -> None:
+    """A living controller and the commit of the directory; then who has ended, and who was killed."""
+    (operator.root / ".git").mkdir()
+    (operator.root / ".git" / "HEAD").write_text("4ab01c9d" * 5)
+    operator.declare("web")
+    with operator.run():
+        operator.until_phase(web="Running")
+        told = operator.reconciler("status", code=0).stdout
+        assert "controller alive for " in told
+        assert "commit 4ab01c9d4ab0 · engine answers" in told
+    assert "no controller runs: it ended " in operator.reconciler("status", code=0).stdout
+    with suppress(AssertionError), operator.run() as process:
+        process.kill()
+        process.wait()
+    assert f"controller alive (pid {process.pid})" in re.sub(" for [0-9]+s", "", operator.reconciler("status").stdout)
+    long_ago = time.time() - 3600
+    os.utime(operator.state / "lock", (long_ago, long_ago))
+    told = operator.reconciler("status", code=0).stdout
+    assert f"no sign of life from the controller for 1h (pid {process.pid})" in told
 
 
 def test_breaking_and_mending_a_file(operator: Operator) -> None:

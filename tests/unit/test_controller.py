@@ -12,12 +12,15 @@ import pytest
 from reconciler.control.controller import Controller
 from reconciler.control.settings import Settings
 from reconciler.control.surroundings import Clock, Surroundings, SystemClock
+from reconciler.control.wake import EngineSilent, ResyncAsked
 from reconciler.engine.answers import NO_TRAFFIC_BETWEEN
+from reconciler.engine.protocol import PullProgressed
 from reconciler.model.errors import EngineRefused, EngineUnavailable, PolicyInvalid, Refusal
 from reconciler.model.plan import Reason
 from reconciler.model.status import Approval, ControllerStatus, Heartbeat, Phase, SandboxStatus
 from reconciler.report.store import Store
 from tests.fake_engine import FakeEngine
+from tests.waiting import eventually
 
 IMAGE = "app:1"
 READS = {"facts", "containers", "inspect", "network", "image", "output"}
@@ -42,6 +45,11 @@ class House:
     def apply(self, timeout_seconds: float = 10, clock: Clock | None = None) -> ControllerStatus:
         """The calls of this one are then the only ones in `engine.calls`."""
         self.engine.calls.clear()
+        controller = self.controller(clock)
+        controller.apply(timeout_seconds)
+        return controller.status
+
+    def controller(self, clock: Clock | None = None) -> Controller:
         policy = self.root / "policy.yaml"
         settings = Settings(
             directory=self.root / "sandboxes.d",
@@ -51,9 +59,7 @@ class House:
             instance="default",
         )
         surroundings = Surroundings.real(settings, self.engine)
-        controller = Controller(replace(surroundings, clock=clock or surroundings.clock))
-        controller.apply(timeout_seconds)
-        return controller.status
+        return Controller(replace(surroundings, clock=clock or surroundings.clock))
 
     @property
     def store(self) -> Store:
@@ -333,6 +339,38 @@ def test_a_controller_gives_signs_of_life_while_it_works(house: House) -> None:
     house.apply(100, clock)
     assert 1 + 5 <= beats <= 1 + 10
     assert house.store.heartbeat().pid is None
+
+
+def test_a_pull_under_way_is_told_as_a_share(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is in the status file while the pull lasts, and not afterwards."""
+    house.engine.registry["other:2"] = {}
+    house.declare("web", image="other:2")
+    pull = house.engine.pull
+
+    def half(reference: str, progress: PullProgressed) -> None:
+        progress("1 of 2 layers, 50 %", 0.5)
+        eventually(lambda: house.status("web").progress == 0.5)
+        pull(reference, progress)
+
+    monkeypatch.setattr(house.engine, "pull", half)
+    house.apply()
+    assert (house.status("web").phase, house.status("web").progress) == (Phase.RUNNING, None)
+
+
+def test_the_commit_follows_at_the_next_resync(house: House) -> None:
+    """Also when it changes and no file of ours does."""
+    repository = house.root / ".git"
+    repository.mkdir()
+    (repository / "HEAD").write_text("1" * 40)
+    controller = house.controller()
+    controller.work()
+    (repository / "HEAD").write_text("2" * 40)
+    for message, commit in ((EngineSilent(), "1" * 40), (ResyncAsked(), "2" * 40)):
+        passes = controller.status.passes
+        controller.tell(message)
+        eventually(lambda passes=passes: controller.work() or controller.status.passes > passes)  # type: ignore[misc]
+        assert controller.status.commit == commit
+    controller.apply(0)
 
 
 def test_a_sandbox_that_was_removed_is_forgotten(house: House) -> None:
