@@ -1,5 +1,6 @@
 """Text in the cells of a terminal, where a wide character takes two and a combining one none; and its colours."""
 
+import sys
 import unicodedata
 from collections.abc import Callable
 
@@ -42,7 +43,7 @@ def padding(text: str, width: int) -> str:
     return " " * (width - cells(text))
 
 
-def wrapped(text: str, width: int, lines_max: int) -> list[str]:
+def wrapped(text: str, width: int, lines_max: int = sys.maxsize) -> list[str]:
     """The text in lines that are broken between words, and within those that are wider than a line."""
     lines = [""]
     for word in text.split():

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from datetime import datetime
 
-import click
+from click import style, unstyle
 
-from reconciler.cli.cells import dim, good, wrong
+from reconciler.cli.cells import cells, dim, good, wrapped, wrong
 from reconciler.cli.table import bar, explanation, phase_style
 from reconciler.model.quantities import age_text
 from reconciler.model.status import SandboxStatus
@@ -19,10 +19,11 @@ SHORT_ID = 12
 INDENT = "  "
 
 
-def details(status: SandboxStatus, now: float) -> list[str]:
-    """All blocks that have something to say, with an empty line between them."""
+def details(status: SandboxStatus, now: float, width: int | None) -> list[str]:
+    """All blocks that have something to say, with an empty line between them; their sentences fit the width."""
     blocks = (block(status, now) for block in BLOCKS)
-    return [line for block in blocks if block for line in ("", *block)][1:]
+    lines = [line for block in blocks if block for line in ("", *block)][1:]
+    return [piece for line in lines for piece in _fitted(line, width)]
 
 
 def moment(at: float, now: float) -> str:
@@ -35,7 +36,7 @@ def moment(at: float, now: float) -> str:
 
 def _summary(status: SandboxStatus, _: float) -> list[str]:
     phase = phase_style(status)(f"{status.phase}, {'ready' if status.ready else 'not ready'}")
-    lines = [f"{click.style(printable(status.name), bold=True)}{INDENT}{phase}"]
+    lines = [f"{style(printable(status.name), bold=True)}{INDENT}{phase}"]
     if status.progress is not None:
         lines.append(INDENT + bar(status.progress))
     return [*lines, *_indented(explanation(status))]
@@ -93,6 +94,13 @@ def _attestation(status: SandboxStatus, now: float) -> list[str]:
 
 def _title(text: str) -> list[str]:
     return [INDENT + dim(text)]
+
+
+def _fitted(line: str, width: int | None) -> list[str]:
+    """What has colours is a field, and stays whole."""
+    if width is None or cells(line) <= width or unstyle(line) != line:
+        return [line]
+    return [INDENT + piece for piece in wrapped(line, width - len(INDENT))]
 
 
 def _indented(text: str) -> list[str]:

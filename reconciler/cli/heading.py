@@ -47,12 +47,14 @@ def _joined(parts: list[Part], width: int | None) -> list[str]:
     """As many parts on a line as fit."""
     lines, used = [""], 0
     for text, style in parts:
-        more = cells(SEPARATOR) + cells(text)
-        if used and width is not None and used + more > width:
+        if used and width is not None and used + len(SEPARATOR) + cells(text) > width:
             lines.append("")
             used = 0
-        lines[-1] += (dim(SEPARATOR) if used else "") + style(text)
-        used += more
+        if used:
+            lines[-1] += dim(SEPARATOR)
+            used += len(SEPARATOR)
+        lines[-1] += style(text)
+        used += cells(text)
     return lines
 
 

@@ -44,7 +44,9 @@ def status(settings: Settings, name: str | None, output: str, watch: bool) -> No
     else:
         now, width = time.time(), shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         whole = heading(controller, heartbeat, now, width)
-        told = [*whole, "", *details(shown[0], now)] if name else overview(controller, heartbeat, shown, now, width)
+        told = (
+            [*whole, "", *details(shown[0], now, width)] if name else overview(controller, heartbeat, shown, now, width)
+        )
         click.echo("\n".join(told))
     sys.exit(0 if as_declared(controller if name is None else None, shown) else 1)
 

@@ -150,13 +150,13 @@ def test_who_is_not_ready_comes_first() -> None:
     assert [row.split()[0] for row in rows if row[0] != " "] == ["api", "zoo", LONG.name, "web"]
 
 
-@pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
+@pytest.mark.parametrize("width", [62, 80, 100, 120, 200])
 def test_wide_characters_keep_the_columns(width: int) -> None:
     """Whatever a file is called or a program says: nothing is wider than the terminal, and the columns stand."""
     texts = ["設定ファイルが壊れています。" * 8, "e\u0301" * 200, "x" * 300, "🙂 " * 60]
     odd = [status(name, Phase.FAILED, Reason.EXIT_CODE, name) for name in texts]
     lines = [unstyle(line) for line in table([*odd, WEB], NOW, width)]
-    assert max(map(cells, lines)) <= max(width, 69)
+    assert max(map(cells, lines)) <= width
     places = {cells(line[: line.index(" Failed ")]) for line in lines if " Failed " in line}
     assert len(places) == 1
 
@@ -167,7 +167,7 @@ WRONG = controller(frozen=True, frozen_reason="it said \x1b[2J")
 def test_control_characters_are_shown_and_not_obeyed() -> None:
     """Nobody's text steers the terminal."""
     evil = status("evil\x1b[31m", Phase.FAILED, Reason.EXIT_CODE, "it said \x1b[2J\u202e")
-    told = "".join([*table([evil], NOW, 80), *details(evil, NOW), *problem_lines(WRONG, [], 80)])
+    told = "".join([*table([evil], NOW, 80), *details(evil, NOW, 80), *problem_lines(WRONG, [], 80)])
     assert told.count("\\x1b[2J") == 3
     assert not [steering for steering in ("\x1b[2J", "\u202e", "evil\x1b") if steering in told]
 
@@ -180,6 +180,14 @@ def test_a_text_is_cut_and_wrapped_by_cells() -> None:
     assert wrapped("設定設定 a", 5, 9) == ["設定", "設定", "a"]
     assert wrapped("one two three four", 5, 2) == ["one", "two …"]
     assert wrapped("", 5, 2) == [""]
+
+
+def test_a_long_sentence_about_one_sandbox_is_wrapped() -> None:
+    """Nothing of it is lost."""
+    lines = shown(details(status("web", Phase.FAILED, Reason.EXIT_CODE, "so it is " * 40), NOW, 80)).splitlines()
+    assert max(map(cells, lines)) <= 80
+    assert " ".join(" ".join(lines).split()).count("so it is") == 40
+    assert all(line.startswith("  ") for line in lines[1:] if line)
 
 
 @pytest.mark.parametrize(
@@ -201,6 +209,13 @@ def test_whether_a_controller_is_alive(heartbeat: Heartbeat, told: str) -> None:
     """Alive, ended, or without a sign of life; and how old everything else is then."""
     (line,) = heading(controller(), heartbeat, NOW, None)
     assert unstyle(line).startswith(f"{told} · commit 4ab01c9d3f2e · engine answer")
+
+
+def test_a_heading_that_just_fits_is_one_line() -> None:
+    """It takes as much of the line as there is."""
+    (line,) = heading(controller(pid=4194304), Heartbeat(4194304, NOW), NOW, 79)
+    assert cells(unstyle(line)) == 79
+    assert len(heading(controller(pid=4194304), Heartbeat(4194304, NOW), NOW, 78)) == 2
 
 
 def test_a_heading_that_is_too_long_has_several_lines() -> None:
@@ -285,7 +300,7 @@ def test_one_sandbox_in_full() -> None:
         ),
     )
     assert (
-        shown(details(web, NOW))
+        shown(details(web, NOW, None))
         == """\
 web  Backoff, not ready
   OOMKilled: it was killed: out of memory
@@ -318,7 +333,7 @@ web  Backoff, not ready
 
 def test_of_a_new_sandbox_little_is_known() -> None:
     """What is not known takes no line."""
-    assert shown(details(SandboxStatus(name="web"), NOW)).split() == [
+    assert shown(details(SandboxStatus(name="web"), NOW, 80)).split() == [
         *("web", "Starting,", "not", "ready", "Absent"),
         *("file", "none:", "it", "is", "gone", "restarts", "0"),
     ]
