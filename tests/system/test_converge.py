@@ -5,8 +5,8 @@ import os
 import re
 import signal
 import time
-from pathlib import Path
 from contextlib import suppress
+from pathlib import Path
 
 from tests.busybox_image import make_image
 from tests.system.conftest import STUBBORN, Operator
