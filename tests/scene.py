@@ -37,6 +37,7 @@ class Scene:
     known_directory: tuple[int, int] | None = DIRECTORY
     approved: set[str] = field(default_factory=set)
     in_flight: set[str] = field(default_factory=set)
+    seed: int | None = 0
     images: set[str] = field(default_factory=lambda: {IMAGE})
 
     def declare(self, name: str, **keys: Any) -> None:
@@ -134,6 +135,7 @@ class Scene:
             directory=self.known_directory,
             approved=frozenset(self.approved),
             in_flight=frozenset(self.in_flight),
+            seed=self.seed,
         )
 
 

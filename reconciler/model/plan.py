@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from reconciler.model.errors import Problem
 from reconciler.model.rendered import Mismatch, Rendered
 from reconciler.model.world import Observed
 
@@ -165,7 +166,8 @@ class Lane:
 
     `message` says the cause as a sentence. `rendered` is what should run, where something should. `current` is the
     container that stands for the sandbox now. `changes` are the knobs in which it differs from `rendered`.
-    `retry_at`, in seconds since the epoch, is when a WAIT ends by itself.
+    `problems` are all that is wrong with its file. `retry_at`, in seconds since the epoch, is when a WAIT ends by
+    itself.
     """
 
     sandbox: str
@@ -176,6 +178,7 @@ class Lane:
     rendered: Rendered | None = None
     current: Observed | None = None
     changes: tuple[Mismatch, ...] = ()
+    problems: tuple[Problem, ...] = ()
     retry_at: float = 0
 
     def __str__(self) -> str:

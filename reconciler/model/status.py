@@ -91,6 +91,9 @@ class SandboxStatus(BaseModel):
     container_name: str = ""
     ports: dict[int, int] = Field({}, description="Container ports to host ports on 127.0.0.1; kept over replacements.")
     fingerprint: str = Field("", description="Hash of the container's whole configuration.")
+    configuration: dict[str, str] = Field(
+        {}, description="What the container was made from, by field, in the words of the file; no value of environment."
+    )
     restarts: int = Field(0, description="How often it was started again after it had exited by itself.")
     exit_code: int | None = Field(None, description="Of the last exit; None before the first.")
     oom_killed: bool = Field(False, description="Whether the last exit was for want of memory.")
@@ -187,6 +190,14 @@ class Heartbeat:
 
     def alive(self, now: float) -> bool:
         return self.pid is not None and self.age_seconds(now) < SILENT_SECONDS
+
+
+class Saved(BaseModel):
+    """What `reconciler status -o json` writes: all of them at one moment."""
+
+    model_config = FIELD
+    controller: ControllerStatus
+    sandboxes: tuple[SandboxStatus, ...]
 
 
 class JournalEntry(BaseModel):

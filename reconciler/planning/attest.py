@@ -1,14 +1,12 @@
 """Whether a container is what was rendered, by the engine's own word."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.model import labels
-from reconciler.model.quantities import size_text
 from reconciler.model.rendered import Mismatch, Rendered
-from reconciler.model.text import printable
 from reconciler.model.world import UP, Inspection, Network
-from reconciler.planning.render import NANOSECONDS
+from reconciler.planning.words import NOTHING, field, said
 
 MUST_BE_EMPTY = (
     "Annotations",
@@ -55,40 +53,6 @@ MUST_NOT_BE_EMPTY = ("MaskedPaths", "ReadonlyPaths")
 """What the engine hides of the host by itself, unless somebody asked it not to."""
 
 
-def _ports_text(bindings: Mapping[str, list[Mapping[str, str]]]) -> str:
-    """`127.0.0.1:61000->3000/tcp`."""
-    return (
-        ", ".join(
-            f"{binding.get('HostIp') or '*'}:{binding.get('HostPort') or '*'}->{port}"
-            for port, bound in sorted(bindings.items())
-            for binding in bound or ()
-        )
-        or "nothing"
-    )
-
-
-PEOPLE_SAY: Mapping[str, tuple[str, Callable[[Any], str]]] = {
-    "HostConfig.Memory": ("mem_limit", size_text),
-    "HostConfig.NanoCpus": ("cpus", lambda value: f"{value / NANOSECONDS:g}"),
-    "HostConfig.PidsLimit": ("pids_limit", str),
-    "HostConfig.ReadonlyRootfs": ("read_only", lambda value: str(value).lower()),
-    "HostConfig.Tmpfs": ("tmpfs", str),
-    "HostConfig.Mounts": ("volumes", str),
-    "HostConfig.NetworkMode": ("network_mode", str),
-    "HostConfig.PortBindings": ("ports", _ports_text),
-    "Image": ("image", str),
-    "User": ("user", str),
-    "Cmd": ("command", str),
-    "Entrypoint": ("entrypoint", str),
-    "WorkingDir": ("working_dir", str),
-    "Healthcheck": ("healthcheck", str),
-    "StopTimeout": ("stop_grace_period", lambda value: f"{value}s"),
-}
-"""Knobs that have a name in YAML, and how their values are said there."""
-
-TEXT_MAX = 200
-
-
 def attest(rendered: Rendered, inspection: Inspection) -> tuple[Mismatch, ...]:
     """Every knob of the container that is not as rendered; empty when all of them are.
 
@@ -123,7 +87,7 @@ def _mismatches(rendered: Rendered, inspection: Inspection) -> Iterator[Mismatch
             yield _mismatch(f"HostConfig.{key}", None, host[key])
     for key in MUST_NOT_BE_EMPTY:
         if not host.get(key):
-            yield Mismatch(f"HostConfig.{key}", "the engine's own", "nothing")
+            yield Mismatch(f"HostConfig.{key}", "the engine's own", NOTHING)
     yield from _networks(body, raw.get("NetworkSettings") or {}, published=inspection.state in UP)
     yield from _mounts(body, raw.get("Mounts") or [])
 
@@ -150,7 +114,7 @@ def _networks(body: Mapping[str, Any], settings: Mapping[str, Any], *, published
         yield _mismatch("networks", [mode], joined)
     open_ports = {port: bindings for port, bindings in (settings.get("Ports") or {}).items() if bindings}
     if published and open_ports != body["HostConfig"]["PortBindings"]:
-        yield Mismatch("ports", _ports_text(body["HostConfig"]["PortBindings"]), _ports_text(open_ports))
+        yield _mismatch("HostConfig.PortBindings", body["HostConfig"]["PortBindings"], open_ports)
 
 
 def _mounts(body: Mapping[str, Any], mounts: list[Mapping[str, Any]]) -> Iterator[Mismatch]:
@@ -183,10 +147,4 @@ def _equal(expected: object, actual: object) -> bool:
 
 
 def _mismatch(knob: str, expected: object, actual: object) -> Mismatch:
-    name, text = PEOPLE_SAY.get(knob, (knob, str))
-    return Mismatch(printable(name, TEXT_MAX), _said(expected, text), _said(actual, text))
-
-
-def _said(value: object, text: Callable[[Any], str]) -> str:
-    said = text(value) if value else "nothing" if value is None or value in ("", [], {}) else str(value).lower()
-    return printable(said, TEXT_MAX)
+    return Mismatch(field(knob), said(knob, expected), said(knob, actual))

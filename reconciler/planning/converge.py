@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from reconciler.model.labels import PREFIX
 from reconciler.model.plan import (
     NEW,
     Action,
@@ -26,6 +25,7 @@ from reconciler.model.status import SandboxStatus
 from reconciler.model.world import Health, Observed, State, World
 from reconciler.planning import backoff
 from reconciler.planning.attest import attest, stranded
+from reconciler.planning.changes import changes
 
 GRACE_SECONDS = 10
 """How long a container is given to stop when nothing says otherwise."""
@@ -165,13 +165,14 @@ class Case:
             return self._startable(self._restart(current))
         if self.old is None:
             return self._startable(Lane(name, Verdict.CREATE, Reason.ABSENT, "", tuple(self._creation(()))))
-        changes = tuple(filter(_is_said, attest(self.rendered, self.old.inspection)))
+        known = self.status.configuration if self.status.container_id == self.old.id else {}
+        changed = changes(self.rendered, self.old.inspection, known)
         cause = Reason.CONFIGURATION_CHANGED
         if self.old.fingerprint == self.rendered.fingerprint:
             cause = Reason.PORTS_CHANGED
-        message = "; ".join(f"{change.knob}: {change.actual} -> {change.expected}" for change in changes)
+        message = "; ".join(f"{change.knob}: {change.actual} -> {change.expected}" for change in changed)
         actions = tuple(self._creation(self.others))
-        return self._startable(Lane(name, Verdict.REPLACE, cause, message, actions, current=self.old, changes=changes))
+        return self._startable(Lane(name, Verdict.REPLACE, cause, message, actions, current=self.old, changes=changed))
 
     def _gone(self, current: Observed) -> Lane:
         name = self.rendered.sandbox
@@ -235,11 +236,6 @@ class Case:
         if lane.actions and backoff.rests(self.status, backoff.DISPOSAL, self.now):
             return backoff.wait(lane, self.status)
         return lane
-
-
-def _is_said(change: Mismatch) -> bool:
-    """Whether a change is one that somebody asked for, and not only follows from another."""
-    return not change.knob.startswith(f"labels.{PREFIX}") and change.knob != "HostConfig.MemorySwap"
 
 
 def accepted_under(policy: Policy, container: Observed, status: SandboxStatus | None) -> bool:

@@ -4,7 +4,7 @@ Nowhere else does desired meet observed. Nothing here reads a clock, draws a num
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from reconciler.model.desired import Desired
@@ -42,14 +42,14 @@ class Memory:
 
     `directory` is the identity of the directory at the last scan that counted. `approved` are ids of containers whose
     removal an operator approved. `in_flight` are sandboxes that a lane is working on. `seed` is a number drawn at
-    random, for the choice of ports.
+    random, for the choice of ports; without one none is chosen, for a plan that nobody carries out.
     """
 
     statuses: Mapping[str, SandboxStatus]
     directory: tuple[int, int] | None = None
     approved: frozenset[str] = frozenset()
     in_flight: frozenset[str] = frozenset()
-    seed: int = 0
+    seed: int | None = 0
 
 
 def decide(desired: Desired, policy: Policy, world: World, memory: Memory, now: float) -> Plan:
@@ -165,13 +165,14 @@ class _Decision:
         if name in self.memory.in_flight:
             return _in_flight(name)
         if name in self.desired.broken:
-            return Lane(name, Verdict.HOLD, Reason.INVALID_FILE, str(self.desired.broken[name][0]))
+            problems = self.desired.broken[name]
+            return Lane(name, Verdict.HOLD, Reason.INVALID_FILE, str(problems[0]), problems=problems)
         if declaration is None:
             return self._rested(self._removal(name, containers))
         if declaration.sandbox.suspend is not None:
             return Lane(name, Verdict.HOLD, Reason.SUSPENDED, declaration.sandbox.suspend)
         if self.problems[name]:
-            return self._rested(self._refused(name, up, self.problems[name]))
+            return self._rested(replace(self._refused(name, up, self.problems[name]), problems=self.problems[name]))
         if up:
             return self._rested(
                 Lane(name, Verdict.STOP, Reason.STOP_DECLARED, "the file says `state: stopped`", tuple(stops(up)))

@@ -8,6 +8,7 @@ from reconciler.model.status import Attestation, Condition, ConditionType, Failu
 from reconciler.model.text import printable
 from reconciler.model.world import Image, Observed, State
 from reconciler.planning import backoff
+from reconciler.planning.words import configuration
 
 GOOD_RUN_SECONDS = 600.0
 """After running so long, a sandbox's failures are forgotten."""
@@ -115,6 +116,7 @@ def planned(status: SandboxStatus, lane: Lane, file: str, images: Mapping[str, I
         if lane.current.up and not stops and lane.current.id == status.halted:
             changes["halted"] = ""
         changes |= _identity(lane.current, images.get(status.image))
+        changes |= _configuration(status, lane, lane.current)
         changes |= _attestation(lane, lane.current)
     return _phase(_change(status, now, **changes), _phase_of(lane), lane.cause, lane.message, now)
 
@@ -138,6 +140,14 @@ def _identity(current: Observed, image: Image | None) -> dict[str, Any]:
     if current.up:
         changes["ports"] = dict(current.ports)
     return changes
+
+
+def _configuration(status: SandboxStatus, lane: Lane, current: Observed) -> dict[str, Any]:
+    """Known of what claims to be as rendered, from then on for as long as it stands for the sandbox."""
+    rendered = lane.rendered
+    if rendered and (current.fingerprint, current.ports) == (rendered.fingerprint, rendered.ports):
+        return {"configuration": configuration(rendered.body)}
+    return {} if current.id == status.container_id else {"configuration": {}}
 
 
 def _attestation(lane: Lane, current: Observed) -> dict[str, Any]:
@@ -204,6 +214,7 @@ def _started(status: SandboxStatus, outcome: Outcome, now: float) -> SandboxStat
         changes["halted"] = ""
     if rendered is not None:
         changes |= {"container_name": rendered.name, "ports": dict(rendered.ports)}
+        changes["configuration"] = configuration(rendered.body)
     if lane.cause is Reason.EXITED:
         changes["restarts"] = status.restarts + 1
     if status.failure is not None and status.failure.reason not in backoff.EXIT:

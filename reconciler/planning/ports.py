@@ -13,13 +13,13 @@ RANDOM_PORTS = range(61000, 65536)
 
 
 def allot(
-    wanted: Mapping[str, Sandbox], world: World, statuses: Mapping[str, SandboxStatus], seed: int
+    wanted: Mapping[str, Sandbox], world: World, statuses: Mapping[str, SandboxStatus], seed: int | None
 ) -> dict[str, dict[int, int]]:
     """Host ports by sandbox and container port.
 
     A port is kept from the sandbox's container, else from its last status; one that turned out to be a stranger's is
     given up, and so is one that another file fixes, unless the container runs: no file moves its neighbour. A new one
-    is a random port that nobody here has; another `seed` draws others.
+    is a random port that nobody here has; another `seed` draws others. Without a seed none is drawn: 0 stands for it.
     """
     kept = {name: _kept(name, world, statuses) for name in wanted}
     fixed = {port.published for sandbox in wanted.values() for port in sandbox.ports if port.published}
@@ -32,7 +32,7 @@ def allot(
         for port in sandbox.ports:
             mine = kept[name].get(port.target, 0)
             chosen = port.published or (mine if running or mine not in fixed else 0)
-            if not chosen:
+            if not chosen and seed is not None:
                 chosen = _draw(f"{seed} {name} {port.target}", used)
                 used.add(chosen)
             allotted[name][port.target] = chosen

@@ -21,6 +21,7 @@ EPOCH = 1
 LOOPBACK = "127.0.0.1"
 """The only literal that an engine publishes on this host alone; a name or nothing opens the port to the world."""
 
+TMPFS_OPTIONS = "rw,nosuid,nodev,noexec"
 SHM_BYTES = 64 * 1024 * 1024
 NANOSECONDS = 1_000_000_000
 
@@ -118,7 +119,7 @@ def _host_config(
         "Init": True,  # reaps zombies, which count as processes, and passes the stop signal on
         "ReadonlyRootfs": sandbox.read_only,
         "ShmSize": SHM_BYTES,
-        "Tmpfs": {mount.target: f"rw,nosuid,nodev,noexec,size={mount.size}" for mount in sandbox.tmpfs},
+        "Tmpfs": {mount.target: f"{TMPFS_OPTIONS},size={mount.size}" for mount in sandbox.tmpfs},
         "Mounts": _mounts(sandbox, sources),
         "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}},
         "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},  # nothing runs that was not verified just before
