@@ -1,43 +1,74 @@
 """`reconciler plan`."""
 
-import json
+import shutil
 import sys
 import time
-from collections import Counter
-from typing import Any
+from typing import TextIO
 
 import click
+from pydantic import ValidationError
 
-from reconciler.control.observe import Observer
+from reconciler.cli import plan_markdown, plan_text
+from reconciler.cli.plan_words import as_json, entries, summary
 from reconciler.control.settings import Settings
-from reconciler.control.surroundings import draw_seed
 from reconciler.desired.directory import Directory
-from reconciler.engine.docker import DockerEngine
-from reconciler.model.plan import Lane, Plan
-from reconciler.model.text import printable
+from reconciler.model.desired import Desired
+from reconciler.model.plan import Plan
+from reconciler.model.status import Saved
 from reconciler.planning.decide import Memory, decide
+from reconciler.planning.remembered import plan_from
 from reconciler.report.store import Store
+
+WIDTH_MAX = 120
 
 
 @click.command(short_help="Show what a pass would do; change nothing.")
-@click.option("-o", "output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("-o", "output", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True)
+@click.option(
+    "--against",
+    type=click.File(encoding="utf-8"),
+    metavar="STATUS",
+    help="Compare with a saved `reconciler status -o json` (`-`: stdin) instead of an engine.",
+)
 @click.pass_obj
-def plan(settings: Settings, output: str) -> None:
-    """Show what a pass would do, field by field for a replacement; change nothing, write nothing.
+def plan(settings: Settings, output: str, against: TextIO | None) -> None:
+    """Show what a pass would do to each sandbox and why, field by field; change nothing, write nothing.
 
-    Exit code 0: nothing to do; 2: changes; 1: an error.
+    Values of environment are never shown, only that they change. Exit code 0: nothing to do; 2: changes; 1: an error.
+
+    \b
+    --against needs no engine, so that a plan can be shown before a merge:
+        reconciler status -o json > status.json         where the controller runs
+        reconciler --policy FILE plan --against status.json -o markdown
+    The policy must be the host's own; the instance is the one that was saved. Volumes count as they are named: below
+    a link on the host they seem to change. Values of environment were not saved: when only they change, that is told;
+    beside other changes it is not. What somebody has done to a container since is not known.
+
+    \b
+    -o markdown is for a comment in a pull request. -o json has everything:
+        summary    the last line of the text
+        changes    whether anything is done
+        setup      what is done first, for all
+        sandboxes  of each: name, verdict, cause, why, message, actions, changes (field, old, new),
+                   problems (file, line, column, message, hint), retry_at (seconds since the epoch; 0: never)
+        ignored    the problems of files that no sandbox can come of
+        withheld   containers whose removal waits for `reconciler approve`, by sandbox
     """
-    found = _decided(settings)
+    now, desired = time.time(), Directory(settings.directory).scan()
+    found = _compared(settings, desired, now) if against is None else _remembered(settings, desired, against, now)
     if output == "json":
-        click.echo(json.dumps(_as_json(found), indent=2))
+        click.echo(as_json(found, desired, now))
     else:
-        _print(found)
+        _print(found, desired, now, markdown=output == "markdown")
     sys.exit(0 if found.changes_nothing else 2)
 
 
-def _decided(settings: Settings) -> Plan:
-    now, store, policy = time.time(), Store(settings.state), settings.policy()
-    desired = Directory(settings.directory).scan()
+def _compared(settings: Settings, desired: Desired, now: float) -> Plan:
+    """With what the engine says now. Only here are docker-py and its kin needed, which are slow to import."""
+    from reconciler.control.observe import Observer
+    from reconciler.engine.docker import DockerEngine
+
+    store, policy = Store(settings.state), settings.policy()
     engine = DockerEngine(settings.host, settings.instance, read_only=True)
     world = Observer(engine, settings.instance, settings.engine_socket).observe(desired, policy, now)
     controller = store.controller()
@@ -45,39 +76,31 @@ def _decided(settings: Settings) -> Plan:
         statuses=store.statuses(),
         directory=controller.directory_id if controller else None,
         approved=store.approved(),
-        seed=draw_seed(),
+        seed=None,
     )
     return decide(desired, policy, world, memory, now)
 
 
-def _print(found: Plan) -> None:
-    for action in found.setup:
-        click.echo(f"- {action}")
-    for lane in found.lanes:
-        click.echo(printable(str(lane), 2000))
-        for change in lane.changes:
-            click.echo(printable(f"    {change.knob}: {change.actual} -> {change.expected}", 2000))
-        if lane.message and not lane.changes:
-            click.echo(printable(f"    {lane.message}", 2000))
-    counts = Counter(lane.verdict.lower() for lane in found.lanes)
-    click.echo("Plan: " + (", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())) or "nothing"))
+def _remembered(settings: Settings, desired: Desired, against: TextIO, now: float) -> Plan:
+    """With what a saved status says."""
+    try:
+        saved = Saved.model_validate_json(against.read())
+    except (ValidationError, UnicodeDecodeError):
+        raise click.ClickException(f"{against.name} is no status: save one with `reconciler status -o json`") from None
+    if not saved.controller.available:
+        raise click.ClickException(f"{against.name} does not say what ran: it was saved while no engine answered")
+    if len(saved.sandboxes) < sum(saved.controller.counts.values()):
+        raise click.ClickException(f"{against.name} does not hold all sandboxes: save `reconciler status -o json`")
+    if saved.controller.policy_file and settings.policy_file is None:
+        click.echo("the saved controller has a policy file, this plan has none: give it with --policy", err=True)
+    return plan_from(saved, desired, settings.policy(), now)
 
 
-def _as_json(found: Plan) -> dict[str, Any]:
-    return {
-        "changes": not found.changes_nothing,
-        "setup": [str(action) for action in found.setup],
-        "sandboxes": [_lane_as_json(lane) for lane in found.lanes],
-        "withheld": {name: list(ids) for name, ids in found.withheld.containers.items()},
-    }
-
-
-def _lane_as_json(lane: Lane) -> dict[str, Any]:
-    return {
-        "name": lane.sandbox,
-        "verdict": lane.verdict,
-        "cause": lane.cause,
-        "message": printable(lane.message, 2000),
-        "actions": [str(action) for action in lane.actions],
-        "changes": [{"field": change.knob, "old": change.actual, "new": change.expected} for change in lane.changes],
-    }
+def _print(found: Plan, desired: Desired, now: float, *, markdown: bool) -> None:
+    told, last = entries(found, desired, now), summary(found, desired)
+    if markdown:
+        click.echo("\n".join(plan_markdown.lines(told, last)))
+        return
+    for line in plan_text.lines(told, min(shutil.get_terminal_size().columns, WIDTH_MAX)):
+        click.echo(line)
+    click.secho(last, bold=True)

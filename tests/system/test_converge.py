@@ -62,15 +62,16 @@ def test_applying_twice_does_nothing_the_second_time(operator: Operator) -> None
 
 
 def test_plan_shows_and_changes_nothing(operator: Operator) -> None:
-    """`plan` names each step and each changed field, exits with 2, and leaves no trace anywhere."""
+    """`plan` names what happens and each changed field, exits with 2, and leaves no trace anywhere."""
     operator.declare("web")
     done = operator.reconciler("plan", code=2)
-    assert "web CREATE Absent: create" in done.stdout
+    assert "+ create   web" in done.stdout
+    assert "Plan: 1 to create." in done.stdout
     assert operator.containers() == []
     assert not operator.state.exists()
     operator.reconciler("apply", code=0)
     operator.declare("web", mem_limit="256m")
-    assert "mem_limit: 512m -> 256m" in operator.reconciler("plan", code=2).stdout
+    assert "mem_limit  512m -> 256m" in operator.reconciler("plan", code=2).stdout
     plan = json.loads(operator.reconciler("plan", "-o", "json", code=2).stdout)
     assert plan["sandboxes"][0]["changes"] == [{"field": "mem_limit", "old": "512m", "new": "256m"}]
 

@@ -1,5 +1,6 @@
 """Faults that others cause at the engine: strangers' containers, and what they do to ours."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -49,8 +50,9 @@ def foreign(operator: Operator) -> list[str]:
 
 def new_name(operator: Operator, sandbox: str) -> str:
     """The name of the container that the sandbox's file asks for."""
-    plan = operator.reconciler("plan", code=2).stdout.replace(",", " ").split()
-    (name,) = {word for word in plan if word.startswith(f"reconciler.{operator.instance}.{sandbox}.")}
+    plan = json.loads(operator.reconciler("plan", "-o", "json", code=2).stdout)
+    (actions,) = (lane["actions"] for lane in plan["sandboxes"] if lane["name"] == sandbox)
+    (name,) = (action.removeprefix("create ") for action in actions if action.startswith("create "))
     return name
 
 

@@ -1,0 +1,155 @@
+"""What is said about a plan, whatever the form: for people who review it."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+from reconciler.model.desired import Desired
+from reconciler.model.errors import Problem
+from reconciler.model.plan import Lane, Plan, Reason, Verdict
+from reconciler.model.quantities import duration_text
+from reconciler.model.rendered import Mismatch
+from reconciler.model.text import printable
+from reconciler.planning.words import NOTHING
+
+TEXT_MAX = 2000
+
+SENTENCES: Mapping[Reason, str] = {
+    Reason.ABSENT: "it has no container",
+    Reason.NOT_STARTED: "its container does not run",
+    Reason.CONFIGURATION_CHANGED: "its configuration has changed",
+    Reason.PORTS_CHANGED: "its ports have changed",
+    Reason.DRIFTED: "somebody has changed its container",
+    Reason.INVALID_FILE: "its file is broken; until it is mended, what there is stays as it is",
+}
+"""For causes that need no more; the others are explained by the lane's own message."""
+
+UNSEEN = (
+    "its configuration has changed, in what cannot be told here: a value of environment, a path on the host, or what "
+    "reconciler itself sets"
+)
+
+SUMMARY: Mapping[str, tuple[str, str]] = {
+    "create": ("to create", "to create"),
+    "start": ("to start", "to start"),
+    "replace": ("to replace", "to replace"),
+    "stop": ("to stop", "to stop"),
+    "remove": ("to remove", "to remove"),
+    "wait": ("waits", "wait"),
+    "hold": ("held", "held"),
+    "refuse": ("refused", "refused"),
+    "broken": ("broken", "broken"),
+    "ignore": ("file ignored", "files ignored"),
+    "keep": ("unchanged", "unchanged"),
+}
+"""Each thing that a plan does, as one and as many, in the order in which they are told."""
+
+ALARMING = frozenset({"hold", "refuse", "broken", "ignore"})
+
+
+class Change(NamedTuple):
+    """Of a variable of `environment`, `old` is empty, and `new` is what happens to it."""
+
+    field: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What happens to one sandbox, and why, in texts that are fit to be shown."""
+
+    does: str
+    name: str
+    why: str
+    changes: tuple[Change, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def entries(plan: Plan, desired: Desired, now: float) -> list[Entry]:
+    """Of all that is not simply unchanged: what is done first, what nobody may overlook last."""
+    told = [*_setup(plan), *(entry(lane, now) for lane in plan.lanes if lane.verdict is not Verdict.KEEP)]
+    told += [_entry("ignore", stray.file, "no sandbox can come of this file", (), (stray,)) for stray in desired.strays]
+    return sorted(told, key=lambda entry: list(SUMMARY).index(entry.does) if entry.does in ALARMING | {"wait"} else 0)
+
+
+def _setup(plan: Plan) -> Iterator[Entry]:
+    for action in plan.setup:
+        does, _, what = str(action).partition(" ")
+        yield _entry(does, what, "the sandboxes share it")
+
+
+def entry(lane: Lane, now: float) -> Entry:
+    """`now` is in seconds since the epoch."""
+    return _entry(_does(lane), lane.sandbox, _why(lane, now), lane.changes, lane.problems)
+
+
+def _entry(does: str, name: str, why: str, changes: Iterable[Mismatch] = (), problems: Iterable[Problem] = ()) -> Entry:
+    told = tuple(printable(problem, TEXT_MAX) for problem in problems)
+    return Entry(does, printable(name), printable(why, TEXT_MAX), tuple(map(_change, changes)), told)
+
+
+def _change(change: Mismatch) -> Change:
+    """Never a value of `environment`."""
+    if change.knob.startswith("environment."):
+        happens = {change.actual: "(added)", change.expected: "(removed)"}
+        return Change(printable(change.knob), "", happens.get(NOTHING, "(changed)"))
+    return Change(printable(change.knob), printable(change.actual), printable(change.expected))
+
+
+def _does(lane: Lane) -> str:
+    if lane.verdict is Verdict.HOLD and lane.cause is Reason.POLICY_VIOLATION:
+        return "refuse"
+    return "broken" if lane.cause is Reason.INVALID_FILE else lane.verdict.lower()
+
+
+def _why(lane: Lane, now: float) -> str:
+    if lane.cause is Reason.POLICY_VIOLATION and lane.problems:
+        return "the policy forbids it" + ("" if lane.actions else "; what there is stays as it is")
+    if lane.cause is Reason.SUSPENDED:
+        return f"it is suspended: {lane.message}"
+    if lane.verdict is Verdict.WAIT and lane.retry_at:
+        rest = duration_text(max(0, round(lane.retry_at - now)))
+        return f"it failed ({lane.cause}): {lane.message}; it is tried again in {rest}"
+    if lane.cause is Reason.CONFIGURATION_CHANGED and not lane.changes:
+        return UNSEEN
+    return SENTENCES.get(lane.cause) or lane.message or lane.cause
+
+
+def summary(plan: Plan, desired: Desired) -> str:
+    """`Plan: 1 to create, 2 unchanged.`"""
+    counts = Counter(_does(lane) for lane in plan.lanes) + Counter({"ignore": len(desired.strays)})
+    told = [f"{counts[does]} {words[counts[does] > 1]}" for does, words in SUMMARY.items() if counts[does]]
+    if plan.changes_nothing:
+        told.insert(0, "nothing to do")
+    return f"Plan: {', '.join(told)}."
+
+
+def as_json(plan: Plan, desired: Desired, now: float) -> str:
+    """The whole plan, also of what is unchanged; `reconciler plan --help` says what is in it."""
+    whole = {
+        "summary": summary(plan, desired),
+        "changes": not plan.changes_nothing,
+        "setup": [str(action) for action in plan.setup],
+        "sandboxes": [_lane_as_json(lane, now) for lane in plan.lanes],
+        "ignored": [asdict(stray) for stray in desired.strays],
+        "withheld": {name: list(ids) for name, ids in plan.withheld.containers.items()},
+    }
+    return json.dumps(whole, indent=2)
+
+
+def _lane_as_json(lane: Lane, now: float) -> dict[str, Any]:
+    told = entry(lane, now)
+    return {
+        "name": told.name,
+        "verdict": lane.verdict,
+        "cause": lane.cause,
+        "why": told.why,
+        "message": printable(lane.message, TEXT_MAX),
+        "actions": [str(action) for action in lane.actions],
+        "changes": [change._asdict() for change in told.changes],
+        "problems": [asdict(problem) for problem in lane.problems],
+        "retry_at": lane.retry_at,
+    }

@@ -1,0 +1,72 @@
+"""A controller at home: real files, a fake engine."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from reconciler.control.controller import Controller
+from reconciler.control.settings import Settings
+from reconciler.control.surroundings import Clock, Surroundings
+from reconciler.model.status import ControllerStatus, SandboxStatus
+from reconciler.report.store import Store
+from tests.fake_engine import FakeEngine
+
+IMAGE = "app:1"
+READS = {"facts", "containers", "inspect", "network", "image", "output"}
+
+
+@dataclass
+class House:
+    """A directory, a state directory, a fake engine; each `apply` is a new controller, as after a restart."""
+
+    root: Path
+    engine: FakeEngine
+
+    def declare(self, name: str, **keys: Any) -> None:
+        (self.root / "sandboxes.d" / f"{name}.yaml").write_text(json.dumps({"image": IMAGE, **keys}))
+
+    def remove(self, name: str) -> None:
+        (self.root / "sandboxes.d" / f"{name}.yaml").unlink()
+
+    def decree(self, **policy: Any) -> None:
+        (self.root / "policy.yaml").write_text(json.dumps(policy))
+
+    def apply(self, timeout_seconds: float = 10, clock: Clock | None = None) -> ControllerStatus:
+        """The calls of this one are then the only ones in `engine.calls`."""
+        self.engine.calls.clear()
+        controller = self.controller(clock)
+        controller.apply(timeout_seconds)
+        return controller.status
+
+    def controller(self, clock: Clock | None = None) -> Controller:
+        policy = self.root / "policy.yaml"
+        settings = Settings(
+            directory=self.root / "sandboxes.d",
+            policy_file=policy if policy.exists() else None,
+            state=self.root / "state",
+            host="unix:///fake.sock",
+            instance="default",
+        )
+        surroundings = Surroundings.real(settings, self.engine)
+        return Controller(replace(surroundings, clock=clock or surroundings.clock))
+
+    @property
+    def store(self) -> Store:
+        return Store(self.root / "state")
+
+    def status(self, name: str) -> SandboxStatus:
+        return self.store.statuses()[name]
+
+    def writes(self) -> list[str]:
+        """What was asked of the engine besides looking, without the fingerprints in the names."""
+        calls = [call.rsplit(".", 1)[0] if "." in call else call for call in self.engine.calls]
+        return [call.replace("reconciler.default.", "") for call in calls if call.split(" ")[0] not in READS]
+
+    def running(self) -> list[str]:
+        found = self.engine.containers()
+        return sorted(one.labels["reconciler.sandbox"] for one in found if one.state == "running")
+
+    def id_of(self, name: str) -> str:
+        (found,) = (one.id for one in self.engine.containers() if one.labels["reconciler.sandbox"] == name)
+        return found

@@ -1,0 +1,160 @@
+"""`plan --against`: from a saved status follow the decisions that the controller itself would make."""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from reconciler.cli.main import cli
+from reconciler.control.observe import Observer
+from reconciler.desired.directory import Directory
+from reconciler.model.plan import Lane, Plan, Verdict
+from reconciler.model.status import Saved
+from reconciler.planning.decide import Memory, decide
+from reconciler.planning.remembered import plan_from
+from tests.house import House
+
+NOW = 2e9
+
+WEB: dict[str, Any] = {
+    "environment": {"TOKEN": "1", "OLD": "x"},
+    "labels": {"tier": "front"},
+    "command": ["serve"],
+    "tmpfs": ["/run:size=8m"],
+    "stop_grace_period": "5s",
+}
+
+
+def saved(house: House) -> Saved:
+    controller = house.store.controller()
+    assert controller is not None
+    whole = Saved(controller=controller, sandboxes=tuple(house.store.statuses().values()))
+    return Saved.model_validate_json(whole.model_dump_json())
+
+
+def by_status(house: House, told: Saved) -> Plan:
+    return plan_from(told, Directory(house.settings.directory).scan(), house.settings.policy(), NOW)
+
+
+def by_engine(house: House) -> Plan:
+    desired, policy = Directory(house.settings.directory).scan(), house.settings.policy()
+    world = Observer(house.engine, "default", None).observe(desired, policy, NOW)
+    return decide(desired, policy, world, Memory(house.store.statuses(), desired.directory, seed=None), NOW)
+
+
+def told(lanes: Iterable[Lane]) -> list[tuple[Any, ...]]:
+    return [(str(lane), lane.message, lane.changes, lane.problems) for lane in lanes]
+
+
+EDITS: dict[str, Callable[[House], object]] = {
+    "nothing": lambda _: None,
+    "a change": lambda house: house.declare("web", **{**WEB, "mem_limit": "64m", "command": ["other"]}),
+    "what is taken away": lambda house: house.declare("web", environment={"TOKEN": "1"}),
+    "a new name": lambda house: house.declare("web", **{**WEB, "environment": {"TOKEN": "1", "OLD": "x", "NEW": "2"}}),
+    "a fixed port": lambda house: house.declare("web", **WEB, ports=[{"target": 3000, "published": 18080}]),
+    "another port": lambda house: house.declare("web", **WEB, ports=[3000, 4000]),
+    "no file": lambda house: house.remove("web"),
+    "no file of what is held": lambda house: house.remove("held"),
+    "a file too many": lambda house: house.declare("new"),
+    "a place that gets free": lambda house: (house.remove("web"), house.declare("new")),
+    "a broken file": lambda house: (house.root / "sandboxes.d" / "web.yaml").write_text("image: ["),
+    "a file that is refused": lambda house: house.declare("web", mem_limit="8g"),
+    "a stricter policy": lambda house: house.decree(sandboxes_max=3, images=["other:*"]),
+    "labels of the policy": lambda house: house.decree(sandboxes_max=3, labels={"owner": "host"}),
+    "state stopped": lambda house: house.declare("web", **WEB, state="stopped"),
+    "suspended": lambda house: house.declare("web", **WEB, suspend="hands off"),
+    "what was stopped runs": lambda house: house.declare("off"),
+    "what was held goes on": lambda house: house.declare("held", cpus=0.5),
+}
+
+
+@pytest.fixture
+def settled(house: House) -> House:
+    """One that runs, one that runs and is held since, one that is stopped, one that has ended, one that waits."""
+    house.decree(sandboxes_max=3)
+    house.declare("web", **WEB)
+    house.declare("held")
+    house.declare("off", state="stopped")
+    house.declare("ended", restart="no")
+    house.apply()
+    house.engine.exit(house.id_of("ended"), 0)
+    house.declare("held", suspend="hands off")
+    house.apply()
+    return house
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_saved_status_and_the_engine_lead_to_the_same(settled: House, edit: str) -> None:
+    """What is done, why, and in which fields: all that a plan says but the pulls of images is equal."""
+    before = saved(settled)
+    EDITS[edit](settled)
+    assert told(by_status(settled, before).lanes) == told(by_engine(settled).lanes)
+
+
+def test_a_value_of_environment_alone_is_a_change_without_fields(settled: House) -> None:
+    """With the engine the name of the variable is told; without it only that there is a change."""
+    before = saved(settled)
+    settled.declare("web", **{**WEB, "environment": {"TOKEN": "2", "OLD": "x"}})
+    (lane,) = (lane for lane in by_status(settled, before).lanes if lane.sandbox == "web")
+    assert (lane.verdict, lane.changes) == (Verdict.REPLACE, ())
+    (lane,) = (lane for lane in by_engine(settled).lanes if lane.sandbox == "web")
+    assert list(map(str, lane.changes)) == ["environment.TOKEN: (hidden) should be (changed)"]
+
+
+def test_what_runs_of_a_container_that_nobody_remembers_still_counts(settled: House) -> None:
+    """Of a status that lost what the container was made from, the decision is the same, and no field is told."""
+    before = saved(settled)
+    forgetful = before.model_copy(
+        update={"sandboxes": tuple(one.model_copy(update={"configuration": {}}) for one in before.sandboxes)}
+    )
+    settled.declare("web", **{**WEB, "mem_limit": "64m"})
+    lanes = by_engine(settled).lanes
+    expected = [replace(lane, changes=(), message="") if lane.changes else lane for lane in lanes]
+    assert told(by_status(settled, forgetful).lanes) == told(expected)
+
+
+def against(house: House, text: str) -> Result:
+    settings = house.settings
+    options = ["--dir", str(settings.directory), "--policy", str(settings.policy_file)]
+    return CliRunner().invoke(cli, [*options, "plan", "--against", "-"], input=text, env={"COLUMNS": "80"})
+
+
+def test_the_command_reads_what_status_wrote(settled: House) -> None:
+    """From `status -o json` to a plan, without an engine and without a state directory."""
+    status = CliRunner().invoke(cli, ["--state", str(settled.settings.state), "status", "-o", "json"])
+    same = against(settled, status.stdout)
+    assert (same.exit_code, same.stdout.splitlines()[-1]) == (0, "Plan: nothing to do, 1 held, 3 unchanged.")
+    settled.declare("web", **{**WEB, "cpus": 0.5})
+    changed = against(settled, status.stdout)
+    assert changed.exit_code == 2
+    assert "    cpus  1 -> 0.5\n" in changed.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (lambda told: told.pop("controller"), "is no status"),
+        (lambda told: told["sandboxes"].pop(), "does not hold all sandboxes"),
+        (lambda told: told["controller"].update(available=False), "saved while no engine answered"),
+    ],
+)
+def test_a_status_that_does_not_say_what_runs_is_an_error(
+    settled: House, change: Callable[[dict[str, Any]], object], error: str
+) -> None:
+    """Unknown is not nothing: no plan is made from half a status."""
+    told = saved(settled).model_dump(mode="json")
+    change(told)
+    failed = against(settled, json.dumps(told))
+    assert failed.exit_code == 1
+    assert error in failed.stderr
+
+
+def test_a_policy_that_was_forgotten_is_told(settled: House) -> None:
+    """The controller had a policy file; a plan without one is made, with a warning."""
+    told = saved(settled).model_dump_json()
+    done = CliRunner().invoke(cli, ["--dir", str(settled.settings.directory), "plan", "--against", "-"], input=told)
+    assert done.exit_code == 0
+    assert "give it with --policy" in done.stderr
