@@ -15,7 +15,7 @@ from reconciler.model import labels
 from reconciler.model.errors import ReconcilerError
 from reconciler.model.text import printable
 
-COMMANDS = ("run", "apply", "plan", "validate", "status", "logs", "approve", "doctor", "schema")
+COMMANDS = ("run", "apply", "plan", "validate", "explain", "status", "logs", "approve", "doctor", "schema")
 
 
 class Commands(click.Group):

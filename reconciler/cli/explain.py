@@ -1,0 +1,172 @@
+"""`reconciler explain`."""
+
+import json
+import shutil
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from difflib import get_close_matches
+from typing import Any, NamedTuple
+
+import click
+
+from reconciler.control.settings import Settings
+from reconciler.control.sources import examined
+from reconciler.desired.directory import Directory
+from reconciler.desired.names import display
+from reconciler.desired.policy_file import rule_lines
+from reconciler.model.desired import Declaration, Desired
+from reconciler.model.errors import Problem
+from reconciler.model.fields import TEXT_BYTES_MAX
+from reconciler.model.policy import Policy
+from reconciler.model.rendered import Rendered
+from reconciler.model.sandbox import Sandbox
+from reconciler.model.text import printable
+from reconciler.planning.judge import effective, judge
+from reconciler.planning.render import render
+from reconciler.planning.words import HIDDEN, WORDS, configuration, field
+from reconciler.report.store import Store
+
+RANDOM = 0
+"""In place of a host port that is not chosen yet."""
+
+WIDTH_MAX = 120
+VALUE_WIDTH_MIN = 20
+BUILT_IN = "built-in"
+FIXED = "fixed by reconciler"
+
+
+class Row(NamedTuple):
+    key: str
+    value: str
+    source: str
+
+
+@click.command(short_help="Show what a sandbox is configured as, and where each value comes from.")
+@click.argument("name")
+@click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--container", is_flag=True, help="Show the request that creates the container instead, as JSON.")
+@click.pass_obj
+def explain(settings: Settings, name: str, output: str, container: bool) -> None:
+    """Show what a sandbox is configured as, where each value comes from, and what the policy says of it.
+
+    Needs no engine. A host port that is not fixed is the one in the status file, or (random) where there is none.
+    Values of environment are never shown. With `-o json`: name, file, accepted, problems (file, line, column, message,
+    hint), values (key, value, source), container (the request that creates it).
+    """
+    declaration, policy = _declared(Directory(settings.directory).scan(), name), settings.policy()
+    sources = examined([declaration], policy, settings.engine_socket)
+    sandbox = effective(declaration.sandbox, policy)
+    ports = _ports(settings, name, sandbox)
+    rendered = render(name, sandbox, policy, settings.instance, ports, sources)
+    problems = judge(declaration, policy, sources)
+    rows = list(_Origins(settings, declaration, policy, sandbox).rows(rendered))
+    names = [f"{entry.partition('=')[0]}={HIDDEN}" for entry in rendered.body["Env"]]
+    request = _fit({**rendered.body, "Env": names})
+    if container:
+        click.echo(json.dumps(request, indent=2))
+    elif output == "json":
+        head = {"name": name, "file": declaration.file, "accepted": not problems}
+        told = {"problems": [asdict(problem) for problem in problems], "values": [row._asdict() for row in rows]}
+        click.echo(json.dumps({**head, **told, "container": request}, indent=2))
+    else:
+        _print(rows, problems)
+
+
+def _declared(desired: Desired, name: str) -> Declaration:
+    if name in desired.broken:
+        raise click.ClickException("\n".join(map(str, desired.broken[name])))
+    if name not in desired.declared:
+        near = get_close_matches(name, desired.names, n=1)
+        known = f"did you mean {near[0]}?" if near else f"declared: {', '.join(sorted(desired.names)) or 'none'}"
+        raise click.ClickException(f"no sandbox {name} is declared; {known}")
+    return desired.declared[name]
+
+
+def _ports(settings: Settings, name: str, sandbox: Sandbox) -> dict[int, int]:
+    status = Store(settings.state).statuses().get(name)
+    kept = status.ports if status else {}
+    return {port.target: port.published or kept.get(port.target, RANDOM) for port in sandbox.ports}
+
+
+def _fit(value: Any) -> Any:
+    """What the engine is sent, fit to be shown."""
+    match value:
+        case dict():
+            return {printable(key): _fit(inner) for key, inner in value.items()}
+        case list():
+            return [_fit(inner) for inner in value]
+        case str():
+            return printable(value, TEXT_BYTES_MAX)
+    return value
+
+
+class _Origins:
+    """Where the values of one effective sandbox come from."""
+
+    def __init__(self, settings: Settings, declaration: Declaration, policy: Policy, sandbox: Sandbox) -> None:
+        self._declaration, self._policy, self._sandbox = declaration, policy, sandbox
+        self._rules = rule_lines(settings.policy_file) if settings.policy_file else {}
+        self._policy_file = display(settings.policy_file.name) if settings.policy_file else ""
+
+    def rows(self, rendered: Rendered) -> Iterator[Row]:
+        """All keys of the file first, then what nobody can say in it."""
+        made = configuration(rendered.body)
+        for key in Sandbox.model_fields:
+            if key in {"environment", "labels"}:
+                for field in (name for name in made if name.startswith(f"{key}.")):
+                    yield Row(field, made[field], self._of_pair(key, field.removeprefix(f"{key}.")))
+            else:
+                yield Row(key, made.get(key) or self._unmade(key, rendered), self._of_key(key))
+        for field, value in made.items():
+            if field.partition(".")[0] not in Sandbox.model_fields:
+                source = self._rule("runtime") if field == "HostConfig.Runtime" else FIXED
+                yield Row(field.removeprefix("HostConfig."), value, source)
+
+    def _unmade(self, key: str, rendered: Rendered) -> str:
+        """The value of a key that is left out of the container's request, or is empty there."""
+        left_out = {field(knob) for knob in WORDS if not knob.startswith("HostConfig.") and knob not in rendered.body}
+        value = getattr(self._sandbox, key)
+        return "(the image's)" if key in left_out else printable(value) if value else "none"
+
+    def _of_key(self, key: str) -> str:
+        if key in self._declaration.sandbox.model_fields_set:
+            return self._line(key)
+        if key in self._policy.defaults.model_fields_set:
+            return self._rule(f"defaults.{key}")
+        if getattr(self._sandbox, key) == Sandbox.model_fields[key].default:
+            return BUILT_IN
+        return "no network" if key == "ports" else f"lowered to {self._rule(f'limits.{key}')}"
+
+    def _of_pair(self, key: str, name: str) -> str:
+        if key == "labels" and name in self._policy.labels:
+            return self._rule(f"labels.{name}", "labels")
+        if name in getattr(self._declaration.sandbox, key):
+            return self._line(f"{key}.{name}", key)
+        return self._rule(f"defaults.{key}.{name}", f"defaults.{key}")
+
+    def _line(self, *keys: str) -> str:
+        return _place(self._declaration.file, self._declaration.lines, keys)
+
+    def _rule(self, *keys: str) -> str:
+        return _place(self._policy_file, self._rules, keys)
+
+
+def _place(file: str, lines: Mapping[str, int], keys: tuple[str, ...]) -> str:
+    """The line of the first key that has one."""
+    return next((f"{file}:{lines[key]}" for key in keys if key in lines), file)
+
+
+def _print(rows: list[Row], problems: tuple[Problem, ...]) -> None:
+    width = min(shutil.get_terminal_size().columns, WIDTH_MAX)
+    keys, _, sources = (max(map(len, column)) for column in zip(*rows, strict=True))
+    values = max(width - keys - sources - 4, VALUE_WIDTH_MIN)
+    click.secho(f"{'KEY':{keys}}  {'VALUE':{values}}  SOURCE", bold=True)
+    for key, value, source in rows:
+        first, *rest = textwrap.wrap(value, values, break_on_hyphens=False)
+        click.echo(f"{key:{keys}}  {first:{values}}  " + click.style(source, dim=source in {BUILT_IN, FIXED}))
+        for line in rest:
+            click.echo(f"{'':{keys}}  {line}")
+    click.secho("The policy refuses it:" if problems else "The policy accepts it.", fg="red" if problems else "green")
+    for problem in problems:
+        click.echo(printable(problem, 2000))
