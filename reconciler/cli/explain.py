@@ -42,7 +42,7 @@ class Row(NamedTuple):
     source: str
 
 
-@click.command(short_help="Show what a sandbox is configured as, and where each value comes from.")
+@click.command(short_help="Show where each value of a sandbox comes from.")
 @click.argument("name")
 @click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("--container", is_flag=True, help="Show the request that creates the container instead, as JSON.")
@@ -51,8 +51,14 @@ def explain(settings: Settings, name: str, output: str, container: bool) -> None
     """Show what a sandbox is configured as, where each value comes from, and what the policy says of it.
 
     Needs no engine. A host port that is not fixed is the one in the status file, or (random) where there is none.
-    Values of environment are never shown. With `-o json`: name, file, accepted, problems (file, line, column, message,
-    hint), values (key, value, source), container (the request that creates it).
+    Values of environment are never shown. Exit code 0, also for what the policy refuses; 1: an error.
+
+    \b
+    -o json has
+        name, file and accepted
+        problems   of each: file, line, column, message, hint
+        values     of each: key, value, source
+        container  the request that creates it; a host port 0 is drawn later
     """
     declaration, policy = _declared(Directory(settings.directory).scan(), name), settings.policy()
     sources = examined([declaration], policy, settings.engine_socket)

@@ -40,19 +40,23 @@ def plan(settings: Settings, output: str, against: TextIO | None) -> None:
     --against needs no engine, so that a plan can be shown before a merge:
         reconciler status -o json > status.json         where the controller runs
         reconciler --policy FILE plan --against status.json -o markdown
-    The policy must be the host's own; the instance is the one that was saved. Volumes count as they are named: below
+
+    The policy must be the host's own; the instance is the one that was saved. Volumes count as they are named: behind
     a link on the host they seem to change. Values of environment were not saved: when only they change, that is told;
     beside other changes it is not. What somebody has done to a container since is not known.
 
-    \b
     -o markdown is for a comment in a pull request. -o json has everything:
+
+    \b
         summary    the last line of the text
         changes    whether anything is done
         setup      what is done first, for all
-        sandboxes  of each: name, verdict, cause, why, message, actions, changes (field, old, new),
-                   problems (file, line, column, message, hint), retry_at (seconds since the epoch; 0: never)
+        sandboxes  of each: name, verdict, cause, why, message, actions,
+                   changes (field, old, new; of environment only what happens),
+                   problems (file, line, column, message, hint), and retry_at
+                   (seconds since the epoch; 0: never)
         ignored    the problems of files that no sandbox can come of
-        withheld   containers whose removal waits for `reconciler approve`, by sandbox
+        withheld   containers whose removal waits for approval, by sandbox
     """
     now, desired = time.time(), Directory(settings.directory).scan()
     found = _compared(settings, desired, now) if against is None else _remembered(settings, desired, against, now)

@@ -13,12 +13,13 @@ CHANGED = "(changed)"
 
 
 def changes(rendered: Rendered, old: Inspection, known: Mapping[str, str]) -> tuple[Mismatch, ...]:
-    """What somebody asked for, and not what only follows from it. No value of `environment` is in it.
+    """What somebody asked for, and not what only follows from it, by field. No value of `environment` is in it.
 
     `known` is the `configuration` of the old one. Where nobody remembers it, what was taken away cannot be told from
     what the image brings along, and is left out.
     """
-    return tuple(change for change in _changes(rendered, old, known) if not _follows(change))
+    found = [change for change in _changes(rendered, old, known) if not _follows(change)]
+    return tuple(sorted(found, key=lambda change: change.knob))
 
 
 def _changes(rendered: Rendered, old: Inspection, known: Mapping[str, str]) -> Iterator[Mismatch]:

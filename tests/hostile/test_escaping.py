@@ -39,6 +39,10 @@ labels: {{a: "{hidden}{version}"}}
 COMMANDS = (
     ["plan"],
     ["plan", "-o", "json"],
+    ["plan", "-o", "markdown"],
+    ["explain", "web"],
+    ["explain", "web", "--container"],
+    ["explain", "web", "-o", "json"],
     ["apply"],
     ["status"],
     ["status", "web"],

@@ -76,6 +76,29 @@ def test_plan_shows_and_changes_nothing(operator: Operator) -> None:
     assert plan["sandboxes"][0]["changes"] == [{"field": "mem_limit", "old": "512m", "new": "256m"}]
 
 
+def test_a_plan_tells_what_is_taken_away_with_an_engine_and_without(operator: Operator) -> None:
+    """A saved status leads to the plan that the engine leads to, also where a volume, a label or a command goes."""
+    shared = operator.root / "shared"
+    shared.mkdir()
+    operator.decree(volumes=[{"root": str(shared)}])
+    mount = {"type": "bind", "source": str(shared), "target": "/data"}
+    check = {"test": "true", "interval": "1s"}
+    operator.declare("web", environment={"TOKEN": SECRET}, labels={"tier": "front"}, volumes=[mount], healthcheck=check)
+    operator.declare("other")
+    operator.reconciler("apply", code=0)
+    saved = operator.root / "status.json"
+    saved.write_text(operator.reconciler("status", "-o", "json", code=0).stdout)
+    operator.reconciler("plan", "--against", str(saved), code=0)
+    operator.declare("web", environment={"TERM": SECRET}, mem_limit="64m")
+    plan = operator.reconciler("plan", code=2).stdout
+    assert plan == operator.reconciler("plan", "--against", str(saved), code=2).stdout
+    fields = {line.split()[0] for line in plan.splitlines() if line.startswith("    ")}
+    assert fields >= {"mem_limit", "volumes", "healthcheck", "environment.TERM", "environment.TOKEN", "labels.tier"}
+    assert plan.endswith("Plan: 1 to replace, 1 unchanged.\n")
+    operator.reconciler("apply", code=0)
+    operator.reconciler("plan", code=0)
+
+
 def test_an_edit_replaces_and_keeps_the_port(operator: Operator) -> None:
     """A saved change becomes a new container on the same host port, and nothing of the old one is left."""
     operator.declare("web")

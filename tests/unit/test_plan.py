@@ -66,13 +66,13 @@ def test_a_plan_is_read_from_what_is_done_to_what_needs_somebody(edited: Scene) 
 - remove   gone    its file is gone
 - stop     off     the file says `state: stopped`
 ~ replace  web     its configuration has changed
-    mem_limit          512m -> 256m
-    environment.NEW    (added)
-    labels.team        nothing -> a|b
     command            ["serve"] -> nothing
+    environment.NEW    (added)
     environment.OLD    (removed)
-    labels.tier        front -> nothing
     environment.TOKEN  (changed)
+    labels.team        nothing -> a|b
+    labels.tier        front -> nothing
+    mem_limit          512m -> 256m
 . wait     new     the limit of 4 running sandboxes is reached; places are held
                    by gone, off, same, web; remove or stop one of them, or raise
                    sandboxes_max
@@ -112,13 +112,13 @@ remove or stop one of them, or raise sandboxes&#95;max |
 
 | field | old | new |
 |---|---|---|
-| <code>mem&#95;limit</code> | <code>512m</code> | <code>256m</code> |
-| <code>environment.NEW</code> |  | <code>(added)</code> |
-| <code>labels.team</code> | <code>nothing</code> | <code>a&#124;b</code> |
 | <code>command</code> | <code>&#91;"serve"&#93;</code> | <code>nothing</code> |
+| <code>environment.NEW</code> |  | <code>(added)</code> |
 | <code>environment.OLD</code> |  | <code>(removed)</code> |
-| <code>labels.tier</code> | <code>front</code> | <code>nothing</code> |
 | <code>environment.TOKEN</code> |  | <code>(changed)</code> |
+| <code>labels.team</code> | <code>nothing</code> | <code>a&#124;b</code> |
+| <code>labels.tier</code> | <code>front</code> | <code>nothing</code> |
+| <code>mem&#95;limit</code> | <code>512m</code> | <code>256m</code> |
 
 </details>
 
