@@ -262,3 +262,16 @@ def test_the_last_words_are_of_what_exited_by_itself() -> None:
     assert fold.said(status, "b" * 64, [b"other"], NOW) is status
     halted = status.model_copy(update={"halted": "a" * 64})
     assert fold.said(halted, "a" * 64, [b"bye"], NOW) is halted
+
+
+def test_what_a_container_was_made_from_is_known_as_long_as_it_stands_for_the_sandbox() -> None:
+    """It is the container's own, not what the file has come to say; of a container that is strange it is not known."""
+    scene = web()
+    old = scene.container("web")
+    scene.statuses["web"] = after_plan(scene)
+    assert scene.statuses["web"].configuration["mem_limit"] == "512m"
+    scene.declare("web", mem_limit="256m")
+    assert after_plan(scene).configuration["mem_limit"] == "512m"
+    scene.remember("web", container_id="another", configuration={"mem_limit": "64m"})
+    assert after_plan(scene).container_id == old.id
+    assert after_plan(scene).configuration == {}
