@@ -40,16 +40,19 @@ class House:
         return controller.status
 
     def controller(self, clock: Clock | None = None) -> Controller:
+        surroundings = Surroundings.real(self.settings, self.engine)
+        return Controller(replace(surroundings, clock=clock or surroundings.clock))
+
+    @property
+    def settings(self) -> Settings:
         policy = self.root / "policy.yaml"
-        settings = Settings(
+        return Settings(
             directory=self.root / "sandboxes.d",
             policy_file=policy if policy.exists() else None,
             state=self.root / "state",
             host="unix:///fake.sock",
             instance="default",
         )
-        surroundings = Surroundings.real(settings, self.engine)
-        return Controller(replace(surroundings, clock=clock or surroundings.clock))
 
     @property
     def store(self) -> Store:

@@ -56,7 +56,7 @@ def explain(settings: Settings, name: str, output: str, container: bool) -> None
     \b
     -o json has
         name, file and accepted
-        problems   of each: file, line, column, message, hint
+        problems   of each: file, line, column, message, hint, rule
         values     of each: key, value, source
         container  the request that creates it; a host port 0 is drawn later
     """

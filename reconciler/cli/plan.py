@@ -53,8 +53,8 @@ def plan(settings: Settings, output: str, against: TextIO | None) -> None:
         setup      what is done first, for all
         sandboxes  of each: name, verdict, cause, why, message, actions,
                    changes (field, old, new; of environment only what happens),
-                   problems (file, line, column, message, hint), and retry_at
-                   (seconds since the epoch; 0: never)
+                   problems (file, line, column, message, hint, rule), and
+                   retry_at (seconds since the epoch; 0: never)
         ignored    the problems of files that no sandbox can come of
         withheld   containers whose removal waits for approval, by sandbox
     """

@@ -145,7 +145,7 @@ def test_json_has_everything_and_no_secret(edited: Scene) -> None:
     assert sandboxes.keys() == {"same", "web", "gone", "off", "new", "held", "greedy", "bad"}
     assert {"field": "mem_limit", "old": "512m", "new": "256m"} in sandboxes["web"]["changes"]
     assert sandboxes["bad"]["problems"] == [
-        {"file": "bad.yaml", "line": 1, "column": 1, "message": "it is broken", "hint": ""}
+        {"file": "bad.yaml", "line": 1, "column": 1, "message": "it is broken", "hint": "", "rule": ""}
     ]
     assert SECRET not in told + text(edited) + markdown(edited)
 
