@@ -31,6 +31,11 @@ def apply(settings: Settings, timeout: float) -> None:
 
     Waits for health checks, but not for what failed to be tried again. Exit code 0: all is as declared; 1: something is
     not.
+
+    \b
+    Examples:
+      reconciler apply                 let what `reconciler plan` shows happen
+      reconciler apply --timeout 60    give up waiting after a minute
     """
     done: dict[str, list[Outcome]] = defaultdict(list)
     surroundings = Surroundings.real(settings, DockerEngine(settings.host, settings.instance))
@@ -54,8 +59,11 @@ def apply(settings: Settings, timeout: float) -> None:
 
 
 def _log_only_what_is_not_told_here() -> None:
-    logging.getLogger("reconciler").setLevel(logging.WARNING)
-    logging.getLogger(ledger.__name__).setLevel(logging.ERROR)
+    """Unless somebody wants to see everything."""
+    log = logging.getLogger("reconciler")
+    if not log.isEnabledFor(logging.DEBUG):
+        log.setLevel(max(log.level, logging.WARNING))
+        logging.getLogger(ledger.__name__).setLevel(logging.ERROR)
 
 
 def _sentence(status: SandboxStatus) -> str:

@@ -14,7 +14,14 @@ from reconciler.report.store import Store
 def approve(settings: Settings) -> None:
     """Approve the removals that wait: exactly those containers, once.
 
-    A running controller goes on at once, otherwise the next `reconciler apply` does. Exit code 1: nothing waits.
+    Removals wait when one pass would do more of them than the policy's `removals` allow, or when another directory is
+    in the place of the watched one; `reconciler status` says so. A running controller goes on at once, otherwise the
+    next `reconciler apply` does. Exit code 1: nothing waits.
+
+    \b
+    Examples:
+      reconciler plan        what would be removed?
+      reconciler approve     remove it
     """
     store = Store(settings.state)
     controller = store.controller()

@@ -82,6 +82,11 @@ def _failure(status: SandboxStatus, now: float) -> list[str]:
     return [*_title("LAST FAILURE"), INDENT + first, *_indented(failure.message), *_indented(again)]
 
 
+def _last_words(status: SandboxStatus, _: float) -> list[str]:
+    """Shown as they were said; the status has them escaped."""
+    return [*_title("LAST WORDS"), *map(dim, map(INDENT.__add__, status.last_words))] if status.last_words else []
+
+
 def _attestation(status: SandboxStatus, now: float) -> list[str]:
     if status.attested is None:
         return []
@@ -107,5 +112,5 @@ def _indented(text: str) -> list[str]:
     return [f"{INDENT}{printable(text, TEXT_MAX)}"] if text else []
 
 
-BLOCKS: tuple[Block, ...] = (_summary, _container, _conditions, _failure, _attestation)
+BLOCKS: tuple[Block, ...] = (_summary, _container, _conditions, _failure, _last_words, _attestation)
 """In the order in which they are shown."""

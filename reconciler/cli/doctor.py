@@ -34,6 +34,11 @@ def doctor(settings: Settings, output: str) -> None:
 
     Run it as the user who runs the controller; the firewall's rules are shown to root alone.
     Exit code 0: nothing is wrong; 1: something is.
+
+    \b
+    Examples:
+      sudo reconciler doctor
+      reconciler --policy /etc/reconciler/policy.yaml doctor -o json | jq .counts
     """
     findings = examine(look(settings))
     counts = Counter(finding.verdict for group in findings.values() for finding in group)

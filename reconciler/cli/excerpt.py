@@ -1,12 +1,12 @@
 """The line of a file that a problem is about, with a mark under its place."""
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
+from reconciler.cli.cells import cells
 from reconciler.desired.compose_keys import FORBIDDEN, NOT_NEEDED
 from reconciler.desired.root import Root
 from reconciler.model.errors import DirectoryUnreadable
@@ -37,7 +37,7 @@ class Excerpt(NamedTuple):
 
     @property
     def mark(self) -> str:
-        return " " * _width(self.before) + "^" * max(_width(self.marked), 1)
+        return " " * cells(self.before) + "^" * max(cells(self.marked), 1)
 
 
 def source_lines(file: str) -> list[str]:
@@ -66,10 +66,10 @@ def excerpt(lines: Sequence[str], line: int, column: int, room: int) -> Excerpt 
     word = _WORD.match(text, at)
     end = word.end() if word else at
     marked = _fitting(text[at:end], room // 2)
-    around = room - _width(marked)
+    around = room - cells(marked)
     after = _fitting(text[end:], around)
-    before = _fitting(text[:at], around - min(_width(after), around // 3), from_end=True)
-    return Excerpt(before, marked, _fitting(text[end:], around - _width(before)))
+    before = _fitting(text[:at], around - min(cells(after), around // 3), from_end=True)
+    return Excerpt(before, marked, _fitting(text[end:], around - cells(before)))
 
 
 def may_hold_secret(lines: Sequence[str], line: int) -> bool:
@@ -105,21 +105,10 @@ def _fitting(text: str, room: int, from_end: bool = False) -> str:
     shown: list[str] = []
     for character in reversed(text) if from_end else text:
         shown.append(TAB if character == "\t" else printable(character))
-        room -= _width(shown[-1])
+        room -= cells(shown[-1])
         if room < 0:
             while room < 1:
-                room += _width(shown.pop())
+                room += cells(shown.pop())
             shown.append("…")
             break
     return "".join(reversed(shown) if from_end else shown)
-
-
-def _width(text: str) -> int:
-    """Columns of a terminal."""
-    return sum(map(_columns, text))
-
-
-def _columns(character: str) -> int:
-    if unicodedata.category(character) in {"Mn", "Me"}:
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from reconciler.cli.completion import known_names
 from reconciler.control.settings import Settings
 from reconciler.control.sources import examined
 from reconciler.desired.directory import Directory
@@ -43,7 +44,7 @@ class Row(NamedTuple):
 
 
 @click.command(short_help="Show where each value of a sandbox comes from.")
-@click.argument("name")
+@click.argument("name", shell_complete=known_names)
 @click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("--container", is_flag=True, help="Show the request that creates the container instead, as JSON.")
 @click.pass_obj
@@ -59,6 +60,11 @@ def explain(settings: Settings, name: str, output: str, container: bool) -> None
         problems   of each: file, line, column, message, hint, rule
         values     of each: key, value, source
         container  the request that creates it; a host port 0 is drawn later
+
+    \b
+    Examples:
+      reconciler explain hello                 each value, and who said it
+      reconciler explain hello --container     what the engine is asked for
     """
     declaration, policy = _declared(Directory(settings.directory).scan(), name), settings.policy()
     sources = examined([declaration], policy, settings.engine_socket)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
+from reconciler.cli.completion import known_names
 from reconciler.control.settings import Settings
 from reconciler.model.mistake import Mistake
 from reconciler.model.quantities import parse_duration
@@ -21,7 +22,7 @@ MILLISECONDS = len("2026-11-23T16:17:21.540")
 
 
 @click.command(short_help="Show what a sandbox has said.")
-@click.argument("name")
+@click.argument("name", shell_complete=known_names)
 @click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, also over restarts, until Ctrl-C.")
 @click.option("--since", metavar="TIME", help="Only what came since: `10m` ago, or `2026-11-23T16:00:00Z`.")
@@ -31,16 +32,24 @@ def logs(settings: Settings, name: str, tail: int | None, follow: bool, since: s
     """Show what a sandbox has said, also one that is gone, with the engine's time of each line, in UTC.
 
     Reads what the controller has written down; needs no engine. Control characters are escaped unless `--raw`.
+    Exit code 1: no such output is known.
 
     \b
-    reconciler logs hello --tail 20 -f
-    reconciler logs hello --since 1h30m --raw > hello.txt
+    Examples:
+      reconciler logs hello --tail 20 -f                      the end, and what comes
+      reconciler logs hello --since 1h30m --raw > hello.txt   the bytes themselves
     """
-    directory = Store(settings.state).logs
+    store = Store(settings.state)
+    file = store.logs / f"{name}.log"
+    while name in store.names() and not file.exists():
+        if not follow:
+            click.echo(f"{name} has said nothing yet", err=True)
+            return
+        time.sleep(LOOK_SECONDS)
     begin = b"" if since is None else _moment(since)
     show = _show_raw if raw else _show
     try:
-        with LogReader(directory / f"{name}.log") as reader:
+        with LogReader(file) as reader:
             for line in deque(_from(begin, reader), tail):
                 show(line)
             while follow:
@@ -48,7 +57,7 @@ def logs(settings: Settings, name: str, tail: int | None, follow: bool, since: s
                 for line in _from(begin, reader):
                     show(line)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        known = ", ".join(sorted(path.stem for path in directory.glob("*.log")))
+        known = ", ".join(sorted(path.stem for path in store.logs.glob("*.log")))
         raise click.ClickException(f"no output of {name} is known; known: {known or 'none'}") from error
 
 

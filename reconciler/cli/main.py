@@ -1,25 +1,43 @@
 """The command `reconciler`: its options, its commands, and how errors are told."""
 
 import importlib
-import logging
 import os
 import re
 import sys
+import traceback
 from pathlib import Path
 
 import click
 
 from reconciler import __version__
+from reconciler.cli.log_format import FORMATS, LEVELS, log_to_stderr
 from reconciler.control.settings import Settings
 from reconciler.model import labels
 from reconciler.model.errors import ReconcilerError
 from reconciler.model.text import printable
 
-COMMANDS = ("run", "apply", "plan", "validate", "explain", "status", "logs", "approve", "doctor", "schema")
+OPTIONS = {
+    "Files": ("directory", "policy_file", "state"),
+    "Engine": ("host", "instance"),
+    "Log": ("log_format", "log_level"),
+}
+"""How the help groups them."""
+
+COMMANDS = ("run", "apply", "plan", "validate", "explain", "status", "logs", "approve", "doctor", "schema", "systemd")
 
 
 class Commands(click.Group):
     """Each command is in the file of its name, which is read only when it is needed: a fast command stays fast."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands, then the options by what they are about."""
+        self.format_commands(ctx, formatter)
+        left = {option.name: record for option in self.get_params(ctx) if (record := option.get_help_record(ctx))}
+        for title, names in OPTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([left.pop(name) for name in names])
+        with formatter.section("Other options"):
+            formatter.write_dl(list(left.values()))
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)
@@ -35,7 +53,8 @@ class Commands(click.Group):
 @click.option(
     "--dir",
     "directory",
-    type=click.Path(path_type=Path),
+    type=click.Path(readable=False, path_type=Path),
+    metavar="DIR",
     default="sandboxes.d",
     envvar="RECONCILER_DIR",
     show_default=True,
@@ -44,13 +63,15 @@ class Commands(click.Group):
 @click.option(
     "--policy",
     "policy_file",
-    type=click.Path(path_type=Path),
+    type=click.Path(readable=False, path_type=Path),
+    metavar="FILE",
     envvar="RECONCILER_POLICY",
     help="Policy file of the host's owner; without one the built-in policy is in force.",
 )
 @click.option(
     "--state",
-    type=click.Path(path_type=Path),
+    type=click.Path(readable=False, path_type=Path),
+    metavar="DIR",
     default="state",
     envvar=["RECONCILER_STATE", "STATE_DIRECTORY"],
     show_default=True,
@@ -58,6 +79,7 @@ class Commands(click.Group):
 )
 @click.option(
     "--host",
+    metavar="URL",
     default="unix:///var/run/docker.sock",
     envvar=["RECONCILER_HOST", "DOCKER_HOST"],
     show_default=True,
@@ -65,15 +87,40 @@ class Commands(click.Group):
 )
 @click.option(
     "--instance",
+    metavar="NAME",
     default="default",
     envvar="RECONCILER_INSTANCE",
     show_default=True,
     help="Name of this controller; several share an engine without seeing each other.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(FORMATS),
+    default="plain",
+    envvar="RECONCILER_LOG_FORMAT",
+    show_default=True,
+    help="The log on stderr: for people and journald, or one JSON object a line.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(LEVELS),
+    default="info",
+    envvar="RECONCILER_LOG_LEVEL",
+    show_default=True,
+    metavar="LEVEL",
+    help=f"What is logged: {', '.join(LEVELS)}.",
+)
 @click.version_option(__version__, prog_name="reconciler")
 @click.pass_context
 def cli(
-    context: click.Context, directory: Path, policy_file: Path | None, state: Path, host: str, instance: str
+    context: click.Context,
+    directory: Path,
+    policy_file: Path | None,
+    state: Path,
+    host: str,
+    instance: str,
+    log_format: str,
+    log_level: str,
 ) -> None:
     """Keeps the sandboxes of a Docker Engine as a directory of YAML files declares them.
 
@@ -85,18 +132,21 @@ def cli(
     reconciler status       what is there, and what is wrong?
 
     Each option can also be given as an environment variable: RECONCILER_DIR, RECONCILER_POLICY, RECONCILER_STATE,
-    RECONCILER_HOST (then DOCKER_HOST), RECONCILER_INSTANCE.
+    RECONCILER_HOST (then DOCKER_HOST), RECONCILER_INSTANCE, RECONCILER_LOG_FORMAT, RECONCILER_LOG_LEVEL.
+
+    \b
+    Completion in bash, by this line in ~/.bashrc (in zsh with zsh_source):
+      eval "$(_RECONCILER_COMPLETE=bash_source reconciler)"
     """
     if not re.fullmatch(labels.INSTANCE_NAME, instance):
         raise click.UsageError(f"instance {instance!r} is not a name: small letters, digits and '-', a letter first")
+    log_to_stderr(log_format, log_level)
     context.color = False if os.environ.get("NO_COLOR") else None  # None: on a terminal only
     context.obj = Settings(directory, policy_file, state, host, instance)
 
 
 def main() -> None:
-    """Runs a command; every error is one line on stderr and exit code 1."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)-7s %(message)s", stream=sys.stderr)
-    logging.getLogger("watchfiles").setLevel(logging.WARNING)
+    """Runs a command; every error is told on stderr, with exit code 1."""
     try:
         sys.exit(cli.main(prog_name="reconciler", standalone_mode=False))
     except click.exceptions.Abort:
@@ -108,6 +158,8 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except Exception:
+        _fail(f"this is a fault of reconciler's own; please report it, with these lines\n{traceback.format_exc()}")
 
 
 def _fail(message: str) -> None:

@@ -57,6 +57,11 @@ def plan(settings: Settings, output: str, against: TextIO | None) -> None:
                    retry_at (seconds since the epoch; 0: never)
         ignored    the problems of files that no sandbox can come of
         withheld   containers whose removal waits for approval, by sandbox
+
+    \b
+    Examples:
+      reconciler plan
+      reconciler plan -o json | jq .changes
     """
     now, desired = time.time(), Directory(settings.directory).scan()
     found = _compared(settings, desired, now) if against is None else _remembered(settings, desired, against, now)

@@ -24,6 +24,11 @@ def schema(kind: str) -> None:
 
     \b
       # yaml-language-server: $schema=PATH
+
+    \b
+    Examples:
+      reconciler schema > sandboxes.d/.schema.json
+      reconciler schema policy
     """
     click.echo(json.dumps(json_schema(MODELS[kind]), indent=2))
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import click
 
 from reconciler.cli.cells import dim, wrapped
+from reconciler.cli.completion import known_names
 from reconciler.cli.details import details
 from reconciler.cli.heading import LINES_MAX, heading, problem_lines
 from reconciler.cli.table import table
@@ -19,7 +20,7 @@ from reconciler.report.store import Store
 
 
 @click.command(short_help="Show what is there, and what is wrong.")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=known_names)
 @click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("-w", "--watch", is_flag=True, help="Keep the table up to date on the terminal, until Ctrl-C.")
 @click.pass_obj
@@ -28,6 +29,13 @@ def status(settings: Settings, name: str | None, output: str, watch: bool) -> No
 
     Exit code 0: all is as declared, or --watch was ended; 1: something is not. That no controller runs is told, and is
     no error: after `reconciler apply` none does.
+
+    \b
+    Examples:
+      reconciler status                     everything, what is wrong first
+      reconciler status --watch             the same, kept up to date
+      reconciler status hello               all that is known of one sandbox
+      reconciler status -o json             for programs, and for `plan --against`
     """
     store = Store(settings.state)
     if watch:

@@ -20,7 +20,7 @@ from reconciler.planning.judge import judge
 
 
 @click.command(short_help="Check files and policy; needs no engine.")
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE]...")
+@click.argument("files", nargs=-1, type=click.Path(readable=False, path_type=Path), metavar="[FILE]...")
 @click.option("-o", "output", type=click.Choice(["text", "json", "github", "sarif"]), default="text", show_default=True)
 @click.pass_obj
 def validate(settings: Settings, files: tuple[Path, ...], output: str) -> None:
@@ -28,6 +28,12 @@ def validate(settings: Settings, files: tuple[Path, ...], output: str) -> None:
 
     Tells all problems of all files in one run. `-o github` annotates the lines of a pull request, `-o sarif` is for
     whatever shows results of code analysis. Exit code 0: all is good; 1: something is not.
+
+    \b
+    Examples:
+      reconciler validate
+      reconciler validate -o github                        in a workflow on GitHub
+      reconciler --policy policy.yaml validate new.yaml    before it is put into place
     """
     settings = replace(settings, policy_file=settings.policy_file and nearby(settings.policy_file))
     outcomes = list(_of_files(map(nearby, files)) if files else _of_directory(nearby(settings.directory)))

@@ -109,10 +109,12 @@ class Controller:
         watch_engine(self._around.engine, self.tell)
         log.info("watching %s as instance %s", self._settings.directory, self._settings.instance)
         manager = self._around.manager
-        self._turn()
-        manager.ready()
         while not self._stopping:
+            passes = self._status.passes
             self._turn()
+            if self._status.passes > passes:
+                manager.ready()
+            manager.status(self._summary())
         manager.stopping()
         self._farewell()
 
@@ -187,6 +189,7 @@ class Controller:
                 self._pass_soon()
             case ResyncAsked():
                 log.info("full resync, as asked")
+                self._around.manager.reloading()
                 self._resync()
             case StopAsked():
                 self._stopping = True
@@ -276,7 +279,7 @@ class Controller:
         except PolicyInvalid as error:
             policy_error = str(error)
         if policy_error and policy_error != self._status.policy_error:
-            log.error("the last good policy stays in force: %s", policy_error)
+            log.error("the last good policy stays in force: %s", policy_error.replace("\n", "; "))
         try:
             self._take(self._around.scan())
             scan_error, scanned_at = "", self._clock.now()
@@ -382,6 +385,13 @@ class Controller:
             policy_file=printable(self._settings.policy_file or "", PATH_MAX),
             limit=self._policy.sandboxes_max,
         )
+
+    def _summary(self) -> str:
+        """What a service manager shows of us: `3 running, 1 waiting, engine available`."""
+        engine = "available" if self._status.available else "not available"
+        counts = Counter(status.phase for status in self._ledger.statuses.values())
+        sandboxes = [f"{counts[phase]} {phase.lower()}" for phase in Phase if counts[phase]] or ["no sandboxes"]
+        return ", ".join([*sandboxes, f"engine {engine}"])
 
     def _unavailable(self, why: str) -> None:
         if self._status.available or why != self._status.unavailable_reason:

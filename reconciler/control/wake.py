@@ -145,9 +145,10 @@ def _changes(directory: Path, policy_file: Path | None, approvals: Path) -> Iter
     The parents are watched too: what is swapped, removed or made anew there is not told of by the thing itself.
     """
     replaceable = [path.absolute() for path in (directory, policy_file) if path is not None]
-    inside = tuple(f"{path}{os.sep}" for path in (directory.resolve(), approvals.resolve()))
+    whole = (directory.resolve(), approvals.resolve())
+    inside = tuple(f"{path}{os.sep}" for path in whole)
     ours = set(map(str, replaceable))
-    paths = {directory.resolve(), approvals, *(path.parent for path in replaceable)}
+    paths = {*whole, *(path.parent for path in replaceable)}
     for changes in watchfiles.watch(
         *(path for path in paths if path.exists()),
         watch_filter=lambda _, path: path in ours or path.startswith(inside),

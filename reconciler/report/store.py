@@ -55,6 +55,10 @@ class Store:
         except (OSError, UnicodeDecodeError):
             return Heartbeat(None, 0)
 
+    def names(self) -> list[str]:
+        """Of the sandboxes that have a status, which is not read."""
+        return sorted(path.stem for path in (self.directory / "status").glob("*.json"))
+
     def approved(self) -> frozenset[str]:
         """Ids of the containers whose removal is approved."""
         approval = _read(self._approval, Approval)

@@ -69,6 +69,13 @@ def test_a_crash_leaves_its_last_words(operator: Operator) -> None:
     assert status["last_words"] == [*(f"line {number}" for number in range(12, 61)), "why"]
 
 
+def test_what_says_nothing(operator: Operator) -> None:
+    """A sandbox that has said nothing yet is no error, and who follows it waits."""
+    operator.declare("web", command=["sleep", "1000"])
+    operator.reconciler("apply", code=0)
+    assert operator.reconciler("logs", "web", code=0).stderr == "web has said nothing yet\n"
+
+
 def test_reading(operator: Operator) -> None:
     """A log can be read by its end, from a moment on, with the times, and while it grows."""
     operator.declare("web", command=["sh", "-c", "echo one; printf '\\033[31mtwo\\n'; sleep 3; echo three; sleep 1000"])

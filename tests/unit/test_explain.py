@@ -120,7 +120,7 @@ def test_what_the_policy_refuses_is_explained_all_the_same(root: Path) -> None:
     assert said.splitlines()[-3:] == [
         "The policy refuses it:",
         "web.yaml:2:12: mem_limit 1g is over the policy's ceiling (at most 256m)",
-        "web.yaml:3:1: user 500:500 is below the policy's minimum (both ids at least 1000)",
+        "web.yaml:3:7: user 500:500 is below the policy's minimum (both ids at least 1000)",
     ]
 
 

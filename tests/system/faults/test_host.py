@@ -3,19 +3,17 @@
 import os
 import resource
 import signal
-import socket
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Self
 
 import pytest
 
 from tests.system.conftest import WITHOUT_CAPABILITIES, Operator, version
 from tests.system.faults.proxy import Proxy, delayed
+from tests.system.supervisor import Supervisor
 
 CLOCK = """
 import time
@@ -25,8 +23,6 @@ right = time.time
 time.time = lambda: right() + float(Path({offset!r}).read_text())
 """
 """What Python runs first, in a process whose clock is set: all but its time of day is as it was."""
-
-WATCHDOG_SECONDS = 3
 
 SetClock = Callable[[int], None]
 
@@ -203,44 +199,14 @@ def test_fault_25_no_file_descriptors_left(operator: Operator) -> None:
         operator.until(lambda: len(operator.containers()) == 2)
 
 
-class Supervisor:
-    """As much of systemd as a service with a watchdog sees of it. `said` are the service's messages."""
-
-    def __init__(self, path: Path) -> None:
-        self.said: list[str] = []
-        self._heard_at = time.monotonic()
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(str(path))
-        self._thread = threading.Thread(target=self._listen, name="supervisor")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._socket.shutdown(socket.SHUT_RD)
-        self._thread.join()
-        self._socket.close()
-
-    @property
-    def misses_a_beat(self) -> bool:
-        return time.monotonic() - self._heard_at > WATCHDOG_SECONDS
-
-    def _listen(self) -> None:
-        while message := self._socket.recv(1024).decode():
-            self.said.append(message)
-            self._heard_at = time.monotonic()
-
-
 def test_fault_25_a_loop_that_hangs_under_the_watchdog(
     operator: Operator, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A loop that hangs no longer says that it is alive; killed for that and started again, it converges."""
-    notify = operator.root / "notify.sock"
-    monkeypatch.setenv("NOTIFY_SOCKET", str(notify))
-    monkeypatch.setenv("WATCHDOG_USEC", str(WATCHDOG_SECONDS * 1_000_000))
     operator.declare("web")
-    with Supervisor(notify) as supervisor:
+    with Supervisor(operator.root / "notify.sock") as supervisor:
+        for name, value in supervisor.environment.items():
+            monkeypatch.setenv(name, value)
         with suppress(AssertionError), operator.run() as process:
             operator.until_phase(web="Running")
             operator.until(lambda: supervisor.said.count("WATCHDOG=1") > 2)

@@ -1,0 +1,48 @@
+"""What the README says of the engine's API that is used, for those who put a proxy in front of it, is all of it."""
+
+import re
+from pathlib import Path
+
+from reconciler.model import labels
+from tests.system.conftest import Operator, version
+from tests.system.faults.proxy import Proxy, refused
+
+README = Path(__file__).parents[2] / "README.md"
+ROW = re.compile(r"^\| `((?:GET|HEAD|POST|PUT|DELETE) /[^`]*)` \|", re.MULTILINE)
+NEVER_THERE = "reconciler.invalid/team/app:1"
+
+
+def pattern(call: str) -> str:
+    """The call as the README writes it: ids are `ID` already, and an image is `NAME`."""
+    return re.sub(r"^(GET /images)/.+(/json)$", r"\1/NAME\2", call)
+
+
+def live(operator: Operator, proxy: Proxy) -> None:
+    """All that happens to sandboxes: made, replaced, paused, ended, removed, and asked for their output."""
+    operator.declare("web")
+    operator.declare("pulled", image=NEVER_THERE)
+    proxy.on("POST /images/create", refused(404, "no such image"), times=100)
+    with operator.run():
+        operator.until_phase(web="Running", pulled="Backoff")
+        operator.declare("web", **version("2"))
+        operator.until(lambda: operator.versions() == {"web": "2"})
+        operator.until_phase(web="Running")
+        operator.api("POST", f"/containers/{operator.container('web')}/pause")
+        operator.until(lambda: operator.inspect("web")["State"]["Status"] == "running")
+        second_network(operator)
+        operator.remove("web", "pulled")
+        operator.until(lambda: operator.phases() == {} and proxy.calls.count("DELETE /networks/ID"))
+
+
+def second_network(operator: Operator) -> None:
+    """What two controllers that begin at the same moment can leave."""
+    own = {labels.INSTANCE: operator.instance}
+    operator.api("POST", "/networks/create", body={"Name": labels.network_name(operator.instance), "Labels": own})
+
+
+def test_the_readme_names_every_call_of_the_api_and_no_other(operator: Operator) -> None:
+    """A proxy that lets through what the table has hinders nothing, and lets through no more than is needed."""
+    with Proxy(operator.engine.host, operator.root / "proxy.sock") as proxy:
+        operator.host = proxy.host
+        live(operator, proxy)
+    assert sorted(set(map(pattern, proxy.calls))) == sorted(ROW.findall(README.read_text()))
