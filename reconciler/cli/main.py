@@ -130,6 +130,7 @@ def cli(
     reconciler apply        let it happen once
     reconciler run          keep it so
     reconciler status       what is there, and what is wrong?
+    reconciler doctor       what can go wrong around it?
 
     Each option can also be given as an environment variable: RECONCILER_DIR, RECONCILER_POLICY, RECONCILER_STATE,
     RECONCILER_HOST (then DOCKER_HOST), RECONCILER_INSTANCE, RECONCILER_LOG_FORMAT, RECONCILER_LOG_LEVEL.

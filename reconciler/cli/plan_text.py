@@ -12,13 +12,16 @@ CHANGES = ("~", "yellow")
 ALARMS = ("!", "bright_red")
 
 NAME_WIDTH_MAX = 20
+"""A longer name stands out of its column."""
+
 FIELD_WIDTH_MAX = 24
 INDENT = 4 * " "
 
 
 def lines(entries: list[Entry], width: int) -> Iterator[str]:
     """`width` is in columns; only a word that is longer makes a line longer."""
-    name_width = min(max((len(entry.name) for entry in entries), default=0), NAME_WIDTH_MAX)
+    widths = [len(entry.name) for entry in entries if len(entry.name) <= NAME_WIDTH_MAX]
+    name_width = max(widths, default=0)
     for entry in entries:
         yield from _head(entry, name_width, width)
         yield from _changes(entry.changes, width)
