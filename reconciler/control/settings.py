@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from reconciler.desired.policy_file import read_policy
-from reconciler.model.policy import Policy
+if TYPE_CHECKING:
+    from reconciler.model.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,9 @@ class Settings:
     def engine_socket(self) -> Path | None:
         return Path(self.host.removeprefix("unix://")) if self.host.startswith("unix://") else None
 
-    def policy(self) -> Policy:
+    def policy(self) -> "Policy":
         """The policy in its file, or the built-in one; raises `PolicyInvalid`."""
+        from reconciler.desired.policy_file import read_policy  # slow to import, and no matter of `status` and `logs`
+        from reconciler.model.policy import Policy
+
         return Policy() if self.policy_file is None else read_policy(self.policy_file)

@@ -18,7 +18,9 @@ from reconciler.model import labels
 from reconciler.model.mistake import Mistake, shown
 from reconciler.model.quantities import DURATION, MIB, SIZE, duration_text, parse_duration, parse_size, size_text
 
-STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True)
+STRICT = ConfigDict(
+    frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True, defer_build=True
+)
 """Of every model that a file is read into."""
 
 TEXT_BYTES_MAX = 16 * 1024

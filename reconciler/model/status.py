@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from reconciler.model.plan import Reason
 
-FIELD = ConfigDict(frozen=True, extra="ignore")
+FIELD = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 BEAT_SECONDS = 10.0
 """How often a controller gives a sign of life."""
