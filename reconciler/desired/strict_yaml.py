@@ -3,7 +3,7 @@
 Nothing here calls PyYAML's constructors or its C code, which a deep document crashes.
 """
 
-from typing import NoReturn, cast
+from typing import Any, NoReturn, cast
 
 from yaml.error import Mark, MarkedYAMLError
 from yaml.events import Event
@@ -76,6 +76,21 @@ class Events(_Characters, Scanner, Parser):
 
     def refuse(self, problem: str, hint: str, mark: Mark | None = None) -> NoReturn:
         raise MarkedYAMLError(problem=problem, problem_mark=mark or self.get_mark(), note=hint)
+
+    def check_token(self, *choices: Any) -> bool:
+        """As PyYAML's, which is asked six times an event, without what changes nothing."""
+        while self.need_more_tokens():
+            self.fetch_more_tokens()
+        return bool(self.tokens) and (not choices or isinstance(self.tokens[0], choices))
+
+    def need_more_tokens(self) -> bool:
+        """Also when the next token may turn out to be a key, whose mark comes before it."""
+        if self.done or not self.tokens:
+            return not self.done
+        if not self.possible_simple_keys:
+            return False
+        self.stale_possible_simple_keys()
+        return bool(self.next_possible_simple_key() == self.tokens_taken)  # type: ignore[no-untyped-call]
 
     def fetch_flow_collection_start(self, token_class: type) -> None:
         if self.flow_level >= DEPTH_MAX:
