@@ -228,6 +228,8 @@ class Sandbox(BaseModel):
         """What this sandbox says, over what the policy's `defaults` say: environment and labels key by key, all else
         whole. Without a network there are no ports, whoever asked for them.
         """
+        if not defaults.model_fields_set:
+            return self
         said = {key: getattr(side, key) for side in (defaults, self) for key in side.model_fields_set}
         said["environment"] = {**defaults.environment, **self.environment}
         said["labels"] = {**defaults.labels, **self.labels}

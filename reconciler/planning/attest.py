@@ -139,11 +139,13 @@ def _anonymous(mount: Mapping[str, Any]) -> bool:
 
 def _equal(expected: object, actual: object) -> bool:
     """An engine reads nothing back as null, "", [] or {}."""
+    if expected == actual:
+        return True
     if isinstance(expected, Mapping) and isinstance(actual, Mapping):
         return all(_equal(expected.get(key), actual.get(key)) for key in expected.keys() | actual.keys())
     if isinstance(expected, list) and isinstance(actual, list):
         return len(expected) == len(actual) and all(map(_equal, expected, actual))
-    return expected == actual or (not expected and not actual)
+    return not expected and not actual
 
 
 def _mismatch(knob: str, expected: object, actual: object) -> Mismatch:

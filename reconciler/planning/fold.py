@@ -145,6 +145,8 @@ def _identity(current: Observed, image: Image | None) -> dict[str, Any]:
 def _configuration(status: SandboxStatus, lane: Lane, current: Observed) -> dict[str, Any]:
     """Known of what claims to be as rendered, from then on for as long as it stands for the sandbox."""
     rendered = lane.rendered
+    if status.configuration and current.id == status.container_id:
+        return {}
     if rendered and (current.fingerprint, current.ports) == (rendered.fingerprint, rendered.ports):
         return {"configuration": configuration(rendered.body)}
     return {} if current.id == status.container_id else {"configuration": {}}

@@ -21,13 +21,12 @@ def effective(sandbox: Sandbox, policy: Policy) -> Sandbox:
     A built-in default never exceeds the policy's ceiling; what somebody wrote is left for `judge` to refuse.
     """
     said = sandbox.over(policy.defaults)
-    ceilings = policy.limits
     lowered = {
-        key: min(getattr(said, key), getattr(ceilings, key))
+        key: ceiling
         for key in ("mem_limit", "cpus", "pids_limit", "stop_grace_period")
-        if key not in said.model_fields_set
+        if key not in said.model_fields_set and (ceiling := getattr(policy.limits, key)) < getattr(said, key)
     }
-    return said.model_copy(update=lowered)
+    return said.model_copy(update=lowered) if lowered else said
 
 
 def judge(declaration: Declaration, policy: Policy, sources: Mapping[str, Source]) -> tuple[Problem, ...]:
