@@ -1,1 +1,1 @@
-"""The commands: one file for each that is more than a few lines."""
+"""The commands: one file for each."""

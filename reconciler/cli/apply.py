@@ -8,9 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import click
 
-from reconciler.cli.heading import problems
 from reconciler.cli.status import as_declared
-from reconciler.cli.table import UNDER_WAY, addresses, explanation, table
 from reconciler.control import ledger
 from reconciler.control.controller import Controller
 from reconciler.control.settings import Settings
@@ -21,6 +19,8 @@ from reconciler.model.plan import Outcome
 from reconciler.model.status import SandboxStatus
 from reconciler.model.text import printable
 from reconciler.report.store import Store
+from reconciler.show.heading import problems
+from reconciler.show.table import UNDER_WAY, addresses, explanation, table
 
 
 @click.command(short_help="Converge once, and say what was done.")
@@ -74,7 +74,7 @@ def _shown_meanwhile(store: Store) -> AbstractContextManager[None]:
     """On a terminal, what is under way."""
     if not sys.stderr.isatty():
         return nullcontext()
-    from reconciler.cli.live import shown_meanwhile  # slow to import, and needed for people only
+    from reconciler.show.live import shown_meanwhile  # slow to import, and needed for people only
 
     def picture(width: int) -> list[str]:
         under_way = [status for status in store.statuses().values() if status.phase in UNDER_WAY]

@@ -8,8 +8,6 @@ from typing import TextIO
 import click
 from pydantic import ValidationError
 
-from reconciler.cli import plan_markdown, plan_text
-from reconciler.cli.plan_words import as_json, entries, summary
 from reconciler.control.settings import Settings
 from reconciler.desired.directory import Directory
 from reconciler.model.desired import Desired
@@ -18,6 +16,8 @@ from reconciler.model.status import Saved
 from reconciler.planning.decide import Memory, decide
 from reconciler.planning.remembered import plan_from
 from reconciler.report.store import Store
+from reconciler.show import plan_markdown, plan_text
+from reconciler.show.plan_words import as_json, entries, summary
 
 WIDTH_MAX = 120
 

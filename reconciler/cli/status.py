@@ -8,15 +8,15 @@ from collections.abc import Iterable
 
 import click
 
-from reconciler.cli.cells import dim, wrapped
 from reconciler.cli.completion import known_names
-from reconciler.cli.details import details
-from reconciler.cli.heading import LINES_MAX, heading, problem_lines
-from reconciler.cli.table import table
 from reconciler.control.settings import Settings
 from reconciler.model.status import ControllerStatus, Heartbeat, SandboxStatus
 from reconciler.model.text import printable
 from reconciler.report.store import Store
+from reconciler.show.cells import dim, wrapped
+from reconciler.show.details import details
+from reconciler.show.heading import LINES_MAX, heading, problem_lines
+from reconciler.show.table import table
 
 
 @click.command(short_help="Show what is there, and what is wrong.")
@@ -86,7 +86,7 @@ def overview(
 def _watch(store: Store, *, table_alone: bool) -> None:
     if not table_alone or not sys.stdout.isatty():
         raise click.UsageError("--watch shows the table on a terminal, and nothing else")
-    from reconciler.cli.live import watch  # slow to import
+    from reconciler.show.live import watch  # slow to import
 
     def picture(width: int) -> list[str]:
         controller = store.controller()

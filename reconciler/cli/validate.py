@@ -8,8 +8,6 @@ from pathlib import Path
 
 import click
 
-from reconciler.cli.annotations import github, sarif
-from reconciler.cli.problems import count, print_problems
 from reconciler.control.settings import Settings
 from reconciler.control.sources import examined
 from reconciler.desired.directory import Directory, Outcome, read_file
@@ -17,6 +15,8 @@ from reconciler.desired.names import display
 from reconciler.model.desired import Declaration
 from reconciler.model.errors import DirectoryUnreadable, PolicyInvalid, Problem
 from reconciler.planning.judge import judge
+from reconciler.show.annotations import github, sarif
+from reconciler.show.problems import count, print_problems
 
 
 @click.command(short_help="Check files and policy; needs no engine.")

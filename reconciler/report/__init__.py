@@ -1,1 +1,1 @@
-"""What is told: the status files and the journal."""
+"""What is told: the status files, the journal, the logs and the metrics."""

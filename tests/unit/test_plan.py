@@ -7,13 +7,13 @@ from typing import Any
 import click
 import pytest
 
-from reconciler.cli import plan_markdown, plan_text
-from reconciler.cli.plan_words import Entry, as_json, entries, summary
 from reconciler.model.desired import Desired
 from reconciler.model.errors import Problem
 from reconciler.model.plan import Plan, Reason
 from reconciler.model.world import State
 from reconciler.planning.words import configuration
+from reconciler.show import plan_markdown, plan_text
+from reconciler.show.plan_words import Entry, as_json, entries, summary
 from tests.scene import NOW, Scene, up_to
 
 SECRET = "correct-horse-battery-staple"  # noqa: S105 - it must not turn up anywhere

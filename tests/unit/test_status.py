@@ -10,12 +10,8 @@ import pytest
 from click import unstyle
 from click.testing import CliRunner, Result
 
-from reconciler.cli.cells import cells, cut, wrapped
-from reconciler.cli.details import details
-from reconciler.cli.heading import heading, problem_lines
 from reconciler.cli.main import cli
 from reconciler.cli.status import overview
-from reconciler.cli.table import bar, table
 from reconciler.model.plan import Reason
 from reconciler.model.status import (
     Attestation,
@@ -29,6 +25,10 @@ from reconciler.model.status import (
     SandboxStatus,
 )
 from reconciler.report.store import Store
+from reconciler.show.cells import cells, cut, wrapped
+from reconciler.show.details import details
+from reconciler.show.heading import heading, problem_lines
+from reconciler.show.table import bar, table
 
 NOW = 1_700_000_000.0
 HOUR = 3600

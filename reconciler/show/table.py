@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from reconciler.cli.cells import Style, busy, cells, cut, dim, good, padding, wrapped, wrong
 from reconciler.model.quantities import age_text
 from reconciler.model.status import ConditionType, Phase, SandboxStatus
 from reconciler.model.text import printable
+from reconciler.show.cells import Style, busy, cells, cut, dim, good, padding, wrapped, wrong
 
 COLUMNS = ("NAME", "PHASE", "READY", "ADDRESS", "RESTARTS", "AGE")
 NAME_MIN, ADDRESS_MAX, MESSAGE_MIN = 12, 22, 40

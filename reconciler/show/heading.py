@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 
-from reconciler.cli.cells import Style, busy, cells, dim, good, wrapped, wrong
 from reconciler.model.plan import Reason
 from reconciler.model.quantities import age_text
 from reconciler.model.status import ControllerStatus, Heartbeat, SandboxStatus
 from reconciler.model.text import printable
+from reconciler.show.cells import Style, busy, cells, dim, good, wrapped, wrong
 
 COMMIT_SHOWN = 12
 LINES_MAX = 6

@@ -6,7 +6,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
-from reconciler.cli.cells import cells
 from reconciler.desired.compose_keys import FORBIDDEN, NOT_NEEDED
 from reconciler.desired.root import Root
 from reconciler.model.errors import DirectoryUnreadable
@@ -14,6 +13,7 @@ from reconciler.model.mistake import Mistake
 from reconciler.model.policy import Policy
 from reconciler.model.sandbox import Sandbox
 from reconciler.model.text import printable
+from reconciler.show.cells import cells
 
 ROOM_MIN = 20
 """Fewer columns show nothing."""

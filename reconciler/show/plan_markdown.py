@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from reconciler.cli.plan_words import ALARMING, Entry
+from reconciler.show.plan_words import ALARMING, Entry
 
 
 def lines(entries: list[Entry], summary: str) -> Iterator[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from reconciler.cli.plan_words import ALARMING, Change, Entry
+from reconciler.show.plan_words import ALARMING, Change, Entry
 
 SIGNS = {"create": ("+", "green"), "remove": ("-", "red"), "stop": ("-", "red"), "wait": (".", "cyan")}
 CHANGES = ("~", "yellow")

@@ -5,11 +5,11 @@ from datetime import datetime
 
 from click import style, unstyle
 
-from reconciler.cli.cells import cells, dim, good, wrapped, wrong
-from reconciler.cli.table import bar, explanation, phase_style
 from reconciler.model.quantities import age_text
 from reconciler.model.status import SandboxStatus
 from reconciler.model.text import printable
+from reconciler.show.cells import cells, dim, good, wrapped, wrong
+from reconciler.show.table import bar, explanation, phase_style
 
 Block = Callable[[SandboxStatus, float], list[str]]
 """Lines about one thing as of a moment; none when there is nothing to say."""

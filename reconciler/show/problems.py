@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from reconciler.cli.excerpt import ROOM_MIN, excerpt, source_lines
 from reconciler.desired.policy_file import rule_lines
 from reconciler.model.errors import Problem
 from reconciler.model.text import printable
+from reconciler.show.excerpt import ROOM_MIN, excerpt, source_lines
 
 MESSAGE_MAX = 2000
 
