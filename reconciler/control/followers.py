@@ -3,8 +3,8 @@
 import logging
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,8 +70,7 @@ class Followers:
         self._lock = threading.Lock()
         self._under_way: dict[_Reading, threading.Event] = {}
         self._done: set[_Reading] = set()
-        self._logs: dict[str, SandboxLog] = {}
-        self._turns: dict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._logs: dict[str, tuple[SandboxLog, threading.Lock]] = {}
 
     def follow(self, containers: Iterable[Observed], tell: Tell) -> None:
         """Follows those that run, and reads what is left of those that have ended since; tells their last words."""
@@ -80,6 +79,8 @@ class Followers:
         with self._lock:
             self._done.intersection_update(readings)
             due = [reading for reading in readings if reading not in self._done]
+            known = {reading.sandbox for reading in (*readings, *self._under_way)}
+            self._logs = {sandbox: said for sandbox, said in self._logs.items() if sandbox in known}
         for reading in due:
             self._begin(reading, tell)
 
@@ -92,14 +93,20 @@ class Followers:
         with self._lock:
             if reading not in self._under_way:
                 self._under_way[reading] = threading.Event()
+                said, turn = self._log_of(reading.sandbox)
                 name = f"follow-{reading.sandbox}"
-                threading.Thread(target=self._work, args=(reading, tell), name=name, daemon=True).start()
+                threading.Thread(target=self._work, args=(reading, said, turn, tell), name=name, daemon=True).start()
             return self._under_way[reading]
 
-    def _work(self, reading: _Reading, tell: Tell) -> None:
+    def _log_of(self, sandbox: str) -> tuple[SandboxLog, threading.Lock]:
+        """With whose turn it is to write: the container before comes first."""
+        if sandbox not in self._logs:
+            self._logs[sandbox] = SandboxLog(self._directory / f"{sandbox}.log"), threading.Lock()
+        return self._logs[sandbox]
+
+    def _work(self, reading: _Reading, said: SandboxLog, turn: threading.Lock, tell: Tell) -> None:
         sandbox, container, ended_at = reading
-        with self._turns[sandbox]:
-            said = self._log_of(sandbox)
+        with turn:
             try:
                 self._copy(container, said)
                 if ended_at:
@@ -112,20 +119,24 @@ class Followers:
                 with self._lock:
                     self._under_way.pop(reading).set()
 
-    def _log_of(self, sandbox: str) -> SandboxLog:
-        return self._logs.setdefault(sandbox, SandboxLog(self._directory / f"{sandbox}.log"))
-
     def _copy(self, container: str, said: SandboxLog) -> None:
         position = said.position(container)
         for outputs in _after(position.at, position.lines, self._engine.output(container, position.at)):
             self._budget.spend(sum(len(output.text) + LINE_BYTES for output in outputs))
-            while True:
-                try:
-                    said.append(container, outputs)
-                    break
-                except OSError as error:
-                    log.warning("cannot write down what %s says: %s", container[:12], error.strerror)
-                    time.sleep(RETRY_SECONDS)
+            _append(said, container, outputs)
+
+
+def _append(said: SandboxLog, container: str, outputs: list[Output]) -> None:
+    """Until it succeeds: meanwhile the engine keeps what comes."""
+    for attempt in count():
+        try:
+            said.append(container, outputs)
+        except OSError as error:
+            if attempt == 0:
+                log.warning("cannot write down what %s says: %s", container[:12], error.strerror)
+            time.sleep(RETRY_SECONDS)
+        else:
+            return
 
 
 def _after(at: bytes, lines: int, outputs: Iterable[list[Output]]) -> Iterator[list[Output]]:

@@ -37,6 +37,9 @@ PULL_SECONDS = 120
 EVENTS_SECONDS = 600
 """Between two events; a connection that was silent for so long may be dead, and is opened anew."""
 
+IDLE_MAX = 16
+"""So many clients are kept for the next calls."""
+
 PROGRESS_SECONDS = 1.0
 OUTPUT_PIECE_BYTES = 64 * 1024
 
@@ -94,7 +97,7 @@ class DockerEngine:
         self._host = host
         self._instance = instance
         self._build: type[_Client] = _ReadingClient if read_only else _Client
-        self._idle: deque[_Client] = deque()
+        self._idle: deque[_Client] = deque(maxlen=IDLE_MAX)
         self._version: str | None = None
 
     def facts(self) -> EngineFacts:

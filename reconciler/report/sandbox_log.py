@@ -47,7 +47,7 @@ class SandboxLog:
 
     def __init__(self, path: Path, bytes_max: int = BYTES_MAX) -> None:
         self._file = BoundedFile(path, bytes_max, KEPT)
-        self._positions: dict[str, Position] = {}
+        self._read = ("", Position())
 
     def append(self, container: str, outputs: Iterable[Output]) -> None:
         """Writes down what a container said, in one piece; raises OSError when none of it is written."""
@@ -58,19 +58,19 @@ class SandboxLog:
             at, count = output.at, count + 1 if output.at == at else 1
         if lines:
             self._file.append(b"".join(lines))
-            self._positions[container] = Position(at, count)
+            self._read = container, Position(at, count)
 
     def position(self, container: str) -> Position:
         """How far the container has been read, also by a controller before this one."""
-        if container not in self._positions:
+        if self._read[0] != container:
             found = (_position(path, _short(container)) for path in self._file.paths)
-            self._positions[container] = next(filter(None, found), Position())
-        return self._positions[container]
+            self._read = container, next(filter(None, found), Position())
+        return self._read[1]
 
     def last_words(self, container: str, count: int) -> tuple[bytes, ...]:
         """The last lines of a container, as far as they are at hand; a line in pieces counts as one."""
         end = b"".join(map(_end, reversed(self._file.paths)))
-        ours = (line for line in map(parsed, end.splitlines()) if line and line.container == _short(container))
+        ours = (line for line in map(parsed, end.split(b"\n")) if line and line.container == _short(container))
         return tuple(deque(joined(ours), maxlen=count))
 
 

@@ -150,3 +150,15 @@ def test_a_full_disk_loses_nothing(
     monkeypatch.setattr(SandboxLog, "append", full)
     follow.finish("web", container(talker, State.EXITED, output(1, b"a\n"), output(2, b"b\n")).id)
     assert texts(tmp_path) == [b"a", b"b"]
+
+
+def test_what_is_gone_is_forgotten(talker: Talker, follow: Followers) -> None:
+    """Sandboxes come and go, and nothing of them stays in memory."""
+    web = container(talker, State.EXITED, output(1, b"a\n"))
+    told: SimpleQueue[Message] = SimpleQueue()
+    follow.follow([web], told.put)
+    told.get(timeout=10)
+    eventually(lambda: not follow._under_way)
+    follow.follow([], ignore)
+    assert not follow._logs
+    assert not follow._done
