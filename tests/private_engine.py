@@ -5,6 +5,7 @@ installs what is missing.
 """
 
 import atexit
+import fcntl
 import os
 import shutil
 import signal
@@ -62,14 +63,19 @@ def install() -> None:
 
 
 def install_packages(*packages: str) -> None:
-    """Installs Debian packages, and says so. Raises `NoEngineError` where that cannot be done."""
+    """Installs Debian packages, and says so; one process at a time, as apt-get does not wait for another one.
+
+    Raises `NoEngineError` where that cannot be done.
+    """
     if not shutil.which("apt-get", path=PATH):
         raise NoEngineError(f"there is no apt-get to install {', '.join(packages)} with; install them by hand")
     say(f"installing {', '.join(packages)} with apt-get")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update", "-qq"], ["install", "-qq", "-y", "--no-install-recommends", *packages]):
-        if subprocess.run(["apt-get", *command], env=environment, stdout=sys.stderr, check=False).returncode:
-            raise NoEngineError(f"apt-get {command[0]} failed; see above")
+    with Path(__file__).open() as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        for command in (["update", "-qq"], ["install", "-qq", "-y", "--no-install-recommends", *packages]):
+            if subprocess.run(["apt-get", *command], env=environment, stdout=sys.stderr, check=False).returncode:
+                raise NoEngineError(f"apt-get {command[0]} failed; see above")
 
 
 class PrivateEngine:
