@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run test test-slow check simulate fuzz soak clean
+.PHONY: help run test test-slow check simulate fuzz soak bench clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ fuzz: .venv/made ## for MINUTES, look for a file that is no sandbox, no error, o
 
 soak: .venv/made ## for MINUTES, keep 20 sandboxes through edits, kills and engine restarts, and see what grows
 	$(BIN)/python -m tests.soak $(MINUTES)
+
+bench: .venv/made ## measure how fast it is, beside Compose and the engine's own limit; a quarter of an hour
+	@$(BIN)/python -m tests.bench
 
 clean: ## remove what was made, but for the state directory
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

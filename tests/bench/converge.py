@@ -1,0 +1,76 @@
+"""Rows 1, 11 and 12: from nothing to everything running, and what the verification costs of it."""
+
+from collections.abc import Iterator
+
+from reconciler.engine.docker import DockerEngine
+from reconciler.planning.attest import attest
+from tests.bench.floor import rendered
+from tests.bench.measure import Sample, alternate, seconds
+from tests.bench.place import SMALL, USUAL, Place, expect
+from tests.bench.table import Goal, Line
+
+
+def first(place: Place, wanted: int, rounds: int) -> Iterator[Line]:
+    """Row 1: a whole `apply` process, its start included; the floor's process is already there. Removals in between."""
+
+    def ours() -> float:
+        place.clear()
+        return place.converge(place.operator(), wanted, **USUAL)
+
+    bodies = [rendered("floor", number, **USUAL) for number in range(wanted)]
+
+    def floor() -> float:
+        place.clear()
+        return seconds(lambda: place.floor.converge("floor", bodies))
+
+    def compose() -> float:
+        place.clear()
+        assert place.compose
+        place.compose.declare(bodies)
+        took = place.compose.run("up", "-d")
+        expect(len(place.floor.rows("floor")), wanted)
+        return took
+
+    taken = alternate(rounds, ours, floor, *([compose] if place.compose else []))
+    place.clear()
+    figure = f"`apply`, first {wanted} sandboxes"
+    yield Line(1, figure, taken[0], "floor", taken[1], Goal(1.1))
+    yield Line(1, figure, taken[0], "Compose `up -d`", taken[2] if place.compose else None, Goal(1))
+
+
+def under_a_raised_limit(place: Place, wanted: int) -> Iterator[Line]:
+    """Row 11: once each, as it takes long; the sandboxes stay for the rows that follow."""
+    place.clear()
+    bodies = [rendered("floor", number, **SMALL) for number in range(wanted)]
+    reference = Sample((seconds(lambda: place.floor.converge("floor", bodies)),))
+    place.clear()
+    _, took = place.crowd(wanted)
+    note = "one run each; `network_mode: none`"
+    yield Line(11, f"`apply`, first {wanted} sandboxes", Sample((took,)), "floor", reference, Goal(1.1), note)
+
+
+def verification(place: Place, rounds: int) -> Iterator[Line]:
+    """Row 12: one inspection and its comparison, one sandbox after another, between its creation and its start."""
+    floor, engine = place.floor, DockerEngine(place.engine.host, "verified")
+    floor.network("verified")
+    numbers = iter(range(rounds))
+    made: list[tuple[float, float]] = []
+
+    def verified() -> float:
+        one = rendered("verified", next(numbers), **USUAL)
+        container = ""
+
+        def create() -> None:
+            nonlocal container
+            container = floor.create(one)
+
+        creating = seconds(create)
+        found: list[object] = []
+        verifying = seconds(lambda: found.extend(attest(one, engine.inspect(container))))
+        expect(found, [])
+        made.append((creating, seconds(lambda: floor.start(container))))
+        return verifying
+
+    (ours,) = alternate(rounds, verified)
+    place.clear()
+    yield Line(12, "inspect and attest one sandbox", ours, "create + start", Sample(tuple(map(sum, made))))
