@@ -53,6 +53,7 @@ def verification(place: Place, rounds: int) -> Iterator[Line]:
     """Row 12: one inspection and its comparison, one sandbox after another, between its creation and its start."""
     floor, engine = place.floor, DockerEngine(place.engine.host, "verified")
     floor.network("verified")
+    engine.facts()  # it connects when it is first asked
     numbers = iter(range(rounds))
     made: list[tuple[float, float]] = []
 

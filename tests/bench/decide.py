@@ -45,11 +45,11 @@ def linear(counts: list[int], rounds: int) -> Iterator[Line]:
     for count in counts:
         say(f"row 9: {count} files")
         cold[count], changed[count] = _measured(count, rounds)
-        yield Line(9, f"read and decide, {count} files, cold", cold[count], goal=COLD_GOALS.get(count))
-        yield Line(9, f"read and decide, {count} files, one changed", changed[count], goal=CHANGED_GOALS.get(count))
+        yield Line(9, f"read and decide, {count:,} files, cold", cold[count], goal=COLD_GOALS.get(count))
+        yield Line(9, f"read and decide, {count:,} files, one changed", changed[count], goal=CHANGED_GOALS.get(count))
     for figure, samples in (("cold", cold), ("one changed", changed)):
         slope = Sample((exponent(samples),), "")
-        yield Line(9, f"read and decide, growth, {figure}", slope, goal=Goal(plus=1.05), note="the exponent of the fit")
+        yield Line(9, f"read and decide, exponent of growth, {figure}", slope, goal=Goal(plus=1.05))
 
 
 def exponent(samples: dict[int, Sample]) -> float:

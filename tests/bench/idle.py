@@ -102,9 +102,9 @@ class Spent:
 
 
 def minute(place: Place, wanted: int) -> Iterator[Line]:
-    """Row 7: what lies between two resyncs, and then a whole minute with the one that is in it.
+    """Row 7: CPU in percent of one core, engine calls and context switches, between two resyncs and over a minute.
 
-    SIGHUP begins the minute, as the next resync comes 60 s after it.
+    SIGHUP sets the time of the next resync, 60 s later: the minute begins when what it caused is over.
     """
     operator, _ = place.crowd(wanted)
     with Proxy(place.engine.host, place.root / "proxy.sock") as proxy:
@@ -123,14 +123,15 @@ def minute(place: Place, wanted: int) -> Iterator[Line]:
             whole = Spent.by(process.pid, proxy).since(before)
         operator.host = ""
     cpu = Sample((100 * quiet.cpu_seconds / quiet_seconds,), "%")
-    between = f"idle with {wanted}, {quiet_seconds:.0f} s between resyncs:"
-    yield Line(7, f"{between} CPU", cpu, goal=Goal(plus=0.1), note="of one core")
-    yield Line(7, f"{between} engine calls", Sample((quiet.calls,), ""), goal=Goal())
-    yield Line(7, f"{between} context switches", Sample((quiet.switches,), ""))
-    figure = f"idle with {wanted}, a minute with its resync:"
-    yield Line(7, f"{figure} CPU", Sample((whole.cpu_seconds,)))
-    yield Line(7, f"{figure} engine calls", Sample((whole.calls,), ""))
-    yield Line(7, f"{figure} context switches", Sample((whole.switches,), ""))
+    between = f"{wanted} idle, {quiet_seconds:.0f} s without resync"
+    said = ", ".join(proxy.calls[before.calls : before.calls + quiet.calls])
+    yield Line(7, f"{between}: CPU", cpu, goal=Goal(plus=0.1))
+    yield Line(7, f"{between}: engine calls", Sample((quiet.calls,), ""), goal=Goal(), note=said)
+    yield Line(7, f"{between}: switches", Sample((quiet.switches,), ""))
+    with_resync = f"{wanted} idle, {MINUTE_SECONDS} s with resync"
+    yield Line(7, f"{with_resync}: CPU", Sample((100 * whole.cpu_seconds / MINUTE_SECONDS,), "%"))
+    yield Line(7, f"{with_resync}: engine calls", Sample((whole.calls,), ""))
+    yield Line(7, f"{with_resync}: switches", Sample((whole.switches,), ""))
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------

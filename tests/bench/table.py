@@ -100,7 +100,7 @@ def _cells(line: Line) -> tuple[str, ...]:
         line.figure,
         quantity(line.ours.median, unit),
         f"{line.against} {told}" if line.against else "",
-        "" if line.ratio is None else f"{line.ratio:.2f}",
+        "" if line.ratio is None else f"{line.ratio:.2f}" if line.ratio >= 0.1 else f"{line.ratio:.3f}",
         ", ".join(f"{spread:.0%}" for spread in spreads),
         line.goal.text(unit) if line.goal else "",
         {True: "yes", False: "no", None: ""}[line.met],
