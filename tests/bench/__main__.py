@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from tests.bench import calls, commands, converge, decide, idle, react
+from tests.bench import calls, commands, converge, decide, idle, memory, react
 from tests.bench.measure import say
 from tests.bench.place import Place
 from tests.bench.table import Line, as_json, markdown
@@ -31,7 +31,7 @@ from tests.run_with_engine import INTERRUPTED, on_signals
 
 Benchmark = Callable[[Place], Iterator[Line]]
 
-MEMORY = idle.Memory()
+MEMORY = memory.Memory()
 
 ORDER: tuple[tuple[int, Benchmark], ...] = (
     (9, lambda _: decide.linear([100, 1_000, 10_000], rounds=3)),
@@ -105,10 +105,10 @@ def measured(place: Place, rows: set[int]) -> list[Line]:
 
 def machine(place: Place) -> dict[str, str]:
     cpu = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    bytes_of_memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "CPU": f"{cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores",
-        "memory": f"{memory_bytes / (1 << 30):.1f} GiB",
+        "memory": f"{bytes_of_memory / (1 << 30):.1f} GiB",
         "kernel": platform.release(),
         "engine": place.floor.client.version()["Version"],
         "Compose": place.compose.version if place.compose else "none found: its rows are not measured",

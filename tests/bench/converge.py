@@ -31,11 +31,11 @@ def first(place: Place, wanted: int, rounds: int) -> Iterator[Line]:
         expect(len(place.floor.rows("floor")), wanted)
         return took
 
-    taken = alternate(rounds, ours, floor, *([compose] if place.compose else []))
+    applied, direct, *composed = alternate(rounds, ours, floor, *([compose] if place.compose else []))
     place.clear()
     figure = f"`apply`, first {wanted} sandboxes"
-    yield Line(1, figure, taken[0], "floor", taken[1], Goal(1.1))
-    yield Line(1, figure, taken[0], "Compose `up -d`", taken[2] if place.compose else None, Goal(1))
+    yield Line(1, figure, applied, "floor", direct, Goal(1.1))
+    yield Line(1, figure, applied, "Compose `up -d`", composed[0] if composed else None, Goal(1))
 
 
 def under_a_raised_limit(place: Place, wanted: int) -> Iterator[Line]:

@@ -1,6 +1,5 @@
 """Where it is measured: a private engine, and what runs on it."""
 
-import subprocess
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -91,8 +90,3 @@ def expect(found: object, wanted: object) -> None:
     """A benchmark of something else than it says is none."""
     if found != wanted:
         raise RuntimeError(f"found {found}, not {wanted}")
-
-
-def terminate(process: subprocess.Popen[Any]) -> None:
-    process.terminate()
-    process.wait(30)
