@@ -102,9 +102,12 @@ class Document:
         return {full_name(path): place.line for path, place in self.keys.items()}
 
     @property
-    def places(self) -> Mapping[str, Place]:
-        """The place of each value, by its full name: `{"ports": (2, 8), "ports[1].target": (4, 14)}`."""
-        return {full_name(path): place for path, place in self.values.items() if path}
+    def places(self) -> Mapping[str, tuple[int, int]]:
+        """The line and column of each value, by its full name: `{"ports": (2, 8), "ports[1].target": (4, 14)}`.
+
+        Plain tuples: what is kept of thousands of files should not be looked through by the garbage collector.
+        """
+        return {full_name(path): (place.line, place.column) for path, place in self.values.items() if path}
 
     def place(self, path: KeyPath) -> Place:
         """Of a value, or of the nearest one around it that the file has."""
