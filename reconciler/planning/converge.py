@@ -185,7 +185,7 @@ class Case:
             Verify(self.rendered, current.id),
             *self._making_way(self.others),
             Start(current.id),
-            *removes(self._without_doubtful(self.others)),
+            *removes(list(filter(self._is_sure, self.others))),
         )
         name, cause = self.rendered.sandbox, Reason.NOT_STARTED
         if current.state is State.EXITED and current.id != self.status.halted:
@@ -211,15 +211,20 @@ class Case:
         yield Verify(self.rendered)
         yield from self._making_way(rest)
         yield Start(NEW)
-        yield from removes(self._without_doubtful(rest))
+        yield from removes(list(filter(self._is_sure, rest)))
 
     def _making_way(self, others: Sequence[Observed]) -> Iterator[Action]:
-        """What must happen so that none of the others runs beside the one that is started next."""
-        yield from stops(other for other in others if other.up)
-        yield from removes([other for other in others if other.id == self.status.doubtful])
+        """What must happen so that none of the others runs beside the one that is started next.
 
-    def _without_doubtful(self, others: Sequence[Observed]) -> list[Observed]:
-        return [other for other in others if other.id != self.status.doubtful]
+        A start that got no answer may happen late, and a controller that has lost its state does not know of it: what
+        does not run is of no use, and goes first.
+        """
+        yield from stops(other for other in others if other.up)
+        yield from removes([other for other in others if not self._is_sure(other)])
+
+    def _is_sure(self, other: Observed) -> bool:
+        """Whether a container stays down once it was stopped."""
+        return other.up and other.id != self.status.doubtful
 
     def _startable(self, lane: Lane) -> Lane:
         """The lane, or why nothing may be started on this engine now."""

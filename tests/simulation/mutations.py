@@ -89,10 +89,10 @@ MUTATIONS = {
         279,
     ),
     "forget a start that may happen late": Mutation(
-        "reconciler.planning.fold", "doubtful=outcome.container", 'doubtful=""', 1296
+        "reconciler.planning.converge", "return other.up and other.id != self.status.doubtful", "return True", 1296
     ),
     "never clear away what is left over": Mutation(
-        "reconciler.planning.converge", "if actions := tuple(disposal(self.others)):", "if actions := ():", 433
+        "reconciler.planning.converge", "if actions := tuple(disposal(self.others)):", "if actions := ():", 640
     ),
     "keep what has drifted": Mutation(
         "reconciler.planning.converge", "drift = self.mismatches[current.id]", "drift = ()", 7

@@ -331,6 +331,7 @@ class Simulation:
         if name in desired.declared or not desired.sound:
             raise ViolationError(f"{lane}: its absence is not sure")
         if {action.container for action in lane.actions if isinstance(action, Stop | Remove)} <= memory.approved:
+            self.removing.discard(name)
             return
         in_flight = self.controller._in_flight.keys() - desired.declared.keys() - desired.broken.keys()
         gone = self.removing = (self.removing & in_flight) | {name}

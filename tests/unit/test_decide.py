@@ -158,7 +158,7 @@ def _(scene: Scene) -> None:
 
 @case(
     "a replacement that was cut off after the stop goes on from there",
-    f"web START NotStarted: verify {B}, start {B}, remove {A}",
+    f"web START NotStarted: verify {B}, remove {A}, start {B}",
 )
 def _(scene: Scene) -> None:
     scene.declare("web", mem_limit="256m")
@@ -243,7 +243,7 @@ def _(scene: Scene) -> None:
 
 @case(
     "a new configuration does not wait for the old one's failures",
-    f"web REPLACE ConfigurationChanged: create reconciler.default.web, verify new, start new, remove {A}",
+    f"web REPLACE ConfigurationChanged: create reconciler.default.web, verify new, remove {A}, start new",
 )
 def _(scene: Scene) -> None:
     scene.declare("web", mem_limit="256m")
