@@ -182,10 +182,10 @@ def test_fault_06_a_start_that_happens_late(operator: Operator, proxy: Proxy) ->
         proxy.on(START, held.append, times=1000)
         operator.declare("web", **keys, **version(2))
         operator.until(lambda: held)
-        operator.declare("web", **keys, **version(3))
-        operator.until(lambda: ("web", "3", "created") in present(operator))
-        proxy.heal()
         proxy.on(REMOVE, happen)
+        operator.declare("web", **keys, **version(3))
+        operator.until(lambda: running)
+        proxy.heal()
         until_only(operator, web=3)
     assert running == [1]
 
