@@ -185,7 +185,7 @@ class Case:
             Verify(self.rendered, current.id),
             *self._making_way(self.others),
             Start(current.id),
-            *removes(list(filter(self._is_sure, self.others))),
+            *removes(filter(self._is_sure, self.others)),
         )
         name, cause = self.rendered.sandbox, Reason.NOT_STARTED
         if current.state is State.EXITED and current.id != self.status.halted:
@@ -197,7 +197,7 @@ class Case:
     def _creation(self, before: tuple[Observed, ...]) -> Iterator[Action]:
         """New and verified first, then the old ones stopped, the new one started, the old ones removed.
 
-        Only what holds the new one's name has to go before.
+        What holds the new one's name has to go before it is made, and what does not run before it is started.
         """
         in_the_way = [other for other in before if other.name == self.rendered.name]
         rest = [other for other in before if other not in in_the_way]
@@ -211,7 +211,7 @@ class Case:
         yield Verify(self.rendered)
         yield from self._making_way(rest)
         yield Start(NEW)
-        yield from removes(list(filter(self._is_sure, rest)))
+        yield from removes(filter(self._is_sure, rest))
 
     def _making_way(self, others: Sequence[Observed]) -> Iterator[Action]:
         """What must happen so that none of the others runs beside the one that is started next.
@@ -220,7 +220,7 @@ class Case:
         does not run is of no use, and goes first.
         """
         yield from stops(other for other in others if other.up)
-        yield from removes([other for other in others if not self._is_sure(other)])
+        yield from removes(other for other in others if not self._is_sure(other))
 
     def _is_sure(self, other: Observed) -> bool:
         """Whether a container stays down once it was stopped."""
@@ -259,7 +259,7 @@ def stops(containers: Iterable[Observed]) -> Iterator[Action]:
         yield Stop(container.id, GRACE_SECONDS if grace is None else int(grace))
 
 
-def removes(containers: Sequence[Observed]) -> Iterator[Action]:
+def removes(containers: Iterable[Observed]) -> Iterator[Action]:
     for container in containers:
         if container.state is not State.REMOVING:
             yield Remove(container.id)

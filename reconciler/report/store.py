@@ -158,7 +158,7 @@ class Store:
 
     def _forget_old_output(self) -> None:
         """Sandboxes come and go; the disk stays."""
-        known = {path.stem for path in (self.directory / "status").glob("*.json")}
+        known = set(self.names())
         gone = (path for path in self.logs.glob("*.log") if path.stem not in known)
         with contextlib.suppress(OSError):
             for log_file in sorted(gone, key=lambda path: path.stat().st_mtime)[:-GONE_LOGS_KEPT]:
