@@ -168,7 +168,7 @@ class Proxy:
     def __init__(self, engine_host: str, path: Path) -> None:
         self.host = f"unix://{path}"
         self.calls: list[str] = []
-        self._engine = engine_host.removeprefix("unix://")
+        self._path, self._engine = path, engine_host.removeprefix("unix://")
         self._faults: list[tuple[str, Fault]] = []
         self._lock = threading.Lock()
         self._server = _Server(str(path), self._answer)
@@ -211,6 +211,7 @@ class Proxy:
     ) -> None:
         self._server.shutdown()
         self._server.server_close()
+        self._path.unlink()
 
 
 Answer = Callable[[socket.socket, bytes, bytes], None]
