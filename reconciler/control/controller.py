@@ -36,6 +36,7 @@ from reconciler.model.status import BEAT_SECONDS, ControllerStatus, EngineStatus
 from reconciler.model.text import PATH_MAX, printable
 from reconciler.model.world import Event, World
 from reconciler.planning.decide import Memory, decide
+from reconciler.planning.recall import Recall
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +87,7 @@ class Controller:
         self._in_flight: dict[str, Lane] = {}
         self._sandbox_of: dict[str, str] = {}
         self._plan = Plan()
+        self._recall = Recall()
         self._status = self._first_status()
         self._stopping = False
         self._stale_files = True
@@ -274,7 +276,9 @@ class Controller:
         if not self._stale_files:
             return
         try:
-            self._policy = self._around.read_policy()
+            policy = self._around.read_policy()
+            if policy != self._policy:
+                self._policy = policy
             policy_error = ""
         except PolicyInvalid as error:
             policy_error = str(error)
@@ -309,13 +313,16 @@ class Controller:
         self._sandbox_of = {container.id: container.sandbox for container in world.containers}
         self._ledger.seen(world)
         self._followers.follow(world.containers, self.tell)
-        self._plan = decide(desired, self._policy, world, self._memory(), self._clock.now())
+        self._plan = self._decide(desired, world, self._memory())
         self._ledger.planned(self._plan, desired, world)
         names = {lane.sandbox for lane in self._plan.lanes}
         self._ledger.keep_only(names | self._in_flight.keys())
         self._remember(desired, world)
         self._ledger.flush()
         self._act(self._plan)
+
+    def _decide(self, desired: Desired, world: World, memory: Memory) -> Plan:
+        return decide(desired, self._policy, world, memory, self._clock.now(), self._recall)
 
     def _memory(self) -> Memory:
         return Memory(

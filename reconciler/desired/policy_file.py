@@ -1,9 +1,10 @@
 """The policy's file."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
-from reconciler.desired.document import Document, FileBroken, read_document
+from reconciler.desired.document import FileBroken, read_document
 from reconciler.desired.names import display
 from reconciler.desired.root import open_anywhere, read_regular
 from reconciler.desired.validation import validated
@@ -16,7 +17,7 @@ def read_policy(path: Path) -> Policy:
     """The policy in the file; raises `PolicyInvalid` on any trouble: there is no half of a policy."""
     file = display(str(path))
     try:
-        return validated(_document(path, file), Policy)
+        return _policy(_contents(path), file)
     except FileBroken as error:
         raise PolicyInvalid(error.problems) from error
     except Mistake as error:
@@ -27,8 +28,14 @@ def read_policy(path: Path) -> Policy:
 
 def rule_lines(path: Path) -> Mapping[str, int]:
     """The line of each key in a file that `read_policy` accepts, by its full name: `{"limits.mem_limit": 3}`."""
-    return _document(path, display(str(path))).lines
+    return read_document(_contents(path), display(str(path))).lines
 
 
-def _document(path: Path, file: str) -> Document:
-    return read_document(read_regular(open_anywhere(path)), file)
+def _contents(path: Path) -> bytes:
+    return read_regular(open_anywhere(path))
+
+
+@lru_cache(maxsize=1)
+def _policy(contents: bytes, file: str) -> Policy:
+    """It is read in every pass, and mostly says what it said in the last one."""
+    return validated(read_document(contents, file), Policy)

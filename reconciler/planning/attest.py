@@ -61,7 +61,12 @@ def attest(rendered: Rendered, inspection: Inspection) -> tuple[Mismatch, ...]:
     return tuple(_mismatches(rendered, inspection))
 
 
-def stranded(rendered: Rendered, inspection: Inspection, network: Network | None) -> tuple[Mismatch, ...]:
+def unfit(rendered: Rendered, inspection: Inspection, network: Network | None) -> tuple[Mismatch, ...]:
+    """Why a container that claims to be as rendered must not be started, or run on; empty when it may."""
+    return attest(rendered, inspection) + _stranded(rendered, inspection, network)
+
+
+def _stranded(rendered: Rendered, inspection: Inspection, network: Network | None) -> tuple[Mismatch, ...]:
     """Whether a container that does not run was in a network that is gone: the engine would never start it again."""
     joined = (inspection.raw.get("NetworkSettings") or {}).get("Networks") or {}
     was = str((joined.get(rendered.body["HostConfig"]["NetworkMode"]) or {}).get("NetworkID") or "")

@@ -24,8 +24,9 @@ from reconciler.model.sandbox import PullPolicy, Restart, Sandbox
 from reconciler.model.status import SandboxStatus
 from reconciler.model.world import Health, Observed, State, World
 from reconciler.planning import backoff
-from reconciler.planning.attest import attest, stranded
+from reconciler.planning.attest import unfit
 from reconciler.planning.changes import changes
+from reconciler.planning.recall import Recall
 
 GRACE_SECONDS = 10
 """How long a container is given to stop when nothing says otherwise."""
@@ -42,13 +43,13 @@ class Case:
     policy: Policy
     world: World
     now: float
+    recall: Recall
 
     @cached_property
     def mismatches(self) -> dict[str, tuple[Mismatch, ...]]:
         """What is not as rendered, of the containers that claim to be."""
         return {
-            container.id: attest(self.rendered, container.inspection)
-            + stranded(self.rendered, container.inspection, self.world.network)
+            container.id: self.recall(unfit, container.id, self.rendered, container.inspection, self.world.network)
             for container in self.containers
             if container.fingerprint == self.rendered.fingerprint and container.ports == self.rendered.ports
         }

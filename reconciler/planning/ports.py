@@ -25,6 +25,7 @@ def allot(
     fixed = {port.published for sandbox in wanted.values() for port in sandbox.ports if port.published}
     used = fixed | {port for ports in kept.values() for port in ports.values()}
     used |= {port for container in world.containers for port in container.ports.values()}
+    free = set(RANDOM_PORTS) - used
     allotted: dict[str, dict[int, int]] = {}
     for name, sandbox in wanted.items():
         allotted[name] = {}
@@ -33,17 +34,19 @@ def allot(
             mine = kept[name].get(port.target, 0)
             chosen = port.published or (mine if running or mine not in fixed else 0)
             if not chosen and seed is not None:
-                chosen = _draw(f"{seed} {name} {port.target}", used)
-                used.add(chosen)
+                chosen = _draw(f"{seed} {name} {port.target}", free)
+                free.discard(chosen)
             allotted[name][port.target] = chosen
     return allotted
 
 
-def _draw(seed: str, used: set[int]) -> int:
-    """Of a range that is all in use, a port that is: the engine's refusal then explains it."""
+def _draw(seed: str, free: set[int]) -> int:
+    """Where none is free, one that is in use: the engine's refusal then explains it."""
+    if not free:
+        return RANDOM_PORTS[0]
     first = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4], "big")
     ports = (RANDOM_PORTS[(first + step) % len(RANDOM_PORTS)] for step in range(len(RANDOM_PORTS)))
-    return next((port for port in ports if port not in used), RANDOM_PORTS[0])
+    return next(port for port in ports if port in free)
 
 
 def _kept(name: str, world: World, statuses: Mapping[str, SandboxStatus]) -> Mapping[int, int]:

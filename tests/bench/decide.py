@@ -1,7 +1,7 @@
 """Row 9: scan, judge, render and decide, without an engine.
 
 Cold: every file is read for the first time, and nothing runs. Changed: the same directory again with one file of
-another content, while all run as they were rendered, so that each is held against what it should be.
+another content, while all run as they were rendered, as in one pass of a controller after another.
 """
 
 import json
@@ -19,6 +19,7 @@ from reconciler.model.policy import Policy
 from reconciler.model.status import SandboxStatus
 from reconciler.model.world import EngineFacts, Image, Network, State, World
 from reconciler.planning.decide import Memory, decide
+from reconciler.planning.recall import Recall
 from tests.bench.measure import Sample, alternate, say, seconds
 from tests.bench.place import expect
 from tests.bench.table import Goal, Line
@@ -73,7 +74,7 @@ def _measured(count: int, rounds: int) -> tuple[Sample, Sample]:
         def cold() -> float:
             verdicts: Counter[Verdict] = Counter()
             new = Directory(Path(root))
-            took = seconds(lambda: verdicts.update(_verdicts(new, policy, empty, Memory({}))))
+            took = seconds(lambda: verdicts.update(_verdicts(new, policy, empty, Memory({}), Recall())))
             expect(verdicts, {Verdict.CREATE: count})
             return took
 
@@ -82,11 +83,13 @@ def _measured(count: int, rounds: int) -> tuple[Sample, Sample]:
         full = _running(directory, policy, empty)
         statuses = {one.sandbox: SandboxStatus(name=one.sandbox) for one in full.containers}
         sizes = iter(range(100, 100 + rounds))
+        recall = Recall()
+        _verdicts(directory, policy, full, Memory(statuses), recall)
 
         def changed() -> float:
             _write(Path(root), 0, next(sizes))
             verdicts: Counter[Verdict] = Counter()
-            took = seconds(lambda: verdicts.update(_verdicts(directory, policy, full, Memory(statuses))))
+            took = seconds(lambda: verdicts.update(_verdicts(directory, policy, full, Memory(statuses), recall)))
             expect(verdicts, {Verdict.KEEP: count - 1, Verdict.REPLACE: 1})
             return took
 
@@ -98,8 +101,8 @@ def _write(root: Path, number: int, megabytes: int) -> None:
     (root / f"s{number}.yaml").write_text(FILE.format(image=IMAGE, number=number, megabytes=megabytes))
 
 
-def _verdicts(directory: Directory, policy: Policy, world: World, memory: Memory) -> list[Verdict]:
-    return [lane.verdict for lane in decide(directory.scan(), policy, world, memory, NOW).lanes]
+def _verdicts(directory: Directory, policy: Policy, world: World, memory: Memory, recall: Recall) -> list[Verdict]:
+    return [lane.verdict for lane in decide(directory.scan(), policy, world, memory, NOW, recall).lanes]
 
 
 def _running(directory: Directory, policy: Policy, empty: World) -> World:

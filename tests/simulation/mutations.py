@@ -116,6 +116,9 @@ MUTATIONS = {
         "            if False:\n                raise",
         707,
     ),
+    "believe what was worked out for ever": Mutation(
+        "reconciler.planning.recall", "if known is None or known[0] != arguments:", "if known is None:", 0
+    ),
     "believe inspections for ever": Mutation(
         "reconciler.control.controller",
         "        self._observer.forget_all()\n        self._stale_files = True\n",

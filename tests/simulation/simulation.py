@@ -11,10 +11,13 @@ from reconciler.control.surroundings import Clock
 from reconciler.control.wake import EngineConnected, EngineSaid, FilesChanged, ResyncAsked, Tell
 from reconciler.engine.answers import NO_TRAFFIC_BETWEEN
 from reconciler.engine.protocol import Engine
-from reconciler.model.plan import Lane, Outcome, Reason, Remove, Stop
+from reconciler.model.desired import Desired
+from reconciler.model.plan import Lane, Outcome, Plan, Reason, Remove, Stop
 from reconciler.model.policy import OnViolation, Policy
 from reconciler.model.sandbox import DesiredState, Sandbox
 from reconciler.model.status import Approval
+from reconciler.model.world import World
+from reconciler.planning.decide import Memory, decide
 from reconciler.planning.judge import effective, judge
 from tests.floor import outside_the_floor
 from tests.simulation.story import DRIFTS, POLICIES, VARIANTS, Step
@@ -53,6 +56,16 @@ class SteppedLanes(Lanes):
             lane = self.lanes[number % len(self.lanes)]
             if next(lane, None) is None:
                 self.lanes.remove(lane)
+
+
+class CheckedController(Controller):
+    """Whose every plan is the one that would be made by who remembers nothing of the passes before."""
+
+    def _decide(self, desired: Desired, world: World, memory: Memory) -> Plan:
+        plan = super()._decide(desired, world, memory)
+        if plan != decide(desired, self._policy, world, memory, self._clock.now()):
+            raise ViolationError("a plan would be another one if nothing were remembered")
+        return plan
 
 
 @dataclass
@@ -211,7 +224,7 @@ class Simulation:
     def _begin(self) -> None:
         if self.host.policy is None:
             self.host.policy = Policy()
-        self.controller = Controller(self.host.surroundings(), lanes=SteppedLanes)
+        self.controller = CheckedController(self.host.surroundings(), lanes=SteppedLanes)
         self.lanes: SteppedLanes = self.controller._lanes  # type: ignore[assignment]
         self.lanes.watch = self._check_lane
         self.host.engine.known = lambda: self.controller._observer._known

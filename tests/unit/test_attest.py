@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.model.rendered import Rendered
 from reconciler.model.world import Network, State
-from reconciler.planning.attest import MUST_BE_EMPTY, attest, stranded
+from reconciler.planning.attest import MUST_BE_EMPTY, attest, unfit
 from tests.scene import Scene, observed, readback
 
 SECRET = "correct-horse-battery-staple"  # noqa: S105 - it must not turn up anywhere
@@ -146,9 +146,10 @@ def test_a_container_of_a_network_that_is_gone_is_stranded(rendered: Rendered) -
     raw["NetworkSettings"]["Networks"]["reconciler.default"] = {"NetworkID": "n" * 64}
     container = observed(rendered, "1" * 64, State.EXITED)
     object.__setattr__(container.inspection, "raw", raw)
-    assert stranded(rendered, container.inspection, there) == ()
-    assert stranded(rendered, container.inspection, gone)
-    assert stranded(rendered, container.inspection, None)
+    assert unfit(rendered, container.inspection, there) == attest(rendered, container.inspection)
+    for network in (gone, None):
+        (found,) = set(unfit(rendered, container.inspection, network)) - set(attest(rendered, container.inspection))
+        assert found.knob == "network"
 
 
 def test_no_value_of_environment_is_told(rendered: Rendered) -> None:

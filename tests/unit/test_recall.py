@@ -1,0 +1,43 @@
+"""What is recalled is what would be worked out again."""
+
+from reconciler.planning.recall import Recall
+
+
+class Counting:
+    """A pure function that counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def __call__(self, number: int, text: str) -> str:
+        self.asked += 1
+        return text * number
+
+
+def test_equal_arguments_are_not_worked_out_again() -> None:
+    """Pass after pass the answer stays, and equal is enough: an engine's answer is never the same object twice."""
+    recall, repeat = Recall(), Counting()
+    for _ in range(3):
+        recall.next_pass()
+        assert recall(repeat, "web", 2, "".join(["a", "b"])) == "abab"
+    assert repeat.asked == 1
+
+
+def test_another_argument_asks_again() -> None:
+    """Each thing and each function has an answer of its own."""
+    recall, repeat, other = Recall(), Counting(), Counting()
+    answers = []
+    for number in (1, 2, 2):
+        recall.next_pass()
+        answers += [recall(repeat, "web", number, "a"), recall(repeat, "api", 1, "b"), recall(other, "web", 3, "c")]
+    assert answers == ["a", "b", "ccc", "aa", "b", "ccc", "aa", "b", "ccc"]
+    assert (repeat.asked, other.asked) == (3, 1)
+
+
+def test_what_a_pass_does_not_ask_for_is_forgotten() -> None:
+    """Sandboxes come and go; what is remembered does not grow."""
+    recall, repeat = Recall(), Counting()
+    for about in ("web", "api", "web"):
+        recall.next_pass()
+        recall(repeat, about, 1, "a")
+    assert repeat.asked == 3
