@@ -1,7 +1,7 @@
 """One observation: one list call, and an inspection of what is new, changed or asked for."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from reconciler.model import labels
 from reconciler.model.desired import Desired
 from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
 from reconciler.model.policy import Policy
-from reconciler.model.world import EngineFacts, Foreign, Image, Inspection, Network, Observed, Summary, World
+from reconciler.model.world import EngineFacts, Foreign, Image, Inspection, Network, Observed, Source, Summary, World
+from reconciler.planning.recall import Recall
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class Observer:
         self._seen: dict[str, _Seen] = {}
         self._images: dict[str, Image] = {}
         self._known = set(known)
+        self._sources: Mapping[str, Source] = {}
+        self._recall = Recall()
 
     def gone(self, container: str) -> None:
         """The engine has said that it has removed the container."""
@@ -68,21 +71,24 @@ class Observer:
             facts, summaries = self._look()
         except EngineRefused as error:
             raise EngineUnavailable(f"the engine does not let itself be looked at: {error}") from error
-        ours = [summary for summary in summaries if not _foreign(summary, self._instance)]
+        self._recall.next_pass()
+        foreign = tuple(
+            Foreign(summary.id, summary.name, why)
+            for summary in summaries
+            if (why := self._recall(_foreign, summary.id, summary, self._instance))
+        )
+        strange = {found.id for found in foreign}
+        ours = [summary for summary in summaries if summary.id not in strange]
         self._confirm_gone({summary.id for summary in ours})
         self._inspect(ours, now)
         return World(
             instance=self._instance,
             engine=facts,
             network=self._network,
-            containers=tuple(_observed(seen) for seen in self._seen.values()),
-            foreign=tuple(
-                Foreign(summary.id, summary.name, why)
-                for summary in summaries
-                if (why := _foreign(summary, self._instance))
-            ),
+            containers=tuple(self._recall(_observed, id_, seen) for id_, seen in self._seen.items()),
+            foreign=foreign,
             images=self._present(_references(desired, policy)),
-            sources=examined(desired.declared.values(), policy, self._socket),
+            sources=self._examined(desired, policy),
         )
 
     def _look(self) -> tuple[EngineFacts, tuple[Summary, ...]]:
@@ -91,6 +97,13 @@ class Observer:
         if self._network is None or self._network.why_unfit:
             self._network = self._engine.network()
         return self._facts, self._engine.containers()
+
+    def _examined(self, desired: Desired, policy: Policy) -> Mapping[str, Source]:
+        """The very same as before for as long as nothing about them has changed: thousands are compared with it."""
+        sources = examined(desired.declared.values(), policy, self._socket)
+        if sources != self._sources:
+            self._sources = sources
+        return self._sources
 
     def _confirm_gone(self, listed: set[str]) -> None:
         """What a list leaves out may still run; two would run in its place if that were believed."""
