@@ -25,6 +25,5 @@ class Settings:
     def policy(self) -> "Policy":
         """The policy in its file, or the built-in one; raises `PolicyInvalid`."""
         from reconciler.desired.policy_file import read_policy  # slow to import, and no matter of `status` and `logs`
-        from reconciler.model.policy import Policy
 
-        return Policy() if self.policy_file is None else read_policy(self.policy_file)
+        return read_policy(self.policy_file)

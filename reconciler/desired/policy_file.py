@@ -13,11 +13,14 @@ from reconciler.model.mistake import Mistake
 from reconciler.model.policy import Policy
 
 
-def read_policy(path: Path) -> Policy:
-    """The policy in the file; raises `PolicyInvalid` on any trouble: there is no half of a policy."""
+def read_policy(path: Path | None) -> Policy:
+    """The policy in the file, or without one what an empty file would say: the built-in policy.
+
+    Raises `PolicyInvalid` on any trouble: there is no half of a policy.
+    """
     file = display(str(path))
     try:
-        return _policy(_contents(path), file)
+        return _policy(_contents(path) if path else b"{}", file)
     except FileBroken as error:
         raise PolicyInvalid(error.problems) from error
     except Mistake as error:
@@ -37,5 +40,5 @@ def _contents(path: Path) -> bytes:
 
 @lru_cache(maxsize=1)
 def _policy(contents: bytes, file: str) -> Policy:
-    """It is read in every pass, and mostly says what it said in the last one."""
+    """The very same for as long as the file says the same: it is read again whenever any file has changed."""
     return validated(read_document(contents, file), Policy)

@@ -10,11 +10,14 @@ Answer = TypeVar("Answer")
 _Known = defaultdict[Callable[..., Any], dict[str, tuple[tuple[object, ...], Any]]]
 
 
+_BY_VALUE = (str, dict)
+
+
 class Recall:
     """Asks pure functions, or remembers what each of them answered last about a thing.
 
-    An answer holds for as long as the arguments are equal, so what is recalled differs from what would be worked out in
-    nothing but its cost. What one pass does not ask for, the next one has forgotten.
+    An answer holds for as long as the arguments are the same, so what is recalled differs from what would be worked out
+    in nothing but its cost. What one pass does not ask for, the next one has forgotten.
     """
 
     def __init__(self) -> None:
@@ -26,8 +29,13 @@ class Recall:
 
     def __call__(self, function: Callable[[*Arguments], Answer], about: str, *arguments: *Arguments) -> Answer:
         known = self._before[function].get(about)
-        if known is None or known[0] != arguments:
+        if known is None or not all(map(_same, known[0], arguments)):
             known = arguments, function(*arguments)
         self._now[function][about] = known
         answer: Answer = known[1]
         return answer
+
+
+def _same(before: object, now: object) -> bool:
+    """Equal is not enough of a model: one that says what is the default anyway is equal to one that does not say it."""
+    return before is now or (type(now) in _BY_VALUE and before == now)

@@ -1,5 +1,6 @@
 """What is recalled is what would be worked out again."""
 
+from reconciler.model.sandbox import Sandbox
 from reconciler.planning.recall import Recall
 
 
@@ -14,8 +15,8 @@ class Counting:
         return text * number
 
 
-def test_equal_arguments_are_not_worked_out_again() -> None:
-    """Pass after pass the answer stays, and equal is enough: an engine's answer is never the same object twice."""
+def test_the_same_arguments_are_not_worked_out_again() -> None:
+    """Pass after pass the answer stays; of texts and mappings, equal is the same."""
     recall, repeat = Recall(), Counting()
     for _ in range(3):
         recall.next_pass()
@@ -41,3 +42,16 @@ def test_what_a_pass_does_not_ask_for_is_forgotten() -> None:
         recall.next_pass()
         recall(repeat, about, 1, "a")
     assert repeat.asked == 3
+
+
+def _said(sandbox: Sandbox) -> set[str]:
+    return sandbox.model_fields_set
+
+
+def test_an_equal_model_is_another_one() -> None:
+    """A file that says what is the default anyway may be refused where one that leaves it out is not."""
+    recall, said = Recall(), []
+    for sandbox in (Sandbox(), Sandbox(mem_limit=512 << 20)):
+        recall.next_pass()
+        said.append(recall(_said, "web", sandbox))
+    assert said == [set(), {"mem_limit"}]
