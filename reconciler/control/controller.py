@@ -92,6 +92,8 @@ class Controller:
         self._stopping = False
         self._stale_files = True
         self._missing_since: dict[str, float] = {}
+        self._put_off = False
+        """Whether a pass was, for a file that has just gone missing; not twice in a row, as others wait too."""
         self._engine_failures = 0
         self._pass_at = self._clock.monotonic()
         self._resync_at = self._pass_at + RESYNC_SECONDS
@@ -252,7 +254,10 @@ class Controller:
         """Scan, observe, decide, act, report."""
         begun = self._clock.monotonic()
         self._pass_at = float("inf")
-        self._read_files()
+        if not self._read_files() and not self._put_off:
+            self._put_off = True
+            return
+        self._put_off = False
         try:
             self._converge(self._desired)
             self._engine_failures = 0
@@ -271,21 +276,23 @@ class Controller:
         self._store.write_controller(self._status)
         self._metrics.passed(self._status, self._ledger.statuses.values())
 
-    def _read_files(self) -> None:
-        """The policy and the directory, when they may have changed. Of each, the last good one stays in force."""
+    def _read_files(self) -> bool:
+        """The policy and the directory, when they may have changed. Of each, the last good one stays in force.
+
+        False when it is worth while to read them again in a moment.
+        """
         if not self._stale_files:
-            return
+            return True
         try:
-            policy = self._around.read_policy()
-            if policy != self._policy:
-                self._policy = policy
+            self._policy = self._around.read_policy()
             policy_error = ""
         except PolicyInvalid as error:
             policy_error = str(error)
         if policy_error and policy_error != self._status.policy_error:
             log.error("the last good policy stays in force: %s", policy_error.replace("\n", "; "))
+        sure = True
         try:
-            self._take(self._around.scan())
+            sure = self._take(self._around.scan())
             scan_error, scanned_at = "", self._clock.now()
         except DirectoryUnreadable as error:
             scan_error, scanned_at = str(error), self._status.last_scan_at
@@ -297,16 +304,18 @@ class Controller:
         self._change_status(
             policy_error=policy_error, scan_error=scan_error, last_scan_at=scanned_at, commit=self._desired.commit
         )
+        return sure
 
-    def _take(self, scanned: Desired) -> None:
+    def _take(self, scanned: Desired) -> bool:
         """Believes a scan, unless a file has only just gone missing: then it looks again in a moment."""
         now = self._clock.monotonic()
         gone = self._desired.names - scanned.names
         self._missing_since = {name: self._missing_since.get(name, now) for name in gone}
         if all(now - since >= GONE_SECONDS for since in self._missing_since.values()):
             self._desired, self._stale_files = scanned, False
-        else:
-            self._pass_at = now + GONE_SECONDS
+            return True
+        self._pass_at = now + GONE_SECONDS
+        return False
 
     def _converge(self, desired: Desired) -> None:
         world = self._observer.observe(desired, self._policy, self._clock.now())

@@ -4,7 +4,6 @@ Files and events are only hints. The controller looks for itself, and also when 
 """
 
 import logging
-import os
 import signal
 import threading
 import time
@@ -12,7 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import watchfiles
+from inotify_simple import Event as Change
+from inotify_simple import INotify, flags
 
 from reconciler.engine.protocol import SUBSCRIBED, EngineReader
 from reconciler.model.plan import Lane, Outcome
@@ -20,13 +20,21 @@ from reconciler.model.world import Event
 
 log = logging.getLogger(__name__)
 
-DEBOUNCE_MILLISECONDS = 100
-STEP_MILLISECONDS = 25
+CHANGES = (
+    *(flags.CREATE, flags.MODIFY, flags.CLOSE_WRITE, flags.ATTRIB, flags.MOVED_FROM, flags.MOVED_TO, flags.DELETE),
+    *(flags.DELETE_SELF, flags.MOVE_SELF),
+)
+"""What the kernel is asked to tell of a directory: all but that somebody reads."""
+
+QUIET_MILLISECONDS = 20
+"""A change is told of when no other has come for so long: editors and checkouts write in several steps."""
+
+BURST_SECONDS_MAX = 0.1
 LOOK_MILLISECONDS = 1_000
 """How often a watcher checks that the directory is still the one that it watches."""
 
 UNWATCHED_SECONDS = 5.0
-"""How often to look where watching is not possible."""
+"""How often to look where watching is not possible, such as on another system than Linux."""
 
 RECONNECT_SECONDS_MIN = 0.1
 RECONNECT_SECONDS_MAX = 5.0
@@ -122,15 +130,13 @@ def _background(name: str, work: Callable[[], None]) -> None:
 
 
 def _watch_files(directory: Path, policy_file: Path | None, approvals: Path, tell: Tell) -> None:
-    """A watcher stays with the inode that it was given: when the directory is another one, it begins anew."""
+    """A watch stays with the inode that it was given: when the directory is another one, it begins anew."""
     while True:
         identity = _identity(directory)
-        heard = False
         try:
             for changed in _changes(directory, policy_file, approvals):
-                if changed or not heard:  # the first time also for what happened before the watcher listened
+                if changed:
                     tell(FilesChanged())
-                heard = True
                 if _identity(directory) != identity:
                     break
         except Exception as error:  # what cannot be watched is looked at now and then
@@ -145,21 +151,26 @@ def _changes(directory: Path, policy_file: Path | None, approvals: Path) -> Iter
     The parents are watched too: what is swapped, removed or made anew there is not told of by the thing itself.
     """
     replaceable = [path.absolute() for path in (directory, policy_file) if path is not None]
-    whole = (directory.resolve(), approvals.resolve())
-    inside = tuple(f"{path}{os.sep}" for path in whole)
-    ours = set(map(str, replaceable))
-    paths = {*whole, *(path.parent for path in replaceable)}
-    for changes in watchfiles.watch(
-        *(path for path in paths if path.exists()),
-        watch_filter=lambda _, path: path in ours or path.startswith(inside),
-        debounce=DEBOUNCE_MILLISECONDS,
-        step=STEP_MILLISECONDS,
-        rust_timeout=LOOK_MILLISECONDS,
-        yield_on_timeout=True,
-        raise_interrupt=False,
-        recursive=False,
-    ):
-        yield bool(changes)
+    with INotify() as kernel:
+        whole = {kernel.add_watch(path, sum(CHANGES)) for path in (directory, approvals) if path.exists()}
+        named = {
+            (kernel.add_watch(path.parent, sum(CHANGES)), path.name) for path in replaceable if path.parent.exists()
+        }
+        yield True  # what happened before was not heard
+        while True:
+            yield any(
+                event.wd in whole or (event.wd, event.name) in named or event.mask & flags.Q_OVERFLOW
+                for event in _burst(kernel)
+            )
+
+
+def _burst(kernel: INotify) -> list[Change]:
+    """All that happens at about the same time; nothing when nothing has for a while."""
+    events: list[Change] = list(kernel.read(LOOK_MILLISECONDS))
+    until = time.monotonic() + BURST_SECONDS_MAX
+    while events and time.monotonic() < until and (more := list(kernel.read(QUIET_MILLISECONDS))):
+        events += more
+    return events
 
 
 def _identity(directory: Path) -> tuple[int, int] | None:

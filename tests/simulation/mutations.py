@@ -25,10 +25,10 @@ MUTATIONS = {
         "reconciler.control.lanes", "return _verified(outcome, rendered, self._engine)", "return outcome", 0
     ),
     "go on after a failed verification": Mutation(
-        "reconciler.control.lanes", "    if not mismatches:\n        return outcome\n", "    return outcome\n", 14
+        "reconciler.control.lanes", "    if not mismatches:\n        return outcome\n", "    return outcome\n", 6
     ),
     "go on after a failure": Mutation(
-        "reconciler.control.lanes", "if failed or self._abandoned", "if self._abandoned", 13
+        "reconciler.control.lanes", "if failed or self._abandoned", "if self._abandoned", 6
     ),
     "count the limit before a stop has finished": Mutation(
         "reconciler.planning.decide",
@@ -40,69 +40,69 @@ MUTATIONS = {
         "reconciler.planning.decide",
         "taken = sum(container.up for container in self.world.containers) + len(busy - up)",
         "taken = sum(container.up for container in self.world.containers)",
-        56,
+        4,
     ),
     "admit one too many": Mutation(
-        "reconciler.planning.decide", "waiting[: max(0, limit - taken)]", "waiting[: max(0, limit - taken + 1)]", 0
+        "reconciler.planning.decide", "waiting[: max(0, limit - taken)]", "waiting[: max(0, limit - taken + 1)]", 4
     ),
     "treat a broken file as absent": Mutation(
         "reconciler.planning.decide",
         "        if name in self.desired.broken:\n",
         "        if name in self.desired.broken and not self.containers.get(name):\n",
-        1,
+        3,
     ),
     "ignore suspend": Mutation(
-        "reconciler.planning.decide", "            and declaration.sandbox.suspend is None\n", "", 1
+        "reconciler.planning.decide", "            and declaration.sandbox.suspend is None\n", "", 3
     ),
     "believe an unreadable directory": Mutation(
-        "reconciler.planning.decide", "        if not self.desired.sound:\n", "        if False:\n", 11
+        "reconciler.planning.decide", "        if not self.desired.sound:\n", "        if False:\n", 31
     ),
     "let an approval stand for everything": Mutation(
         "reconciler.planning.decide",
         "return all(container.id in self.memory.approved for container in self.containers[name])",
         "return bool(self.memory.approved)",
-        96,
+        501,
     ),
-    "forget the budget": Mutation("reconciler.planning.decide", "if len(going) > budget.max and", "if False and", 10),
+    "forget the budget": Mutation("reconciler.planning.decide", "if len(going) > budget.max and", "if False and", 16),
     "forget removals under way in the budget": Mutation(
         "reconciler.planning.decide",
         "        going |= self.memory.in_flight - self.desired.declared.keys() - self.desired.broken.keys()\n",
         "",
-        80,
+        16,
     ),
     "work twice on one sandbox": Mutation(
         "reconciler.planning.decide",
         "for name in self.running if name not in self.memory.in_flight}",
         "for name in self.running}",
-        1,
+        2,
     ),
     "take a stranger with our labels for ours": Mutation(
         "reconciler.control.observe",
         '        return "its name is not the one that its labels ask for"\n',
         '        return ""\n',
-        4,
+        3,
     ),
     "start the new one before the old one has stopped": Mutation(
         "reconciler.planning.converge",
         "        yield from self._making_way(rest)\n        yield Start(NEW)\n",
         "        yield Start(NEW)\n        yield from self._making_way(rest)\n",
-        279,
+        451,
     ),
     "forget a start that may happen late": Mutation(
-        "reconciler.planning.converge", "return other.up and other.id != self.status.doubtful", "return True", 1296
+        "reconciler.planning.converge", "return other.up and other.id != self.status.doubtful", "return True", 451
     ),
     "never clear away what is left over": Mutation(
-        "reconciler.planning.converge", "if actions := tuple(disposal(self.others)):", "if actions := ():", 640
+        "reconciler.planning.converge", "if actions := tuple(disposal(self.others)):", "if actions := ():", 10
     ),
     "keep what has drifted": Mutation(
-        "reconciler.planning.converge", "drift = self.mismatches[current.id]", "drift = ()", 7
+        "reconciler.planning.converge", "drift = self.mismatches[current.id]", "drift = ()", 14
     ),
-    "leave a pause": Mutation("reconciler.planning.converge", "if current.state is State.PAUSED:", "if False:", 33),
+    "leave a pause": Mutation("reconciler.planning.converge", "if current.state is State.PAUSED:", "if False:", 19),
     "rest for ever": Mutation(
         "reconciler.planning.backoff", "return 0 < status.retry_at - now <= MAX_SECONDS", "return True", 0
     ),
     "let a stop by the controller end a sandbox for good": Mutation(
-        "reconciler.planning.converge", "or current.id == self.status.halted:", "or False:", 63
+        "reconciler.planning.converge", "or current.id == self.status.halted:", "or False:", 80
     ),
     "run on what a changed policy forbids": Mutation(
         "reconciler.planning.decide",
@@ -114,16 +114,22 @@ MUTATIONS = {
         "reconciler.control.observe",
         "            if inspection is not None:\n                raise",
         "            if False:\n                raise",
-        707,
+        462,
     ),
     "believe what was worked out for ever": Mutation(
-        "reconciler.planning.recall", "if known is None or known[0] != arguments:", "if known is None:", 0
+        "reconciler.planning.recall",
+        "if known is None or not all(map(_same, known[0], arguments)):",
+        "if known is None:",
+        0,
+    ),
+    "take an equal model for the same": Mutation(
+        "reconciler.planning.recall", "(type(now) in _BY_VALUE and before == now)", "before == now", 173
     ),
     "believe inspections for ever": Mutation(
         "reconciler.control.controller",
         "        self._observer.forget_all()\n        self._stale_files = True\n",
         "        self._stale_files = True\n",
-        17,
+        135,
     ),
 }
 

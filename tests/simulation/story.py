@@ -89,7 +89,7 @@ WEIGHTS = {
     "half": 2,
     "purge": 1,
     "halt": 1,
-    "late start": 1,
+    "late start": 2,
 }
 
 

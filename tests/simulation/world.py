@@ -40,11 +40,12 @@ class FakeClock:
 
 @dataclass
 class FakeDirectory:
-    """`files` holds None for a broken file."""
+    """`files` holds None for a broken file. What has not changed is the very same in each scan, as of the real one."""
 
     files: dict[str, Sandbox | None] = field(default_factory=dict)
     identity: int = 1
     readable: bool = True
+    _declared: dict[str, Declaration] = field(default_factory=dict)
 
     def scan(self) -> Desired:
         if not self.readable:
@@ -52,9 +53,7 @@ class FakeDirectory:
         return Desired(
             directory=(1, self.identity),
             declared={
-                name: Declaration(name, f"{name}.yaml", sandbox)
-                for name, sandbox in self.files.items()
-                if sandbox is not None
+                name: self._declaration(name, sandbox) for name, sandbox in self.files.items() if sandbox is not None
             },
             broken={
                 name: (Problem(f"{name}.yaml", 1, 1, "it is broken"),)
@@ -62,6 +61,11 @@ class FakeDirectory:
                 if sandbox is None
             },
         )
+
+    def _declaration(self, name: str, sandbox: Sandbox) -> Declaration:
+        if name not in self._declared or self._declared[name].sandbox is not sandbox:
+            self._declared[name] = Declaration(name, f"{name}.yaml", sandbox)
+        return self._declared[name]
 
 
 class FakeStore:
