@@ -252,7 +252,7 @@ class Controller:
 
     def make_pass(self) -> None:
         """Scan, observe, decide, act, report."""
-        begun = self._clock.monotonic()
+        begun, worked = self._clock.monotonic(), self._clock.worked()
         self._pass_at = float("inf")
         if not self._read_files() and not self._put_off:
             self._put_off = True
@@ -268,8 +268,8 @@ class Controller:
             log.exception("the pass failed; please report this")
             self._change_status(pass_error=f"{type(error).__name__}: see the log")
             self._pass_at = self._clock.monotonic() + self._retry_seconds()
-        took = self._clock.monotonic() - begun
-        self._not_before = self._clock.monotonic() + min(2 * took, 1.0)  # passes never keep a core busy
+        took, worked = self._clock.monotonic() - begun, self._clock.worked() - worked
+        self._not_before = self._clock.monotonic() + min(2 * worked, 1.0)  # passes never keep a core busy
         self._change_status(
             passes=self._status.passes + 1, last_pass_at=self._clock.now(), last_pass_seconds=round(took, 4)
         )
@@ -327,7 +327,7 @@ class Controller:
         names = {lane.sandbox for lane in self._plan.lanes}
         self._ledger.keep_only(names | self._in_flight.keys())
         self._remember(desired, world)
-        self._ledger.flush()
+        self._ledger.flush()  # before anything happens, as nobody may be left to note it afterwards
         self._act(self._plan)
 
     def _decide(self, desired: Desired, world: World, memory: Memory) -> Plan:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.control.sources import examined
-from reconciler.control.surroundings import Spread, over_threads
+from reconciler.control.spread import Spread, over_threads
 from reconciler.engine.protocol import EngineReader
 from reconciler.model import labels
 from reconciler.model.desired import Desired

@@ -4,13 +4,13 @@ import os
 import random
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from reconciler.control.followers import Followers
 from reconciler.control.notify import ServiceManager
 from reconciler.control.settings import Settings
+from reconciler.control.spread import Spread, over_threads
 from reconciler.desired.directory import Directory
 from reconciler.engine.protocol import Engine
 from reconciler.model.desired import Desired
@@ -18,11 +18,6 @@ from reconciler.model.policy import Policy
 from reconciler.report.journal import Journal
 from reconciler.report.metrics import Metrics
 from reconciler.report.store import Store
-
-Given = TypeVar("Given")
-Made = TypeVar("Made")
-
-THREADS = 8
 
 
 class Clock(Protocol):
@@ -32,6 +27,9 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Seconds since some moment; never goes back."""
 
+    def worked(self) -> float:
+        """Seconds that all threads of this process have kept a core busy."""
+
 
 class SystemClock:
     def now(self) -> float:
@@ -40,18 +38,8 @@ class SystemClock:
     def monotonic(self) -> float:
         return time.monotonic()
 
-
-class Spread(Protocol):
-    """Does the same for many things, and gives the results in their order."""
-
-    def __call__(self, work: Callable[[Given], Made], things: list[Given]) -> list[Made]: ...
-
-
-def over_threads(work: Callable[[Given], Made], things: list[Given]) -> list[Made]:
-    if len(things) < 2:
-        return [work(thing) for thing in things]
-    with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(work, things))
+    def worked(self) -> float:
+        return time.process_time()
 
 
 def draw_seed() -> int:

@@ -242,18 +242,22 @@ def _phase(
     accepted = reason not in {Reason.INVALID_FILE, Reason.POLICY_VIOLATION}
     stalled = phase in {Phase.FAILED, Phase.REFUSED} or status.failures >= STALLED_AFTER
     answers = {ConditionType.ACCEPTED: accepted, ConditionType.READY: ready, ConditionType.STALLED: stalled}
-    since = {condition.type: (condition.status, condition.since) for condition in status.conditions}
+    before = {condition.type: condition for condition in status.conditions}
     conditions = tuple(
-        Condition(
-            type=kind,
-            status=answer,
-            reason=reason,
-            message=message,
-            since=since[kind][1] if since.get(kind, (None, 0))[0] is answer else now,
-        )
-        for kind, answer in answers.items()
+        _condition(before.get(kind), kind, answer, reason, message, now) for kind, answer in answers.items()
     )
     return _change(status, now, phase=phase, reason=reason, message=message, progress=progress, conditions=conditions)
+
+
+def _condition(
+    before: Condition | None, kind: ConditionType, answer: bool, reason: Reason, message: str, now: float
+) -> Condition:
+    """`since` moves only when the answer does."""
+    if before is None or before.status is not answer:
+        return Condition(type=kind, status=answer, reason=reason, message=message, since=now)
+    if (before.reason, before.message) == (reason, message):
+        return before
+    return before.model_copy(update={"reason": reason, "message": message})
 
 
 def _change(status: SandboxStatus, now: float, **changes: Any) -> SandboxStatus:

@@ -4,13 +4,16 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, TypeVar, TypeVarTuple
 
+from reconciler.model.world import Summary
+
 Arguments = TypeVarTuple("Arguments")
 Answer = TypeVar("Answer")
 
 _Known = defaultdict[Callable[..., Any], dict[str, tuple[tuple[object, ...], Any]]]
 
 
-_BY_VALUE = (str, dict)
+_BY_VALUE = (str, dict, Summary)
+"""Plain data, which is made anew in every pass."""
 
 
 class Recall:

@@ -37,6 +37,9 @@ class FakeClock:
     def monotonic(self) -> float:
         return self.elapsed
 
+    def worked(self) -> float:
+        return 0.0
+
 
 @dataclass
 class FakeDirectory:
