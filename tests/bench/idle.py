@@ -1,7 +1,8 @@
 """Rows 5, 7 and part of 11: what it costs to have nothing to do.
 
 A pass is provoked by a hidden file in the watched directory, which declares nothing: it is a pass that reads the files
-again too, the dearest kind of those that find nothing. Its time is the controller's own `last_pass_seconds`.
+again too, the dearest kind of those that find nothing. Its time is the controller's own `last_pass_seconds`, which ends
+before `controller.json` and `metrics.prom` are written.
 """
 
 import re
