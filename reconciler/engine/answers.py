@@ -4,6 +4,7 @@ Where a field that matters is missing or misshapen, they raise one of `MALFORMED
 """
 
 import re
+import sys
 from calendar import timegm
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -89,8 +90,23 @@ def inspection(container: str, raw: Answer) -> Inspection:
         started_at=epoch(state["StartedAt"]),
         finished_at=epoch(state["FinishedAt"]),
         image_id=str(raw["Image"]),
-        raw=raw,
+        raw=_compared(raw),
     )
+
+
+def _compared(raw: Answer) -> Answer:
+    """What containers are compared by. Of each it is kept in memory: what says nothing is left out."""
+    settings = raw.get("NetworkSettings") or {}
+    return {
+        "Config": _telling(raw.get("Config")),
+        "HostConfig": _telling(raw.get("HostConfig")),
+        "NetworkSettings": {key: settings.get(key) for key in ("Networks", "Ports")},
+        "Mounts": raw.get("Mounts"),
+    }
+
+
+def _telling(knobs: Answer | None) -> Answer:
+    return {sys.intern(key): value for key, value in (knobs or {}).items() if value not in (None, "", [], {})}
 
 
 def _health(word: str | None) -> Health | None:

@@ -4,7 +4,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from http.client import HTTPException
 from typing import Any
 
@@ -206,18 +206,21 @@ class DockerEngine:
         another engine, of another version, may be behind the socket by then. What is kept is the version agreed upon,
         not the connections: docker-py would hold one for each URL that it ever asked for.
         """
-        with ExitStack() as stack:
-            try:
-                client = stack.enter_context(self._borrow())
-                client.timeout = seconds
-                yield client
-            except HTTPError as error:
-                self._version = None
-                raise _said_no(what, error.response) from error
-            except ENGINE_TROUBLE as error:
-                self._version = None
-                raise EngineUnavailable(f"cannot {what}: {self._host}: {remedy(error)}") from error
+        with self._in_our_words(what), self._borrow() as client:
+            client.timeout = seconds
+            yield client
         self._idle.append(client)
+
+    @contextmanager
+    def _in_our_words(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except HTTPError as error:
+            self._version = None
+            raise _said_no(what, error.response) from error
+        except ENGINE_TROUBLE as error:
+            self._version = None
+            raise EngineUnavailable(f"cannot {what}: {self._host}: {remedy(error)}") from error
 
     def _borrow(self) -> _Client:
         try:
@@ -231,13 +234,17 @@ class DockerEngine:
     def _streaming(
         self, what: str, path: str, query: Mapping[str, str], silence_seconds: int | None
     ) -> Iterator[Response]:
-        """The answer to a GET, to be read piece by piece; docker-py's own streams have no end to their waits."""
+        """The answer to a GET, to be read piece by piece; docker-py's own streams have no end to their waits.
+
+        It has the connection to itself; the client is free again, as hundreds of them would be a lot of memory.
+        """
         with self._asking(what, READ_SECONDS) as client:
             url = f"{client.base_url}/v{client.api_version}{path}"
-            with client.get(url, params=query, stream=True, timeout=(READ_SECONDS, silence_seconds)) as response:
-                if not response.ok:
-                    raise _said_no(what, response)
-                yield response
+            response = client.get(url, params=query, stream=True, timeout=(READ_SECONDS, silence_seconds))
+        with self._in_our_words(what), response:
+            if not response.ok:
+                raise _said_no(what, response)
+            yield response
 
 
 @contextmanager

@@ -47,8 +47,8 @@ class Summary:
 class Inspection:
     """One container, inspected. Times are in seconds since the epoch; 0 means never.
 
-    `raw` is the engine's whole answer (`GET /containers/ID/json` of the Docker Engine API); it holds the values of
-    `environment` and must be shown to nobody.
+    `raw` is what containers are compared by, in the engine's own words (`GET /containers/ID/json` of the Docker Engine
+    API); it holds the values of `environment` and must be shown to nobody.
     """
 
     state: State

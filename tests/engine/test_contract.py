@@ -152,7 +152,7 @@ def test_a_container_reads_back_as_rendered(bench: Bench, keys: dict[str, Any]) 
 )
 def test_a_knob_reads_back(bench: Bench, knob: str, value: object) -> None:
     """Each knob of the security policy is told back as it was set."""
-    assert knobs(bench, bench.created())[knob] == value
+    assert knobs(bench, bench.created()).get(knob) == value
 
 
 def test_the_engine_hides_parts_of_the_host(bench: Bench) -> None:
@@ -226,7 +226,7 @@ def test_an_entrypoint_drops_the_command_of_the_image(bench: Bench) -> None:
     rendered = bench.rendered("own", image="entry:test", entrypoint=["sh"])
     without = {key: value for key, value in rendered.body.items() if key != "Cmd"}
     own = bench.engine.inspect(bench.engine.create(replace(rendered, body=without))).raw["Config"]
-    assert (own["Entrypoint"], own["Cmd"]) == (["sh"], None)
+    assert (own["Entrypoint"], own.get("Cmd")) == (["sh"], None)
 
 
 def test_a_taken_name_is_refused(bench: Bench) -> None:
