@@ -1,5 +1,7 @@
 """`reconciler run`."""
 
+import gc
+
 import click
 
 from reconciler.control.controller import Controller
@@ -28,4 +30,5 @@ def run(settings: Settings) -> None:
     """
     controller = Controller(Surroundings.real(settings, DockerEngine(settings.host, settings.instance)))
     on_signals(controller.tell)
+    gc.freeze()  # what was imported stays for good, and need not be looked through again and again
     controller.run()

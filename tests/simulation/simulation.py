@@ -302,7 +302,7 @@ class Simulation:
         def inspected(container: str) -> Any:
             found = inspect(container)
             if container in self.ours and self.in_lane:
-                self.verified[container] = not outside_the_floor(found.raw)
+                self.verified[container] = not outside_the_floor(self._raw(container))
             return found
 
         engine._create, engine._start = created, started  # type: ignore[method-assign]
