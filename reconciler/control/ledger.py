@@ -7,7 +7,7 @@ from reconciler.control.surroundings import Clock
 from reconciler.model.desired import Desired
 from reconciler.model.plan import Lane, Outcome, Plan, Reason, Verdict
 from reconciler.model.status import JournalEntry, SandboxStatus
-from reconciler.model.world import World
+from reconciler.model.world import Image, World
 from reconciler.planning import fold
 from reconciler.report.journal import Journal
 from reconciler.report.metrics import Metrics
@@ -28,6 +28,8 @@ class Ledger:
         self._changed: set[str] = set()
         self._gone: set[str] = set()
         self._refusals: dict[str, tuple[Verdict, Reason, str]] = {}
+        self._planned: dict[str, tuple[SandboxStatus, Lane, str, Image | None]] = {}
+        """What came of the last plan for each sandbox: that it is planned once more changes nothing."""
 
     @property
     def statuses(self) -> Mapping[str, SandboxStatus]:
@@ -42,10 +44,12 @@ class Ledger:
         now = self._clock.now()
         for lane in plan.lanes:
             name = lane.sandbox
-            before = self._statuses.get(name) or SandboxStatus(name=name)
-            file = desired.file_of(name)
-            self._put(fold.planned(before, lane, file, world.images, now))
-            self._journal_refusal(lane, now)
+            before, file = self._statuses.get(name) or SandboxStatus(name=name), desired.file_of(name)
+            same_again = (before, lane, file, world.images.get(before.image))
+            if self._planned.get(name) != same_again:
+                self._put(fold.planned(before, lane, file, world.images, now))
+                self._journal_refusal(lane, now)
+                self._planned[name] = (self._statuses[name], *same_again[1:])
 
     def keep_only(self, names: set[str]) -> None:
         """The others have neither a file nor a container any more."""
@@ -53,6 +57,7 @@ class Ledger:
         for name in self._gone:
             self._statuses.pop(name, None)
             self._refusals.pop(name, None)
+            self._planned.pop(name, None)
 
     def progress(self, lane: Lane, text: str, share: float | None) -> None:
         if lane.sandbox in self._statuses:

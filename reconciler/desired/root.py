@@ -125,12 +125,18 @@ def read_regular(descriptor: int, bytes_max: int = SIZE_BYTES_MAX + 1) -> bytes:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise Mistake("is not a regular file", "put a file there")
-        with open(descriptor, "rb", closefd=False) as file:
-            return file.read(bytes_max)
+        return _read(descriptor, bytes_max)
     except OSError as error:
         raise Mistake(f"cannot be read: {_why(error)}") from error
     finally:
         os.close(descriptor)
+
+
+def _read(descriptor: int, bytes_max: int) -> bytes:
+    contents = b""
+    while len(contents) < bytes_max and (more := os.read(descriptor, bytes_max - len(contents))):
+        contents += more
+    return contents
 
 
 def _identity(found: os.stat_result) -> tuple[int, int]:
