@@ -86,6 +86,7 @@ class Controller:
         self._desired = Desired((0, 0), sound=False)
         self._in_flight: dict[str, Lane] = {}
         self._sandbox_of: dict[str, str] = {}
+        """Of each container that was seen; empty for a stranger's."""
         self._plan = Plan()
         self._recall = Recall()
         self._status = self._first_status()
@@ -214,6 +215,8 @@ class Controller:
         if event.action in REMOVED:
             self._observer.gone(event.container)
         sandbox = self._sandbox_of.get(event.container)
+        if sandbox is None and event.action in REMOVED:  # which the last list has told already
+            return
         if sandbox not in self._in_flight and (sandbox is not None or not self._in_flight):
             self._pass_soon()
 
@@ -320,6 +323,7 @@ class Controller:
     def _converge(self, desired: Desired) -> None:
         world = self._observer.observe(desired, self._policy, self._clock.now())
         self._sandbox_of = {container.id: container.sandbox for container in world.containers}
+        self._sandbox_of |= dict.fromkeys((stranger.id for stranger in world.foreign), "")
         self._ledger.seen(world)
         self._followers.follow(world.containers, self.tell)
         self._plan = self._decide(desired, world, self._memory())

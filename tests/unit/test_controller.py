@@ -1,17 +1,19 @@
 """The controller over the fake engine: what no table shows, because it takes several passes."""
 
 import os
+import time
 from collections.abc import Callable
 
 import pytest
 
 from reconciler.control.surroundings import SystemClock
-from reconciler.control.wake import EngineSilent, ResyncAsked
+from reconciler.control.wake import EngineSaid, EngineSilent, ResyncAsked
 from reconciler.engine.answers import NO_TRAFFIC_BETWEEN
 from reconciler.engine.protocol import PullProgressed
 from reconciler.model.errors import EngineRefused, EngineUnavailable, PolicyInvalid, Refusal
 from reconciler.model.plan import Reason
 from reconciler.model.status import Approval, Heartbeat, Phase
+from reconciler.model.world import Event
 from tests.house import IMAGE, House
 from tests.waiting import eventually
 
@@ -335,3 +337,22 @@ def test_a_taken_random_port_is_drawn_anew(house: House) -> None:
     house.apply()
     assert house.running() == ["web"]
     assert house.status("web").ports[3000] != port
+
+
+@pytest.mark.parametrize(("whose", "looks"), [("of a sandbox", 1), ("a stranger's", 1), ("gone before", 0)])
+def test_a_removal_is_looked_at_unless_the_last_list_told_it(house: House, whose: str, looks: int) -> None:
+    """The engine tells of a removal after it has answered who asked for it; by then the list may be without it."""
+    house.declare("web")
+    house.apply()
+    web = house.id_of("web")
+    labels = {"reconciler.instance": "default", "reconciler.sandbox": "web", "reconciler.fingerprint": "0" * 64}
+    stranger = house.engine.run_foreign("stranger", IMAGE, Labels=labels)
+    gone = {"of a sandbox": web, "a stranger's": stranger, "gone before": "f" * 64}[whose]
+    controller = house.controller()
+    controller.work()
+    house.engine.calls.clear()
+    controller.tell(EngineSaid(Event(gone, "destroy")))
+    time.sleep(0.3)  # passes rest for a moment
+    controller.work()
+    assert house.engine.calls.count("containers") == looks
+    controller.apply(0)
