@@ -199,7 +199,7 @@ def test_a_second_network_is_removed(house: House) -> None:
             raise EngineRefused(Refusal.OTHER, "it has active endpoints")
 
     house.engine.before_call = refuse
-    house.apply()
+    house.apply(timeout_seconds=2)
     assert house.running() == ["alone", "web"]
     assert house.status("other").reason is Reason.NETWORK_UNFIT
     house.engine.before_call = lambda _: None
