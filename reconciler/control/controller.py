@@ -300,6 +300,7 @@ class Controller:
         except DirectoryUnreadable as error:
             scan_error, scanned_at = str(error), self._status.last_scan_at
             self._desired = replace(self._desired, sound=False)
+            self._change_status(directory_id=None)  # the next one may be another, although it has the same inode
         if scan_error and scan_error != self._status.scan_error:
             log.error("nothing is removed: %s", scan_error)
         if scan_error:

@@ -130,7 +130,7 @@ def _background(name: str, work: Callable[[], None]) -> None:
 
 
 def _watch_files(directory: Path, policy_file: Path | None, approvals: Path, tell: Tell) -> None:
-    """A watch stays with the inode that it was given: when the directory is another one, it begins anew."""
+    """A watch stays with the inode that it was given: when that is gone or another one is there, it begins anew."""
     while True:
         identity = _identity(directory)
         try:
@@ -146,7 +146,7 @@ def _watch_files(directory: Path, policy_file: Path | None, approvals: Path, tel
 
 
 def _changes(directory: Path, policy_file: Path | None, approvals: Path) -> Iterator[bool]:
-    """True for a change that concerns us, False now and then, so that the caller can look.
+    """True for a change that concerns us, False now and then, so that the caller can look; ends with what it watches.
 
     The parents are watched too: what is swapped, removed or made anew there is not told of by the thing itself.
     """
@@ -158,10 +158,13 @@ def _changes(directory: Path, policy_file: Path | None, approvals: Path) -> Iter
         }
         yield True  # what happened before was not heard
         while True:
+            events = _burst(kernel)
             yield any(
                 event.wd in whole or (event.wd, event.name) in named or event.mask & flags.Q_OVERFLOW
-                for event in _burst(kernel)
+                for event in events
             )
+            if any(event.mask & flags.IGNORED for event in events):
+                return
 
 
 def _burst(kernel: INotify) -> list[Change]:

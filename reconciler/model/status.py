@@ -153,7 +153,7 @@ class ControllerStatus(BaseModel):
     started_at: float = Field(0, description="When this controller began.")
     directory: str = Field(description="The watched directory.")
     directory_id: tuple[int, int] | None = Field(
-        None, description="Its device and inode at the last scan that counted."
+        None, description="Its device and inode at the last scan that counted; None since it could not be read."
     )
     policy_file: str = Field("", description="Empty: the built-in policy.")
     policy_error: str = Field("", description="Why the policy file is not in force; the last good one is.")

@@ -218,7 +218,7 @@ class _Decision:
         if self.desired.empty and self.desired.directory != self.memory.directory:
             return (
                 Reason.DIRECTORY_REPLACED,
-                "the directory is empty and another one than before; `reconciler approve` removes all the same",
+                "the directory is empty and may be another one than before; `reconciler approve` removes all the same",
             )
         going = {name for name in removals if not self._approved(name)}
         going |= self.memory.in_flight - self.desired.declared.keys() - self.desired.broken.keys()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from reconciler.control.surroundings import SystemClock
-from reconciler.control.wake import EngineSaid, EngineSilent, ResyncAsked
+from reconciler.control.wake import EngineSaid, EngineSilent, FilesChanged, ResyncAsked
 from reconciler.engine.answers import NO_TRAFFIC_BETWEEN
 from reconciler.engine.protocol import PullProgressed
 from reconciler.model.errors import EngineRefused, EngineUnavailable, PolicyInvalid, Refusal
@@ -169,6 +169,34 @@ def test_a_list_that_leaves_something_out_is_not_believed(house: House) -> None:
     house.engine.remove_by_force(house.id_of("web"))
     assert house.apply().available
     assert house.running() == ["web"]
+
+
+def test_a_directory_that_was_away_is_not_believed_when_it_comes_back_empty(house: House) -> None:
+    """Not even when it has the same inode, as file systems give that of a directory which is gone to the next one."""
+    house.declare("web")
+    house.apply()
+    directory, away = house.settings.directory, house.root / "away"
+    controller = house.controller()
+    controller.work()
+
+    def look(times: int) -> None:
+        for _ in range(times):
+            controller.tell(FilesChanged())
+            time.sleep(0.3)
+            controller.work()
+
+    directory.rename(away)
+    look(1)
+    assert controller.status.scan_error
+    (away / "web.yaml").unlink()
+    away.rename(directory)
+    look(3)
+    assert house.running() == ["web"]
+    assert house.status("web").reason is Reason.DIRECTORY_REPLACED
+    house.declare("web")
+    look(1)
+    assert house.status("web").reason is Reason.RUNNING
+    controller.apply(0)
 
 
 def test_a_crash_loop_rests_without_a_word_from_the_engine(house: House) -> None:

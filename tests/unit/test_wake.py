@@ -100,6 +100,15 @@ def test_reading_and_neighbours_are_not_told(watched: Watched) -> None:
     assert watched.rest() == 0
 
 
+def test_a_directory_removed_and_made_anew_at_once_is_watched(watched: Watched) -> None:
+    """Also when the file system gives it the inode of the old one."""
+    watched.directory.rmdir()
+    watched.directory.mkdir()
+    watched.hear()
+    (watched.directory / "web.yaml").touch()
+    watched.hear()
+
+
 def test_a_directory_made_anew_is_watched(watched: Watched) -> None:
     """The watch does not stay with the one that is gone."""
     watched.directory.rename(watched.root / "old")
