@@ -85,15 +85,16 @@ class Case:
                 return True
 
     @property
-    def rank(self) -> int:
+    def rank(self) -> tuple[int, int]:
         """The order of those that wait for a place: what ran and exited, what is new, what cannot be started.
 
-        Of the last, those that would rest come after those that would try, so that nobody is kept waiting by failures.
+        Of the last, those that would rest come after those that would try, and those that have failed more often after
+        the others, so that nobody is kept waiting by failures: two that take turns would keep the place between them.
         """
         failure = self.status.failure
         if failure is None or failure.reason in backoff.EXIT:
-            return 0 if self.current is not None and self.current.state is State.EXITED else 1
-        return 3 if backoff.rests(self.status, backoff.START, self.now) else 2
+            return (0 if self.current is not None and self.current.state is State.EXITED else 1), 0
+        return (3 if backoff.rests(self.status, backoff.START, self.now) else 2), self.status.failures
 
     def lane(self, limit_message: str) -> Lane:
         """`limit_message` is not empty when it has no place under the limit."""
