@@ -105,7 +105,9 @@ class SandboxStatus(BaseModel):
     retry_at: float = Field(0, description="Not tried again before.")
     started_at: float = 0
     exited_at: float = Field(0, description="The engine's own time of the last exit.")
-    halted: str = Field("", description="Id of the container that the controller itself stopped last.")
+    halted: tuple[str, ...] = Field(
+        (), description="Ids of the containers that the controller itself has stopped: they have not ended."
+    )
     doubtful: str = Field("", description="Id of the container whose start got no answer, and may happen late.")
     updated_at: float = 0
     attested: Attestation | None = None

@@ -74,7 +74,7 @@ class Case:
     def ended(self) -> bool:
         """Whether it has come to its end, by its own restart rule."""
         current = self.current
-        if current is None or current.state is not State.EXITED or current.id == self.status.halted:
+        if current is None or current.state is not State.EXITED or current.id in self.status.halted:
             return False
         match self.sandbox.restart:
             case Restart.ALWAYS:
@@ -190,7 +190,7 @@ class Case:
             *removes(filter(self._is_sure, self.others)),
         )
         name, cause = self.rendered.sandbox, Reason.NOT_STARTED
-        if current.state is State.EXITED and current.id != self.status.halted:
+        if current.state is State.EXITED and current.id not in self.status.halted:
             code = current.inspection.exit_code
             killed = ", out of memory" if current.inspection.oom_killed else ""
             return Lane(name, Verdict.START, Reason.EXITED, f"it exited with code {code}{killed}", actions)

@@ -57,8 +57,11 @@ def seen(status: SandboxStatus, containers: Iterable[Observed], now: float) -> S
     A start that got no answer may happen as long as the container is there, also after another start and a stop.
     """
     containers = tuple(containers)
-    if status.doubtful not in {container.id for container in containers}:
+    there = {container.id for container in containers}
+    if status.doubtful not in there:
         status = _change(status, now, doubtful="")
+    if not there.issuperset(status.halted):
+        status = _change(status, now, halted=tuple(one for one in status.halted if one in there))
     for container in containers:
         if container.id != status.container_id:
             continue
@@ -87,7 +90,7 @@ def _exited(status: SandboxStatus, container: Observed, now: float) -> SandboxSt
         oom_killed=inspection.oom_killed,
         exited_at=inspection.finished_at,
     )
-    if container.id == status.halted:
+    if container.id in status.halted:
         return status
     if inspection.started_at and inspection.finished_at - inspection.started_at >= GOOD_RUN_SECONDS:
         status = _change(status, now, **NO_FAILURES)
@@ -111,14 +114,19 @@ def planned(status: SandboxStatus, lane: Lane, file: str, images: Mapping[str, I
         changes["image"] = lane.rendered.image
     stops = [action.container for action in lane.actions if isinstance(action, Stop)]
     if stops:
-        changes["halted"] = stops[-1]  # before it happens, as nobody may be left to note it afterwards
+        halted = (*_without(status.halted, *stops), *stops)
+        changes["halted"] = halted  # before it happens, as nobody may be left to note it afterwards
     if lane.current is not None:
-        if lane.current.up and not stops and lane.current.id == status.halted:
-            changes["halted"] = ""
+        if lane.current.up and not stops:
+            changes["halted"] = _without(status.halted, lane.current.id)
         changes |= _identity(lane.current, images.get(status.image))
         changes |= _configuration(status, lane, lane.current)
         changes |= _attestation(lane, lane.current)
     return _phase(_change(status, now, **changes), _phase_of(lane), lane.cause, lane.message, now)
+
+
+def _without(containers: tuple[str, ...], *gone: str) -> tuple[str, ...]:
+    return tuple(container for container in containers if container not in gone)
 
 
 def _phase_of(lane: Lane) -> Phase:
@@ -175,7 +183,7 @@ def pulling(status: SandboxStatus, lane: Lane, text: str, share: float | None, n
 
 def said(status: SandboxStatus, container: str, last_words: Iterable[bytes], now: float) -> SandboxStatus:
     """After all that a container said before it stopped was read; of interest is what exits by itself."""
-    if container != status.container_id or container == status.halted:
+    if container != status.container_id or container in status.halted:
         return status
     lines = tuple(printable(line.decode(errors="replace"), WORDS_LENGTH_MAX) for line in last_words)
     return _change(status, now, last_words=lines)
@@ -212,8 +220,7 @@ def _verified(status: SandboxStatus, outcome: Outcome, policy: str, now: float) 
 def _started(status: SandboxStatus, outcome: Outcome, now: float) -> SandboxStatus:
     lane, rendered = outcome.lane, outcome.lane.rendered
     changes: dict[str, Any] = {"container_id": outcome.container, "started_at": now}
-    if outcome.container == status.halted:
-        changes["halted"] = ""
+    changes["halted"] = _without(status.halted, outcome.container)
     if rendered is not None:
         changes |= {"container_name": rendered.name, "ports": dict(rendered.ports)}
         changes["configuration"] = configuration(rendered.body)

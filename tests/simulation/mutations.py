@@ -102,7 +102,7 @@ MUTATIONS = {
         "reconciler.planning.backoff", "return 0 < status.retry_at - now <= MAX_SECONDS", "return True", 0
     ),
     "let a stop by the controller end a sandbox for good": Mutation(
-        "reconciler.planning.converge", "or current.id == self.status.halted:", "or False:", 80
+        "reconciler.planning.converge", "or current.id in self.status.halted:", "or False:", 80
     ),
     "run on what a changed policy forbids": Mutation(
         "reconciler.planning.decide",

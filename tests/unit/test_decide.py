@@ -279,7 +279,7 @@ def _(scene: Scene) -> None:
 def _(scene: Scene) -> None:
     scene.declare("web", restart="no")
     container = scene.container("web", State.EXITED, exit_code=143)
-    scene.remember("web", container, halted=container.id)
+    scene.remember("web", container, halted=(container.id,))
 
 
 @case(

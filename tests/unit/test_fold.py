@@ -115,7 +115,7 @@ def test_out_of_memory_is_told_apart() -> None:
 def test_what_the_controller_stopped_is_no_failure() -> None:
     """The exit of a container that was stopped on purpose is noted, not counted."""
     container = web().container("web", State.EXITED, exit_code=143)
-    status = SandboxStatus(name="web", container_id=container.id, halted=container.id)
+    status = SandboxStatus(name="web", container_id=container.id, halted=(container.id,))
     after = fold.seen(status, [container], NOW)
     assert (after.failures, after.exit_code) == (0, 143)
 
@@ -245,10 +245,10 @@ def test_a_stop_is_remembered_as_our_own() -> None:
     scene = web(state="stopped")
     container = scene.container("web")
     scene.statuses["web"] = after_plan(scene)
-    assert scene.statuses["web"].halted == container.id
+    assert scene.statuses["web"].halted == (container.id,)
     scene.files.clear()
     scene.declare("web")
-    assert after_plan(scene).halted == ""
+    assert after_plan(scene).halted == ()
 
 
 def test_the_last_words_are_of_what_exited_by_itself() -> None:
@@ -260,7 +260,7 @@ def test_the_last_words_are_of_what_exited_by_itself() -> None:
         "\ufffd",
     )
     assert fold.said(status, "b" * 64, [b"other"], NOW) is status
-    halted = status.model_copy(update={"halted": "a" * 64})
+    halted = status.model_copy(update={"halted": ("a" * 64,)})
     assert fold.said(halted, "a" * 64, [b"bye"], NOW) is halted
 
 
