@@ -5,13 +5,13 @@ import os
 import queue
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from typing import assert_never
 
 from reconciler import __version__
 from reconciler.control.lanes import Lanes
 from reconciler.control.ledger import Ledger
 from reconciler.control.observe import Observer
+from reconciler.control.read import Reader
 from reconciler.control.surroundings import Surroundings
 from reconciler.control.wake import (
     EngineConnected,
@@ -29,13 +29,15 @@ from reconciler.control.wake import (
 )
 from reconciler.engine.host import examine
 from reconciler.model.desired import Desired
-from reconciler.model.errors import DirectoryUnreadable, EngineUnavailable, PolicyInvalid
+from reconciler.model.errors import EngineUnavailable
 from reconciler.model.plan import Action, CreateNetwork, Lane, Outcome, Plan, Pull, Reason, Remove, Verdict
+from reconciler.model.policy import Policy
 from reconciler.model.rendered import Rendered
-from reconciler.model.status import BEAT_SECONDS, ControllerStatus, EngineStatus, Phase, WithheldRemovals
+from reconciler.model.status import BEAT_SECONDS, ControllerStatus, Phase
 from reconciler.model.text import PATH_MAX, printable
 from reconciler.model.world import Event, World
 from reconciler.planning.decide import Memory, decide
+from reconciler.planning.overview import overview
 from reconciler.planning.recall import Recall
 
 log = logging.getLogger(__name__)
@@ -50,14 +52,8 @@ SETTLE_SECONDS = 0.2
 FAREWELL_SECONDS = 10.0
 """How long lanes may take to finish once the controller is asked to stop."""
 
-GONE_SECONDS = 0.2
-"""A file must be missing for so long before it counts as deleted: an editor may be about to put it back."""
-
 REMOVED = frozenset({"destroy", "remove"})
 """Docker's word and Podman's for a container that is gone."""
-
-FREEZES = frozenset({Reason.DIRECTORY_UNREADABLE, Reason.DIRECTORY_REPLACED, Reason.REMOVAL_BUDGET_EXCEEDED})
-"""Causes that withhold removals."""
 
 
 class Controller:
@@ -72,7 +68,7 @@ class Controller:
     ) -> None:
         self._around, self._clock, self._store = surroundings, surroundings.clock, surroundings.store
         self._settings, engine = surroundings.settings, surroundings.engine
-        self._policy = surroundings.read_policy()
+        self._reader = Reader(surroundings.read_policy, surroundings.scan, self._clock)
         self._store.claim()
         self._metrics = surroundings.metrics
         self._ledger = Ledger(self._store, surroundings.journal, self._metrics, self._clock, on_outcome)
@@ -83,7 +79,6 @@ class Controller:
         )
         self._followers = surroundings.followers
         self._lanes = lanes(engine, self.tell, self._mounts_refused, self._followers.finish, self._clock)
-        self._desired = Desired((0, 0), sound=False)
         self._in_flight: dict[str, Lane] = {}
         self._sandbox_of: dict[str, str] = {}
         """Of each container that was seen; empty for a stranger's."""
@@ -91,10 +86,6 @@ class Controller:
         self._recall = Recall()
         self._status = self._first_status()
         self._stopping = False
-        self._stale_files = True
-        self._missing_since: dict[str, float] = {}
-        self._put_off = False
-        """Whether a pass was, for a file that has just gone missing; not twice in a row, as others wait too."""
         self._engine_failures = 0
         self._pass_at = self._clock.monotonic()
         self._resync_at = self._pass_at + RESYNC_SECONDS
@@ -184,7 +175,7 @@ class Controller:
     def _handle(self, message: Message) -> None:
         match message:
             case FilesChanged():
-                self._stale_files = True
+                self._reader.doubt()
                 self._pass_soon()
             case EngineSaid(event):
                 self._heard(event)
@@ -226,7 +217,7 @@ class Controller:
     def _resync(self) -> None:
         """Believes nothing that is remembered: the next pass reads all files and inspects all containers."""
         self._observer.forget_all()
-        self._stale_files = True
+        self._reader.doubt()
         self._resync_at = self._clock.monotonic() + RESYNC_SECONDS
         self._pass_soon()
 
@@ -254,15 +245,12 @@ class Controller:
     # --- the pass ------------------------------------------------------------------------------------------------
 
     def make_pass(self) -> None:
-        """Scan, observe, decide, act, report."""
+        """Read, observe, decide, act, report."""
         begun, worked = self._clock.monotonic(), self._clock.worked()
-        self._pass_at = float("inf")
-        if not self._read_files() and not self._put_off:
-            self._put_off = True
-            return
-        self._put_off = False
         try:
-            self._converge(self._desired)
+            if not self._read():
+                return
+            self._converge(self._reader.desired, self._reader.policy)
             self._engine_failures = 0
             self._change_status(pass_error="")
         except EngineUnavailable as error:
@@ -279,64 +267,39 @@ class Controller:
         self._store.write_controller(self._status)
         self._metrics.passed(self._status, self._ledger.statuses.values())
 
-    def _read_files(self) -> bool:
-        """The policy and the directory, when they may have changed. Of each, the last good one stays in force.
-
-        False when it is worth while to read them again in a moment.
-        """
-        if not self._stale_files:
-            return True
-        try:
-            self._policy = self._around.read_policy()
-            policy_error = ""
-        except PolicyInvalid as error:
-            policy_error = str(error)
-        if policy_error and policy_error != self._status.policy_error:
-            log.error("the last good policy stays in force: %s", policy_error.replace("\n", "; "))
-        sure = True
-        try:
-            sure = self._take(self._around.scan())
-            scan_error, scanned_at = "", self._clock.now()
-        except DirectoryUnreadable as error:
-            scan_error, scanned_at = str(error), self._status.last_scan_at
-            self._desired = replace(self._desired, sound=False)
-            self._change_status(directory_id=None)  # the next one may be another, although it has the same inode
-        if scan_error and scan_error != self._status.scan_error:
-            log.error("nothing is removed: %s", scan_error)
-        if scan_error:
-            self._pass_at = self._clock.monotonic() + RETRY_SECONDS_MAX
+    def _read(self) -> bool:
+        """Whether to go on with what was read."""
+        reader = self._reader
+        sure = reader.read()
+        self._pass_at = reader.again_at
         self._change_status(
-            policy_error=policy_error, scan_error=scan_error, last_scan_at=scanned_at, commit=self._desired.commit
+            policy_error=reader.policy_error,
+            limit=reader.policy.sandboxes_max,
+            scan_error=reader.scan_error,
+            last_scan_at=reader.scanned_at,
+            commit=reader.desired.commit,
         )
+        if reader.scan_error:
+            self._change_status(directory_id=None)  # the next one may be another, although it has the same inode
         return sure
 
-    def _take(self, scanned: Desired) -> bool:
-        """Believes a scan, unless a file has only just gone missing: then it looks again in a moment."""
-        now = self._clock.monotonic()
-        gone = self._desired.names - scanned.names
-        self._missing_since = {name: self._missing_since.get(name, now) for name in gone}
-        if all(now - since >= GONE_SECONDS for since in self._missing_since.values()):
-            self._desired, self._stale_files = scanned, False
-            return True
-        self._pass_at = now + GONE_SECONDS
-        return False
-
-    def _converge(self, desired: Desired) -> None:
-        world = self._observer.observe(desired, self._policy, self._clock.now())
+    def _converge(self, desired: Desired, policy: Policy) -> None:
+        world = self._observer.observe(desired, policy, self._clock.now())
         self._sandbox_of = {container.id: container.sandbox for container in world.containers}
         self._sandbox_of |= dict.fromkeys((stranger.id for stranger in world.foreign), "")
         self._ledger.seen(world)
         self._followers.follow(world.containers, self.tell)
-        self._plan = self._decide(desired, world, self._memory())
+        self._plan = self._decide(desired, policy, world, self._memory())
         self._ledger.planned(self._plan, desired, world)
         names = {lane.sandbox for lane in self._plan.lanes}
         self._ledger.keep_only(names | self._in_flight.keys())
         self._remember(desired, world)
+        self._report(desired, world)
         self._ledger.flush()  # before anything happens, as nobody may be left to note it afterwards
         self._act(self._plan)
 
-    def _decide(self, desired: Desired, world: World, memory: Memory) -> Plan:
-        return decide(desired, self._policy, world, memory, self._clock.now(), self._recall)
+    def _decide(self, desired: Desired, policy: Policy, world: World, memory: Memory) -> Plan:
+        return decide(desired, policy, world, memory, self._clock.now(), self._recall)
 
     def _memory(self) -> Memory:
         return Memory(
@@ -355,7 +318,6 @@ class Controller:
         approved = self._store.approved()
         if approved and not approved & {container.id for container in world.containers}:
             self._store.spend_approval()
-        self._report(desired, world)
 
     def _act(self, plan: Plan) -> None:
         for action in plan.setup:
@@ -404,7 +366,7 @@ class Controller:
             directory=directory,
             directory_id=last.directory_id if last and last.directory == directory else None,
             policy_file=printable(self._settings.policy_file or "", PATH_MAX),
-            limit=self._policy.sandboxes_max,
+            limit=self._reader.policy.sandboxes_max,
         )
 
     def _summary(self) -> str:
@@ -429,28 +391,7 @@ class Controller:
         if not self._status.available:
             log.info("the engine answers: %s %s", world.engine.name, world.engine.version)
         statuses = self._ledger.statuses.values()
-        withheld = self._plan.withheld
-        frozen = [lane for lane in self._plan.lanes if lane.cause in FREEZES]
-        self._change_status(
-            available=True,
-            unavailable_reason="",
-            engine=EngineStatus(
-                name=world.engine.name, version=world.engine.version, api_version=world.engine.api_version
-            ),
-            counts=dict(Counter(status.phase for status in statuses)),
-            limit=self._policy.sandboxes_max,
-            limit_held_by=tuple(sorted({container.sandbox for container in world.containers if container.up})),
-            frozen=bool(frozen) or not desired.sound,
-            frozen_reason=frozen[0].message if frozen else self._status.scan_error,
-            withheld=WithheldRemovals(reason=withheld.reason, containers=withheld.containers)
-            if withheld.reason
-            else None,
-            broken={
-                **{desired.file_of(name): tuple(map(str, problems)) for name, problems in desired.broken.items()},
-                **{problem.file: (str(problem),) for problem in desired.strays},
-            },
-            foreign=tuple(f"{found.name} ({found.id[:12]}): {found.why}" for found in world.foreign),
-        )
+        self._change_status(**overview(desired, world, self._plan, statuses, self._reader.scan_error))
 
     def _change_status(self, **changes: object) -> None:
         self._status = self._status.model_copy(update={**changes, "updated_at": self._clock.now()})

@@ -127,8 +127,8 @@ MUTATIONS = {
     ),
     "believe inspections for ever": Mutation(
         "reconciler.control.controller",
-        "        self._observer.forget_all()\n        self._stale_files = True\n",
-        "        self._stale_files = True\n",
+        "        self._observer.forget_all()\n        self._reader.doubt()\n",
+        "        self._reader.doubt()\n",
         135,
     ),
 }

@@ -61,9 +61,9 @@ class SteppedLanes(Lanes):
 class CheckedController(Controller):
     """Whose every plan is the one that would be made by who remembers nothing of the passes before."""
 
-    def _decide(self, desired: Desired, world: World, memory: Memory) -> Plan:
-        plan = super()._decide(desired, world, memory)
-        if plan != decide(desired, self._policy, world, memory, self._clock.now()):
+    def _decide(self, desired: Desired, policy: Policy, world: World, memory: Memory) -> Plan:
+        plan = super()._decide(desired, policy, world, memory)
+        if plan != decide(desired, policy, world, memory, self._clock.now()):
             raise ViolationError("a plan would be another one if nothing were remembered")
         return plan
 
@@ -329,9 +329,10 @@ class Simulation:
 
     def _check_lane(self, lane: Lane) -> None:
         """What a lane may do follows from the last scan alone."""
-        desired, memory = self.controller._desired, self.controller._memory()
+        reader, memory = self.controller._reader, self.controller._memory()
+        desired, policy = reader.desired, reader.policy
         name = lane.sandbox
-        limit = self.controller._policy.sandboxes_max
+        limit = policy.sandboxes_max
         counted = {name, *self.controller._in_flight}
         self.limits = {other: max(limit, self.limits.get(other, 0)) for other in counted}
         self.replacing = {other for other in self.replacing if other in self.controller._in_flight}
@@ -348,9 +349,8 @@ class Simulation:
             return
         in_flight = self.controller._in_flight.keys() - desired.declared.keys() - desired.broken.keys()
         gone = self.removing = (self.removing & in_flight) | {name}
-        budget = self.controller._policy.removals
         running = len(set(self._running()) | gone)
-        if len(gone) > budget.max and len(gone) > budget.share * running:
+        if len(gone) > policy.removals.max and len(gone) > policy.removals.share * running:
             raise ViolationError(f"{sorted(gone)} of {running} are removed at once")
 
     # --- what must come to be ------------------------------------------------------------------------------------

@@ -1,0 +1,38 @@
+"""What the controller says of itself and of all its sandboxes together."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from reconciler.model.desired import Desired
+from reconciler.model.plan import Plan, Reason
+from reconciler.model.status import EngineStatus, SandboxStatus, WithheldRemovals
+from reconciler.model.world import World
+
+FREEZES = frozenset({Reason.DIRECTORY_UNREADABLE, Reason.DIRECTORY_REPLACED, Reason.REMOVAL_BUDGET_EXCEEDED})
+"""Causes that withhold removals."""
+
+
+def overview(
+    desired: Desired, world: World, plan: Plan, statuses: Iterable[SandboxStatus], scan_error: str
+) -> dict[str, Any]:
+    """The fields of a `ControllerStatus` that a pass comes to know."""
+    engine, withheld = world.engine, plan.withheld
+    frozen = [lane.message for lane in plan.lanes if lane.cause in FREEZES]
+    return {
+        "available": True,
+        "unavailable_reason": "",
+        "engine": EngineStatus(name=engine.name, version=engine.version, api_version=engine.api_version),
+        "counts": dict(Counter(status.phase for status in statuses)),
+        "limit_held_by": tuple(sorted({container.sandbox for container in world.containers if container.up})),
+        "frozen": bool(frozen) or not desired.sound,
+        "frozen_reason": frozen[0] if frozen else scan_error,
+        "withheld": WithheldRemovals(reason=withheld.reason, containers=withheld.containers)
+        if withheld.reason
+        else None,
+        "broken": {
+            **{desired.file_of(name): tuple(map(str, problems)) for name, problems in desired.broken.items()},
+            **{problem.file: (str(problem),) for problem in desired.strays},
+        },
+        "foreign": tuple(f"{found.name} ({found.id[:12]}): {found.why}" for found in world.foreign),
+    }
