@@ -3,7 +3,6 @@
 import logging
 import os
 import queue
-from collections import Counter
 from collections.abc import Callable
 from typing import assert_never
 
@@ -27,17 +26,15 @@ from reconciler.control.wake import (
     watch_engine,
     watch_files,
 )
-from reconciler.engine.host import examine
 from reconciler.model.desired import Desired
 from reconciler.model.errors import EngineUnavailable
 from reconciler.model.plan import Action, CreateNetwork, Lane, Outcome, Plan, Pull, Reason, Remove, Verdict
 from reconciler.model.policy import Policy
-from reconciler.model.rendered import Rendered
 from reconciler.model.status import BEAT_SECONDS, ControllerStatus, Phase
 from reconciler.model.text import PATH_MAX, printable
 from reconciler.model.world import Event, World
 from reconciler.planning.decide import Memory, decide
-from reconciler.planning.overview import overview
+from reconciler.planning.overview import in_one_line, overview
 from reconciler.planning.recall import Recall
 
 log = logging.getLogger(__name__)
@@ -78,7 +75,7 @@ class Controller:
             engine, self._settings.instance, self._settings.engine_socket, surroundings.spread, known
         )
         self._followers = surroundings.followers
-        self._lanes = lanes(engine, self.tell, self._mounts_refused, self._followers.finish, self._clock)
+        self._lanes = lanes(engine, self._settings.engine_socket, self.tell, self._followers.finish, self._clock)
         self._in_flight: dict[str, Lane] = {}
         self._sandbox_of: dict[str, str] = {}
         """Of each container that was seen; empty for a stranger's."""
@@ -110,7 +107,7 @@ class Controller:
             self._turn()
             if self._status.passes > passes:
                 manager.ready()
-            manager.status(self._summary())
+            manager.status(in_one_line(self._ledger.statuses.values(), available=self._status.available))
         manager.stopping()
         self._farewell()
 
@@ -342,14 +339,6 @@ class Controller:
         if waits:
             self._pass_at = min(self._pass_at, self._clock.monotonic() + max(0.01, min(waits)))
 
-    def _mounts_refused(self, rendered: Rendered) -> str:
-        """The last look before a container is created: every source is still what was judged."""
-        for mount in rendered.body["HostConfig"]["Mounts"]:
-            source = examine(mount["Source"], self._settings.engine_socket)
-            if source.trouble or source.real != mount["Source"]:
-                return f"volume {mount['Source']} {source.trouble or 'has become a link'}"
-        return ""
-
     # --- the controller's own status -----------------------------------------------------------------------------
 
     def _first_status(self) -> ControllerStatus:
@@ -368,13 +357,6 @@ class Controller:
             policy_file=printable(self._settings.policy_file or "", PATH_MAX),
             limit=self._reader.policy.sandboxes_max,
         )
-
-    def _summary(self) -> str:
-        """What a service manager shows of us: `3 running, 1 waiting, engine available`."""
-        engine = "available" if self._status.available else "not available"
-        counts = Counter(status.phase for status in self._ledger.statuses.values())
-        sandboxes = [f"{counts[phase]} {phase.lower()}" for phase in Phase if counts[phase]] or ["no sandboxes"]
-        return ", ".join([*sandboxes, f"engine {engine}"])
 
     def _unavailable(self, why: str) -> None:
         if self._status.available or why != self._status.unavailable_reason:

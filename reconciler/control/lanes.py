@@ -5,8 +5,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import assert_never
 
+from reconciler.control.sources import changed
 from reconciler.control.surroundings import Clock
 from reconciler.control.wake import LaneEnded, Progress, Tell
 from reconciler.engine.protocol import Engine
@@ -57,9 +59,6 @@ REFUSALS: dict[Refusal, Reason] = {
     Refusal.BUSY: Reason.ENGINE_BUSY,
 }
 
-MountCheck = Callable[[Rendered], str]
-"""Why the container's mounts may not be made now; empty when they may."""
-
 Finish = Callable[[str, str], None]
 """Returns when what a sandbox's container has said is written down: with the container, the engine forgets it."""
 
@@ -71,10 +70,10 @@ class Lanes:
     """
 
     def __init__(
-        self, engine: Engine, tell: Tell, check_mounts: MountCheck, finish_output: Finish, clock: Clock
+        self, engine: Engine, engine_socket: Path | None, tell: Tell, finish_output: Finish, clock: Clock
     ) -> None:
-        self._engine, self._tell, self._clock = engine, tell, clock
-        self._check_mounts, self._finish_output = check_mounts, finish_output
+        self._engine, self._engine_socket, self._tell = engine, engine_socket, tell
+        self._finish_output, self._clock = finish_output, clock
         self._lock = threading.Lock()
         self._waiting: deque[Lane] = deque()
         self._workers = 0
@@ -162,7 +161,7 @@ class Lanes:
             case RemoveNetwork(network):
                 self._engine.remove_network(network)
             case Create(rendered):
-                if why := self._check_mounts(rendered):
+                if why := changed(rendered, self._engine_socket):
                     return replace(outcome, failure=Reason.CREATE_FAILED, message=why)
                 return replace(outcome, container=self._engine.create(rendered))
             case Verify(rendered):

@@ -6,6 +6,7 @@ from pathlib import Path
 from reconciler.engine.host import examine
 from reconciler.model.desired import Declaration
 from reconciler.model.policy import Policy
+from reconciler.model.rendered import Rendered
 from reconciler.model.world import Source
 
 
@@ -15,3 +16,12 @@ def examined(declarations: Iterable[Declaration], policy: Policy, engine_socket:
     paths = {volume.source for volume in (*declared, *policy.defaults.volumes)}
     roots = {root.root: Source(str(Path(root.root).resolve())) for root in policy.volumes}
     return {**roots, **{path: examine(path, engine_socket) for path in paths}}
+
+
+def changed(rendered: Rendered, engine_socket: Path | None) -> str:
+    """The last look before a container is created: how a source is not what was judged; empty when all are."""
+    for mount in rendered.body["HostConfig"]["Mounts"]:
+        source = examine(mount["Source"], engine_socket)
+        if source.trouble or source.real != mount["Source"]:
+            return f"volume {mount['Source']} {source.trouble or 'has become a link'}"
+    return ""

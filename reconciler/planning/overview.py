@@ -6,7 +6,7 @@ from typing import Any
 
 from reconciler.model.desired import Desired
 from reconciler.model.plan import Plan, Reason
-from reconciler.model.status import EngineStatus, SandboxStatus, WithheldRemovals
+from reconciler.model.status import EngineStatus, Phase, SandboxStatus, WithheldRemovals
 from reconciler.model.world import World
 
 FREEZES = frozenset({Reason.DIRECTORY_UNREADABLE, Reason.DIRECTORY_REPLACED, Reason.REMOVAL_BUDGET_EXCEEDED})
@@ -36,3 +36,10 @@ def overview(
         },
         "foreign": tuple(f"{found.name} ({found.id[:12]}): {found.why}" for found in world.foreign),
     }
+
+
+def in_one_line(statuses: Iterable[SandboxStatus], *, available: bool) -> str:
+    """What a service manager shows: `3 running, 1 waiting, engine available`."""
+    counts = Counter(status.phase for status in statuses)
+    sandboxes = [f"{counts[phase]} {phase.lower()}" for phase in Phase if counts[phase]] or ["no sandboxes"]
+    return ", ".join([*sandboxes, f"engine {'available' if available else 'not available'}"])
