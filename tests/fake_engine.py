@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from queue import SimpleQueue
 from typing import Any
 
-from reconciler.engine import answers
+from reconciler.engine.docker import decode
+from reconciler.engine.docker.references import familiar, repository, tagged
+from reconciler.engine.docker.refusals import refusal
 from reconciler.engine.protocol import SUBSCRIBED, PullProgressed
-from reconciler.engine.references import familiar, repository, tagged
-from reconciler.engine.refusals import refusal
 from reconciler.model import labels
 from reconciler.model.errors import EngineRefused, EngineUnavailable
 from reconciler.model.output import Output
@@ -67,21 +67,21 @@ class FakeEngine:
     def containers(self) -> tuple[Summary, ...]:
         with self._call("containers"):
             rows = map(self._row, reversed(self._containers.values()))
-            return tuple(answers.summary(row) for row in rows if row["Labels"].get(labels.INSTANCE) == self.instance)
+            return tuple(decode.summary(row) for row in rows if row["Labels"].get(labels.INSTANCE) == self.instance)
 
     def inspect(self, container: str) -> Inspection:
         with self._call("inspect", container):
             raw = pickle.loads(pickle.dumps(self._get(container)))  # noqa: S301 - our own; deepcopy takes five times as long
-            return answers.inspection(container, raw)
+            return decode.inspection(container, raw)
 
     def network(self) -> Network | None:
         with self._call("network"):
-            return answers.network(list(self._networks.values()), self.instance)
+            return decode.network(list(self._networks.values()), self.instance)
 
     def image(self, reference: str) -> Image | None:
         with self._call("image", reference):
             found = self._find_image(reference)
-            return answers.image(reference, found) if found else None
+            return decode.image(reference, found) if found else None
 
     def output(self, container: str, since: bytes) -> Iterator[list[Output]]:
         with self._call("output", container):
@@ -95,7 +95,7 @@ class FakeEngine:
             self._subscribers.append(queue)
         yield SUBSCRIBED
         while (item := queue.get()) is not None:
-            if event := answers.event(item, self.instance):
+            if event := decode.event(item, self.instance):
                 yield event
 
     def create_network(self) -> None:
@@ -103,7 +103,7 @@ class FakeEngine:
             if labels.network_name(self.instance) not in self._network_names():
                 self.add_network(
                     labels.network_name(self.instance),
-                    options=dict(answers.NO_TRAFFIC_BETWEEN),
+                    options=dict(decode.NO_TRAFFIC_BETWEEN),
                     own_labels={labels.INSTANCE: self.instance},
                 )
 
@@ -331,7 +331,7 @@ class FakeEngine:
             "Labels": dict(raw["Config"]["Labels"]),
             "State": raw["State"]["Status"],
             "Status": f"Up 1 second{sign}" if raw["State"]["Status"] in UP else raw["State"]["Status"],
-            "Created": int(answers.epoch(raw["Created"])),
+            "Created": int(decode.epoch(raw["Created"])),
         }
 
     def _tell(self, action: str, container: str) -> None:

@@ -14,7 +14,7 @@ from reconciler.control.controller import Controller
 from reconciler.control.settings import Settings
 from reconciler.control.surroundings import Surroundings
 from reconciler.control.wake import on_signals
-from reconciler.engine.docker import DockerEngine
+from reconciler.engine.docker.client import DockerEngine
 from reconciler.model.plan import Outcome
 from reconciler.model.status import SandboxStatus
 from reconciler.model.text import printable

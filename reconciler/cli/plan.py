@@ -75,7 +75,7 @@ def plan(settings: Settings, output: str, against: TextIO | None) -> None:
 def _compared(settings: Settings, desired: Desired, now: float) -> Plan:
     """With what the engine says now. Only here are docker-py and its kin needed, which are slow to import."""
     from reconciler.control.observe import Observer
-    from reconciler.engine.docker import DockerEngine
+    from reconciler.engine.docker.client import DockerEngine
 
     store, policy = Store(settings.state), settings.policy()
     engine = DockerEngine(settings.host, settings.instance, read_only=True)

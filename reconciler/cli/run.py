@@ -8,7 +8,7 @@ from reconciler.control.controller import Controller
 from reconciler.control.settings import Settings
 from reconciler.control.surroundings import Surroundings
 from reconciler.control.wake import on_signals
-from reconciler.engine.docker import DockerEngine
+from reconciler.engine.docker.client import DockerEngine
 
 
 @click.command(short_help="Keep the sandboxes as declared, until it is told to stop.")

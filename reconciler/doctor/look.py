@@ -16,7 +16,7 @@ from typing import TypeVar
 from reconciler.control.settings import Settings
 from reconciler.doctor import firewall
 from reconciler.doctor.host import EVERYONE, Host, Mount, Place, Room, Unknown
-from reconciler.engine.docker import DockerEngine
+from reconciler.engine.docker.client import DockerEngine
 from reconciler.model.errors import PolicyInvalid, ReconcilerError
 from reconciler.model.text import printable
 from reconciler.model.world import EngineHealth

@@ -1,1 +1,1 @@
-"""The calls to a Docker Engine."""
+"""The calls to an engine."""

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from reconciler.engine.answers import NO_TRAFFIC_BETWEEN
+from reconciler.engine.docker.decode import NO_TRAFFIC_BETWEEN
 from reconciler.model.rendered import Rendered
 from reconciler.planning.render import NANOSECONDS
 from tests.bench.measure import process

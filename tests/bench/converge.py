@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from reconciler.engine.docker import DockerEngine
+from reconciler.engine.docker.client import DockerEngine
 from reconciler.planning.attest import attest
 from tests.bench.floor import rendered
 from tests.bench.measure import Sample, alternate, seconds

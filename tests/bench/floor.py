@@ -13,7 +13,7 @@ from typing import Any
 from docker import APIClient
 from docker.errors import APIError
 
-from reconciler.engine.answers import NO_TRAFFIC_BETWEEN
+from reconciler.engine.docker.decode import NO_TRAFFIC_BETWEEN
 from reconciler.model import labels
 from reconciler.model.policy import Policy
 from reconciler.model.rendered import Rendered

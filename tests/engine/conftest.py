@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.engine.docker import DockerEngine
+from reconciler.engine.docker.client import DockerEngine
 from reconciler.engine.protocol import Engine
 from reconciler.model.policy import Policy
 from reconciler.model.rendered import Rendered

@@ -9,7 +9,7 @@ from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
 import pytest
 
 from reconciler.engine import docker
-from reconciler.engine.docker import DockerEngine
+from reconciler.engine.docker.client import DockerEngine
 from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
 from reconciler.model.world import State
 from tests.conftest import IMAGE

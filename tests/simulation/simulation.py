@@ -10,7 +10,7 @@ from reconciler.control.controller import Controller
 from reconciler.control.lanes import Finish, Lanes
 from reconciler.control.surroundings import Clock
 from reconciler.control.wake import EngineConnected, EngineSaid, FilesChanged, ResyncAsked, Tell
-from reconciler.engine.answers import NO_TRAFFIC_BETWEEN
+from reconciler.engine.docker.decode import NO_TRAFFIC_BETWEEN
 from reconciler.engine.protocol import Engine
 from reconciler.model.desired import Desired
 from reconciler.model.plan import Lane, Outcome, Plan, Reason, Remove, Stop

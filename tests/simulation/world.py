@@ -8,7 +8,7 @@ from typing import Any
 
 from reconciler.control.settings import Settings
 from reconciler.control.surroundings import Surroundings
-from reconciler.engine import answers
+from reconciler.engine.docker import decode
 from reconciler.model.desired import Declaration, Desired
 from reconciler.model.errors import DirectoryUnreadable, EngineUnavailable, PolicyInvalid, Problem, StateUnusable
 from reconciler.model.policy import Policy
@@ -195,7 +195,7 @@ class FaultyEngine(FakeEngine):
         self.belated = False
 
     def _publish(self, item: dict[str, Any]) -> None:
-        if event := answers.event(item, self.instance):
+        if event := decode.event(item, self.instance):
             self.said.append(event)
 
 

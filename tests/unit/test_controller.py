@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.control.surroundings import SystemClock
 from reconciler.control.wake import EngineSaid, EngineSilent, FilesChanged, ResyncAsked
-from reconciler.engine.answers import NO_TRAFFIC_BETWEEN
+from reconciler.engine.docker.decode import NO_TRAFFIC_BETWEEN
 from reconciler.engine.protocol import PullProgressed
 from reconciler.model.errors import EngineRefused, EngineUnavailable, PolicyInvalid, Refusal
 from reconciler.model.plan import Reason

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from reconciler.engine.docker import DockerEngine
+from reconciler.engine.docker.client import DockerEngine
 from reconciler.engine.protocol import SUBSCRIBED
 from reconciler.model.errors import EngineUnavailable
 from tests.conftest import IMAGE

@@ -15,12 +15,12 @@ from requests.exceptions import HTTPError, RequestException
 from urllib3.exceptions import HTTPError as Urllib3Error
 from urllib3.exceptions import TimeoutError as Urllib3Timeout
 
-from reconciler.engine import answers
-from reconciler.engine.answers import full_id
+from reconciler.engine.docker import decode
+from reconciler.engine.docker.decode import full_id
+from reconciler.engine.docker.pulling import PullProgress
+from reconciler.engine.docker.references import tagged
+from reconciler.engine.docker.refusals import refusal
 from reconciler.engine.protocol import SUBSCRIBED, PullProgressed
-from reconciler.engine.pulling import PullProgress
-from reconciler.engine.references import tagged
-from reconciler.engine.refusals import refusal
 from reconciler.model import labels
 from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
 from reconciler.model.output import Output
@@ -56,7 +56,7 @@ ENGINE_TROUBLE = (
     HTTPException,
     OSError,
     RecursionError,
-    *answers.MALFORMED,
+    *decode.MALFORMED,
 )
 
 REMEDIES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
@@ -102,29 +102,29 @@ class DockerEngine:
 
     def facts(self) -> EngineFacts:
         with self._asking("ask the engine about itself", READ_SECONDS) as client:
-            return answers.facts(client.version(), client.info())
+            return decode.facts(client.version(), client.info())
 
     def health(self) -> EngineHealth:
         with self._asking("ask the engine how it is", READ_SECONDS) as client:
-            return answers.health(client.version(), client.info())
+            return decode.health(client.version(), client.info())
 
     def containers(self) -> tuple[Summary, ...]:
         with self._asking("list the containers", READ_SECONDS) as client:
             rows = client.containers(all=True, filters={"label": f"{labels.INSTANCE}={self._instance}"})
-            return tuple(map(answers.summary, rows))
+            return tuple(map(decode.summary, rows))
 
     def inspect(self, container: str) -> Inspection:
         with self._asking(f"inspect container {full_id(container)}", READ_SECONDS) as client:
-            return answers.inspection(container, client.inspect_container(container))
+            return decode.inspection(container, client.inspect_container(container))
 
     def network(self) -> Network | None:
         with self._asking("look for the network", READ_SECONDS) as client:
-            return answers.network(client.networks(names=[labels.network_name(self._instance)]), self._instance)
+            return decode.network(client.networks(names=[labels.network_name(self._instance)]), self._instance)
 
     def image(self, reference: str) -> Image | None:
         try:
             with self._asking(f"look for image {reference}", READ_SECONDS) as client:
-                return answers.image(reference, client.inspect_image(tagged(reference)))
+                return decode.image(reference, client.inspect_image(tagged(reference)))
         except EngineRefused as refused:
             if refused.refusal is Refusal.IMAGE_MISSING:
                 return None
@@ -134,9 +134,9 @@ class DockerEngine:
         what, path = f"read the output of container {full_id(container)}", f"/containers/{container}/logs"
         query = {"stdout": "1", "stderr": "1", "follow": "1", "timestamps": "1"}
         if since:
-            query["since"] = answers.unix_time(since)
+            query["since"] = decode.unix_time(since)
         with self._streaming(what, path, query, None) as response:
-            yield from answers.outputs(response.raw.stream(OUTPUT_PIECE_BYTES))
+            yield from decode.outputs(response.raw.stream(OUTPUT_PIECE_BYTES))
 
     def events(self) -> Iterator[Event]:
         """The first one tells nothing but that the engine listens: what happened before must be looked for."""
@@ -144,7 +144,7 @@ class DockerEngine:
         with self._streaming("follow the events", "/events", query, EVENTS_SECONDS) as response:
             yield SUBSCRIBED
             for line in response.iter_lines():
-                if event := answers.event(json.loads(line), self._instance):
+                if event := decode.event(json.loads(line), self._instance):
                     yield event
 
     def create_network(self) -> None:
@@ -152,7 +152,7 @@ class DockerEngine:
             client.create_network(
                 labels.network_name(self._instance),
                 driver="bridge",
-                options=answers.NO_TRAFFIC_BETWEEN,
+                options=decode.NO_TRAFFIC_BETWEEN,
                 labels={labels.INSTANCE: self._instance},
                 check_duplicate=True,
             )

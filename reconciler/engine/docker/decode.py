@@ -1,4 +1,4 @@
-"""What an engine's answers mean: plain functions from the JSON of the Docker Engine API to our own words.
+"""What a Docker Engine's answers mean: plain functions from the JSON of the Docker Engine API to our own words.
 
 Where a field that matters is missing or misshapen, they raise one of `MALFORMED`: half an answer is none.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from reconciler.engine.references import digest_of
+from reconciler.engine.docker.references import digest_of
 from reconciler.model import labels
 from reconciler.model.output import Output
 from reconciler.model.text import printable

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from reconciler.engine.answers import MALFORMED, epoch, event, facts, health, inspection, network, summary
-from reconciler.engine.pulling import PullProgress
-from reconciler.engine.references import digest_of, repository, tagged
-from reconciler.engine.refusals import refusal
+from reconciler.engine.docker.decode import MALFORMED, epoch, event, facts, health, inspection, network, summary
+from reconciler.engine.docker.pulling import PullProgress
+from reconciler.engine.docker.references import digest_of, repository, tagged
+from reconciler.engine.docker.refusals import refusal
 from reconciler.model.errors import Refusal
 from reconciler.model.world import Event, Health, State
 

@@ -1,0 +1,1 @@
+"""A Docker Engine, or what speaks its API."""
