@@ -14,7 +14,7 @@ CHECKS: Mapping[str, tuple[Check, ...]] = {
         *(kernel.seccomp, kernel.mandatory_access, kernel.limits, kernel.cgroups, kernel.user_namespaces),
         kernel.inotify,
     ),
-    "Network": (network.bridge, network.firewall),
+    "Network": (network.bridge, network.firewall, network.ports),
     "Disk": (disk.engine_room, disk.state_room, disk.quota),
     "Files": (files.directory, files.watching, files.policy, files.state),
 }

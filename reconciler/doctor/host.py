@@ -56,6 +56,7 @@ class Host:
 
     `socket` is None too for an engine that is reached in another way than by a socket. `clock_ahead_seconds` is by how
     much the engine's clock is ahead of ours, `synchronised` whether somebody keeps ours right, None where nobody says.
+    `published` are the ports that the policy lets sandboxes publish, None where it cannot be read.
     """
 
     address: str
@@ -76,6 +77,7 @@ class Host:
     policy: Place | Unknown | None
     policy_file: Path | None
     policy_trouble: str
+    published: range | None
     directory: Place | Unknown | None
     directory_path: Path
     directory_mount: Mount | Unknown

@@ -18,6 +18,7 @@ from reconciler.doctor import firewall
 from reconciler.doctor.host import EVERYONE, Host, Mount, Place, Room, Unknown
 from reconciler.engine.docker.client import DockerEngine
 from reconciler.model.errors import PolicyInvalid, ReconcilerError
+from reconciler.model.policy import Policy
 from reconciler.model.text import printable
 from reconciler.model.world import EngineHealth
 
@@ -47,6 +48,7 @@ def look(settings: Settings) -> Host:
     after = time.time()
     network = health if isinstance(health, Unknown) else _found(engine.network)
     data = health if isinstance(health, Unknown) else _found(lambda: _local_data(settings, health))
+    policy, policy_trouble = _policy(settings)
     return Host(
         address=settings.host,
         socket=_found(lambda: _place(settings.engine_socket, TO_WRITE)),
@@ -65,7 +67,8 @@ def look(settings: Settings) -> Host:
         state_room=_found(lambda: _room(_existing(settings.state))),
         policy=_found(lambda: _place(settings.policy_file, os.R_OK, with_parents=True)),
         policy_file=settings.policy_file,
-        policy_trouble=_policy_trouble(settings),
+        policy_trouble=policy_trouble,
+        published=policy.published_ports if policy else None,
         directory=_found(lambda: _place(settings.directory, TO_LIST)),
         directory_path=settings.directory,
         directory_mount=_found(lambda: _mount(settings.directory)),
@@ -211,13 +214,12 @@ def _group(gid: int) -> str:
         return str(gid)
 
 
-def _policy_trouble(settings: Settings) -> str:
-    """Empty when the policy can be read."""
+def _policy(settings: Settings) -> tuple[Policy | None, str]:
+    """The policy, or what is wrong with its file."""
     try:
-        settings.policy()
+        return settings.policy(), ""
     except PolicyInvalid as error:
-        return str(error.problems[0])
-    return ""
+        return None, str(error.problems[0])
 
 
 # --- file systems ----------------------------------------------------------------------------------------------------

@@ -12,6 +12,9 @@ from reconciler.model.world import Network
 METADATA = IPv4Address("169.254.169.254")
 """Where machines in a cloud are told about themselves, and given their credentials."""
 
+DATABASES = {3306: "MySQL", 5432: "PostgreSQL", 6379: "Redis", 27017: "MongoDB"}
+"""Ports on which others of this host are expected, and to which passwords are sent."""
+
 KEEP = "# lost at the next boot: keep it where your firewall keeps its rules"
 
 
@@ -48,6 +51,20 @@ def firewall(host: Host) -> Iterator[Finding]:
             yield unchecked("firewall", str(error))
         else:
             yield from _closed(host.network, host.rules, sources)
+
+
+def ports(host: Host) -> Iterator[Finding]:
+    """Whoever publishes a port first has it."""
+    if host.published is None:
+        return
+    taken = next((port for port in DATABASES if port in host.published), None)
+    said = f"{host.published[0]}-{host.published[-1]}"
+    if taken is None:
+        yield good("published ports", said)
+    else:
+        why = f"A sandbox could take 127.0.0.1:{taken} before {DATABASES[taken]} does, and be told its passwords."
+        mend = '# say such as `published: "8000-9999"` in the policy'
+        yield could_be_better("published ports", f"{said}, the ports of databases among them", why, mend)
 
 
 def _closed(network: Network, rules: Rules, sources: tuple[IPv4Network, ...]) -> Iterator[Finding]:

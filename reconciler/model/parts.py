@@ -28,6 +28,7 @@ TMPFS_BYTES_MIN = 4 * KIB
 """One page; an engine takes 0 for unlimited."""
 CHECK_SECONDS_MIN = 1.0
 
+PUBLISHED_MIN = 1024
 PORT_MAX = 65535
 
 _DIGITS = re.compile(r"[1-9][0-9]{0,4}")
@@ -53,9 +54,9 @@ class Port(BaseModel):
     target: Annotated[PortNumber, WithJsonSchema(_port_schema(1))] = Field(
         ge=1, le=PORT_MAX, description="Port in the container."
     )
-    published: Annotated[PortNumber, Field(ge=1024, le=PORT_MAX), WithJsonSchema(_port_schema(1024))] | None = Field(
-        None, description="Port on the host. Left out: a free one, which is kept from then on."
-    )
+    published: (
+        Annotated[PortNumber, Field(ge=PUBLISHED_MIN, le=PORT_MAX), WithJsonSchema(_port_schema(PUBLISHED_MIN))] | None
+    ) = Field(None, description="Port on the host. Left out: a free one, which is kept from then on.")
 
     @model_validator(mode="before")
     @classmethod

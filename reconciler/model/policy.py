@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from reconciler.model.fields import BELOW_ROOT, STRICT, Cpus, GracePeriod, Labels, Memory, Path, Pids, listed, matching
 from reconciler.model.mistake import Mistake, shown
-from reconciler.model.parts import TmpfsSize
+from reconciler.model.parts import PORT_MAX, PUBLISHED_MIN, TmpfsSize
 from reconciler.model.quantities import MIB
 from reconciler.model.sandbox import ID_MAX, Sandbox
 
@@ -19,6 +19,7 @@ SANDBOXES_MAX = 10_000
 OWN_TO_SANDBOXES = ("state", "suspend")
 """What concerns one sandbox, never all of them."""
 
+_PORTS = re.compile(r"([1-9][0-9]{3,4})-([1-9][0-9]{3,4})")
 _RUNTIME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -65,6 +66,16 @@ class Removals(BaseModel):
     share: float = Field(0.5, ge=0, le=1, description="So large a share of the running ones can always be removed.")
 
 
+def _published(ports: object) -> object:
+    match = _PORTS.fullmatch(ports) if isinstance(ports, str) else None
+    if match is None:
+        raise Mistake(f"{shown(ports)} is no range of ports", "write such as 8000-9999")
+    first, last = map(int, match.groups())
+    if not PUBLISHED_MIN <= first <= last <= PORT_MAX:
+        raise Mistake(f"{shown(ports)} is out of range", f"the lower first, {PUBLISHED_MIN} to {PORT_MAX}")
+    return ports
+
+
 def _runtime(name: str) -> str:
     if not _RUNTIME.fullmatch(name):
         raise Mistake(f"{shown(name)} is no name of a runtime", "write such as runsc")
@@ -105,6 +116,12 @@ class Policy(BaseModel):
         description="The directories of the host, from which sandboxes may mount. Empty: none.",
         examples=[[{"root": "/srv/sandboxes", "read_only": True}]],
     )
+    published: Annotated[str, BeforeValidator(_published), matching(_PORTS.pattern)] = Field(
+        f"{PUBLISHED_MIN}-{PORT_MAX}",
+        description="The ports of this host that sandboxes may publish. Those that nobody has chosen are from 61000 on "
+        "where the range has such.",
+        examples=["8000-9999"],
+    )
     runtime: Annotated[str, AfterValidator(_runtime), matching(_RUNTIME.pattern)] | None = Field(
         None, description="The engine's runtime of all sandboxes, such as `runsc`. Left out: the engine's default."
     )
@@ -118,6 +135,11 @@ class Policy(BaseModel):
         description="What every sandbox says that does not say otherwise.",
         json_schema_extra={"properties": dict.fromkeys(OWN_TO_SANDBOXES, False)},
     )
+
+    @cached_property
+    def published_ports(self) -> range:
+        first, last = map(int, self.published.split("-"))
+        return range(first, last + 1)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -104,7 +104,8 @@ class _Decision:
 
     @cached_property
     def rendered(self) -> dict[str, Rendered]:
-        world, ports = self.world, allot(self.running, self.world, self.memory.statuses, self.memory.seed)
+        world, memory = self.world, self.memory
+        ports = allot(self.running, world, memory.statuses, self.policy.published_ports, memory.seed)
         return {
             name: self.recall(render, name, name, sandbox, self.policy, world.instance, ports[name], world.sources)
             for name, sandbox in self.running.items()

@@ -55,6 +55,10 @@ def _violations(sandbox: Sandbox, policy: Policy, sources: Mapping[str, Source])
     if min(sandbox.uid, sandbox.gid) < policy.uid_min:
         message = f"user {sandbox.user} is below the policy's minimum"
         yield "user", message, f"both ids at least {policy.uid_min}", "uid_min"
+    for index, port in enumerate(sandbox.ports):
+        if port.published is not None and port.published not in policy.published_ports:
+            message = f"port {port.published} is outside of the policy's range"
+            yield f"ports[{index}].published", message, f"one of {policy.published}", "published"
     for index, volume in enumerate(sandbox.volumes):
         for key, why, hint, rule in _volume_refused(volume, policy, sources):
             yield f"volumes[{index}].{key}", f"volume {printable(volume.source, SHOWN_MAX)}: {why}", hint, rule

@@ -13,9 +13,13 @@ RANDOM_PORTS = range(61000, 65536)
 
 
 def allot(
-    wanted: Mapping[str, Sandbox], world: World, statuses: Mapping[str, SandboxStatus], seed: int | None
+    wanted: Mapping[str, Sandbox],
+    world: World,
+    statuses: Mapping[str, SandboxStatus],
+    published: range,
+    seed: int | None,
 ) -> dict[str, dict[int, int]]:
-    """Host ports by sandbox and container port.
+    """Host ports by sandbox and container port, all of them `published` by leave of the policy.
 
     A port is kept from the sandbox's container, else from its last status; one that turned out to be a stranger's is
     given up, and so is one that another file fixes, unless the container runs: no file moves its neighbour. A new one
@@ -25,28 +29,36 @@ def allot(
     fixed = {port.published for sandbox in wanted.values() for port in sandbox.ports if port.published}
     used = fixed | {port for ports in kept.values() for port in ports.values()}
     used |= {port for container in world.containers for port in container.ports.values()}
-    free = set(RANDOM_PORTS) - used
+    drawn_from = _drawn_from(published)
+    free = set(drawn_from) - used
     allotted: dict[str, dict[int, int]] = {}
     for name, sandbox in wanted.items():
         allotted[name] = {}
         running = any(container.up for container in world.of(name))
         for port in sandbox.ports:
             mine = kept[name].get(port.target, 0)
-            chosen = port.published or (mine if running or mine not in fixed else 0)
+            keeps = mine in published and (running or mine not in fixed)
+            chosen = port.published or (mine if keeps else 0)
             if not chosen and seed is not None:
-                chosen = _draw(f"{seed} {name} {port.target}", free)
+                chosen = _draw(f"{seed} {name} {port.target}", drawn_from, free)
                 free.discard(chosen)
             allotted[name][port.target] = chosen
     return allotted
 
 
-def _draw(seed: str, free: set[int]) -> int:
+def _drawn_from(published: range) -> range:
+    """What nobody has chosen stays among the random ports, unless the policy allows none of them."""
+    allowed = range(max(published.start, RANDOM_PORTS.start), min(published.stop, RANDOM_PORTS.stop))
+    return allowed or published
+
+
+def _draw(seed: str, ports: range, free: set[int]) -> int:
     """Where none is free, one that is in use: the engine's refusal then explains it."""
     if not free:
-        return RANDOM_PORTS[0]
+        return ports[0]
     first = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4], "big")
-    ports = (RANDOM_PORTS[(first + step) % len(RANDOM_PORTS)] for step in range(len(RANDOM_PORTS)))
-    return next(port for port in ports if port in free)
+    candidates = (ports[(first + step) % len(ports)] for step in range(len(ports)))
+    return next(port for port in candidates if port in free)
 
 
 def _kept(name: str, world: World, statuses: Mapping[str, SandboxStatus]) -> Mapping[int, int]:

@@ -116,6 +116,12 @@ MUTATIONS = {
         "            if False:\n                raise",
         462,
     ),
+    "keep a port that a changed policy forbids": Mutation(
+        "reconciler.planning.ports",
+        "keeps = mine in published and (running or mine not in fixed)",
+        "keeps = running or mine not in fixed",
+        6,
+    ),
     "believe what was worked out for ever": Mutation(
         "reconciler.planning.recall",
         "if known is None or not all(map(_same, known[0], arguments)):",

@@ -428,7 +428,10 @@ class Simulation:
         if policy.on_violation is OnViolation.REPORT:
             return True
         up = (raw for raw in self._all_up() if raw["Config"]["Labels"].get(LABEL) == name and raw["Id"] in self.ours)
-        return all(raw["HostConfig"]["Memory"] <= policy.limits.mem_limit for raw in up)
+        return all(
+            raw["HostConfig"]["Memory"] <= policy.limits.mem_limit and _published(raw) <= set(policy.published_ports)
+            for raw in up
+        )
 
     def _check_as_declared(self, name: str, sandbox: Sandbox, policy: Policy) -> None:
         status = self.host.store.statuses()[name]
@@ -444,6 +447,13 @@ class Simulation:
             or outside_the_floor(raw)
         ):
             raise ViolationError(f"{name} runs otherwise than declared ({status.phase} {status.reason})")
+        if not _published(raw) <= set(policy.published_ports):
+            raise ViolationError(f"{name} publishes {_published(raw)}, outside of {policy.published}")
         for key, value in policy.labels.items():
             if raw["Config"]["Labels"].get(key) != value and sandbox.image != "missing:1":
                 raise ViolationError(f"{name} lacks the label {key} of the policy")
+
+
+def _published(raw: dict[str, Any]) -> set[int]:
+    """The host's ports that a container is to take."""
+    return {int(one["HostPort"]) for bound in raw["HostConfig"]["PortBindings"].values() for one in bound}

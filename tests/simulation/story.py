@@ -32,6 +32,7 @@ POLICIES: dict[str, dict[str, Any] | None] = {
     "labelled": {"labels": {"team": "blue"}},
     "report": {"limits": {"mem_limit": "256m"}, "on_violation": "report"},
     "careful": {"removals": {"max": 1, "share": 0.2}},
+    "few ports": {"published": "9000-9099"},
     "broken": None,
 }
 

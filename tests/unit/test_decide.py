@@ -608,6 +608,38 @@ def test_two_new_sandboxes_never_get_the_same_port() -> None:
     assert all(61000 <= port <= 65535 for port in ports)
 
 
+@pytest.mark.parametrize(
+    ("published", "port", "expected"),
+    [
+        ("8000-9999", 61234, range(8000, 10000)),
+        ("8000-9999", 8500, range(8500, 8501)),
+        ("8000-61003", 8500, range(8500, 8501)),
+        ("8000-61003", 61234, range(61000, 61004)),
+        ("62000-62002", 61234, range(62000, 62003)),
+    ],
+)
+def test_ports_lie_in_the_range_of_the_policy(published: str, port: int, expected: range) -> None:
+    """A port that the policy still allows is kept; another is drawn from where random ports are, if it allows those."""
+    scene = Scene(policy=Policy(published=published))
+    scene.declare("web", ports=[3000, 3001])
+    scene.container("web", port=port, ports=[3000])
+    (lane,) = scene.plan().lanes
+    assert lane.rendered is not None
+    assert lane.rendered.ports[3000] in expected
+    assert lane.rendered.ports[3001] in Policy(published=published).published_ports
+    assert len(set(lane.rendered.ports.values())) == 2
+
+
+def test_what_runs_on_a_port_that_the_policy_forbids_is_replaced() -> None:
+    """A changed range moves also what runs."""
+    scene = Scene(policy=Policy(published="8000-9999"))
+    scene.declare("web")
+    scene.container("web")
+    assert scene.lines() == [
+        f"web REPLACE PortsChanged: stop {A}, remove {A}, create reconciler.default.web, verify new, start new"
+    ]
+
+
 def test_waiting_says_when_it_ends() -> None:
     """A sandbox that rests carries the time of its next attempt."""
     scene = Scene()

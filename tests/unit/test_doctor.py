@@ -51,6 +51,7 @@ SOUND = Host(
     policy=Place(POLICY, "file", "root", usable=True, writers={}),
     policy_file=POLICY,
     policy_trouble="",
+    published=range(8000, 10000),
     directory=Place(DIRECTORY, "directory", "root", usable=True, writers={"user alice": DIRECTORY}),
     directory_path=DIRECTORY,
     directory_mount=Mount("ext4", frozenset()),
@@ -169,6 +170,10 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         network(subnets=("172.18.0.0/16", "fd00::/64")),
         "could be better: firewall: could not be checked: the network has IPv6 too, whose rules are not looked at",
     ),
+    "wide range of ports": (
+        {"published": range(1024, 65536)},
+        "could be better: published ports: 1024-65535, the ports of databases among them",
+    ),
     "full": ({"engine_room": Room(GIB // 2, None)}, "wrong: engine's disk: 512 MiB free"),
     "filling": ({"engine_room": Room(2 * GIB, None)}, "could be better: engine's disk: 2048 MiB free"),
     "inodes": ({"state_room": Room(20 * GIB, 7)}, "wrong: state's disk: 20 GiB free, 7 inodes left"),
@@ -240,7 +245,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
 def test_a_sound_host() -> None:
     """Of a host on which all is well, every check says so, and none has advice."""
     assert troubles(SOUND) == []
-    assert len(findings(SOUND)) == 20
+    assert len(findings(SOUND)) == 21
     assert not any(finding.why or finding.mend for finding in findings(SOUND))
 
 

@@ -11,7 +11,7 @@ from reconciler.model.policy import Policy
 from reconciler.model.world import Source
 from reconciler.planning.judge import judge
 
-POLICY = Policy.model_validate({"images": ["app:*"], "volumes": [{"root": "/usr"}]})
+POLICY = Policy.model_validate({"images": ["app:*"], "volumes": [{"root": "/usr"}], "published": "8000-9999"})
 SOURCES = {path: Source(path) for path in ("/etc", "/usr", "/usr/lib")} | {"/gone": Source("/gone", "cannot be read")}
 
 FORBIDDEN = {
@@ -25,6 +25,8 @@ FORBIDDEN = {
     "tmpfs as text": ("image: app:1\ntmpfs: /a:size=65m", "2:8 limits.tmpfs"),
     "tmpfs in a list": ("image: app:1\ntmpfs:\n  - /a\n  - /b:size=65m", "4:5 limits.tmpfs"),
     "tmpfs as a mapping": ("image: app:1\ntmpfs:\n  - {target: /b, size: 65m}", "3:24 limits.tmpfs"),
+    "port below": ("image: app:1\nports: [80, {target: 81, published: 7999}]", "2:37 published"),
+    "port above": ("image: app:1\nports:\n  - target: 80\n    published: 10000", "4:16 published"),
     "volume": (
         "image: app:1\nvolumes:\n  - {source: /usr, target: /a}\n  - {source: /etc, target: /b}",
         "4:14 volumes",

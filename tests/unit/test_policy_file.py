@@ -24,6 +24,7 @@ uid_min: 2000
 volumes:
   - root: /srv/sandboxes
   - {root: /srv/scratch, read_only: false}
+published: "8000-9999"
 runtime: runsc
 labels: {openclaw-wizard: "true"}
 removals: {max: 10, share: 0.25}
@@ -53,6 +54,19 @@ BROKEN = {
     "no mapping": ("volumes: [/srv]", "1:11: volumes[0]: must be a mapping"),
     "pattern": ('images: [""]', "1:10: images[0]: is empty (write such as ghcr.io/owner/*)"),
     "images as text": ("images: busybox", "1:9: images: must be a list, not 'busybox'"),
+    "one port": ("published: 8000", "1:12: published: 8000 is no range of ports (write such as 8000-9999)"),
+    "port of a list": (
+        "published: 8000-9999,5432",
+        "1:12: published: '8000-9999,5432' is no range of ports (write such as 8000-9999)",
+    ),
+    "ports of root": (
+        "published: 1023-9999",
+        "1:12: published: '1023-9999' is out of range (the lower first, 1024 to 65535)",
+    ),
+    "ports the other way round": (
+        "published: 9999-8000",
+        "1:12: published: '9999-8000' is out of range (the lower first, 1024 to 65535)",
+    ),
     "runtime": ("runtime: /bin/sh", "1:10: runtime: '/bin/sh' is no name of a runtime (write such as runsc)"),
     "labels": (
         "labels: {reconciler.instance: x}",
@@ -101,6 +115,7 @@ def test_whole(tmp_path: Path) -> None:
         images=("ghcr.io/openclaw/*", "busybox:*"),
         uid_min=2000,
         volumes=(VolumeRoot(root="/srv/sandboxes"), VolumeRoot(root="/srv/scratch", read_only=False)),
+        published="8000-9999",
         runtime="runsc",
         labels={"openclaw-wizard": "true"},
         removals=Removals(max=10, share=0.25),
@@ -160,4 +175,4 @@ def test_a_rule_is_found_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "policy.yaml"
     path.write_text(WHOLE)
     lines = rule_lines(path)
-    assert (lines["sandboxes_max"], lines["limits.mem_limit"], lines["defaults.ports"]) == (1, 3, 19)
+    assert (lines["sandboxes_max"], lines["limits.mem_limit"], lines["defaults.ports"]) == (1, 3, 20)
