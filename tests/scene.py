@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from reconciler.model.desired import Declaration, Desired
+from reconciler.model.desired import Declaration, Desired, likeness
 from reconciler.model.errors import Problem
 from reconciler.model.plan import Plan
 from reconciler.model.policy import Policy
@@ -28,6 +28,7 @@ class Scene:
     policy: Policy = field(default_factory=Policy)
     files: dict[str, Sandbox] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
+    strays: set[str] = field(default_factory=set)
     containers: list[Observed] = field(default_factory=list)
     statuses: dict[str, SandboxStatus] = field(default_factory=dict)
     network: Network | None = field(default_factory=lambda: Network("reconciler.default", "n" * 64))
@@ -117,6 +118,7 @@ class Scene:
             directory=self.directory,
             declared={name: Declaration(name, f"{name}.yaml", sandbox) for name, sandbox in self.files.items()},
             broken={name: (Problem(f"{name}.yaml", 1, 1, "it is broken"),) for name in self.broken},
+            strays={likeness(stem): (Problem(f"{stem}.yaml", 0, 0, "is no name"),) for stem in self.strays},
             sound=self.sound,
         )
 

@@ -86,8 +86,8 @@ def explain(settings: Settings, name: str, output: str, container: bool) -> None
 
 
 def _declared(desired: Desired, name: str) -> Declaration:
-    if name in desired.broken:
-        raise click.ClickException("\n".join(map(str, desired.broken[name])))
+    if problems := desired.problems_of(name):
+        raise click.ClickException("\n".join(map(str, problems)))
     if name not in desired.declared:
         near = get_close_matches(name, desired.names, n=1)
         known = f"did you mean {near[0]}?" if near else f"declared: {', '.join(sorted(desired.names)) or 'none'}"

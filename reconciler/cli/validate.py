@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -79,7 +80,7 @@ def _of_directory(path: Path) -> Iterator[Outcome]:
         return
     for declaration in desired.declared.values():
         yield replace(declaration, file=display(str(path / declaration.file)))
-    for problem in (*desired.strays, *(problem for problems in desired.broken.values() for problem in problems)):
+    for problem in chain(desired.ignored, *desired.broken.values()):
         yield (replace(problem, file=display(str(path / problem.file))),)
 
 

@@ -79,7 +79,7 @@ class Reader:
 
     def _believe(self, scanned: Desired) -> bool:
         now = self._clock.monotonic()
-        gone = self.desired.names - scanned.names
+        gone = self.desired.meant - scanned.meant
         self._missing_since = {name: self._missing_since.get(name, now) for name in gone}
         if all(now - since >= GONE_SECONDS for since in self._missing_since.values()):
             self.desired, self._stale = scanned, False

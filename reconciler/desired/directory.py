@@ -1,15 +1,24 @@
 """The watched directory: files to what should exist."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from reconciler.desired.commit import commit_of
 from reconciler.desired.document import FileBroken, read_document
-from reconciler.desired.names import by_folded_stem, display, is_sandbox_name, meant, sandbox_name
+from reconciler.desired.names import (
+    NAME_LENGTH_MAX,
+    by_folded_stem,
+    display,
+    is_sandbox_name,
+    meant,
+    sandbox_name,
+    stem_of,
+)
 from reconciler.desired.root import Root
 from reconciler.desired.validation import validated
-from reconciler.model.desired import Declaration, Desired
+from reconciler.model.desired import Declaration, Desired, likeness
 from reconciler.model.errors import DirectoryUnreadable, Problem
 from reconciler.model.mistake import Mistake
 from reconciler.model.sandbox import Sandbox
@@ -51,7 +60,7 @@ class Directory:
             directory=identity,
             declared={name: outcome for name, outcome in outcomes.items() if isinstance(outcome, Declaration)},
             broken={**conflicts, **{name: outcome for name, outcome in outcomes.items() if isinstance(outcome, tuple)}},
-            strays=tuple(sorted(strays)),
+            strays={like: tuple(sorted(problems)) for like, problems in strays.items()},
             commit=commit,
         )
 
@@ -95,15 +104,15 @@ def _declared(name: str, file: str, contents: bytes) -> Outcome:
     return Declaration(name, file, sandbox, document.lines, document.places)
 
 
-def _named(files: Iterable[str]) -> tuple[dict[str, str], list[Problem]]:
-    """Files by the sandbox that they declare, and those that no sandbox can come from."""
+def _named(files: Iterable[str]) -> tuple[dict[str, str], dict[str, list[Problem]]]:
+    """Files by the sandbox that they declare, and those that no sandbox can come from by what their names are like."""
     names: dict[str, str] = {}
-    strays: list[Problem] = []
+    strays: dict[str, list[Problem]] = defaultdict(list)
     for file in files:
         try:
             names[sandbox_name(file)] = file
         except Mistake as mistake:
-            strays.append(_problem(file, mistake))
+            strays[likeness(stem_of(file)[:NAME_LENGTH_MAX])].append(_problem(file, mistake))
     return names, strays
 
 

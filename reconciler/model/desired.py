@@ -1,5 +1,6 @@
 """What should exist: all files of one scan."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -26,11 +27,16 @@ class Declaration:
         return self.places.get(name, (0, 0))
 
 
+def likeness(stem: str) -> str:
+    """The same for all names of files that may be meant as one sandbox's: `my-app`, `My_App`, `my app`."""
+    return "".join(re.findall("[a-z0-9]", stem.casefold()))
+
+
 @dataclass(frozen=True, slots=True)
 class Desired:
     """One whole scan. Every file is in exactly one of `declared`, `broken` and `strays`.
 
-    `strays` are files that no sandbox can come from, because their name is no sandbox's name.
+    `strays` are files that no sandbox can come from, because their name is no sandbox's name; by its likeness.
     `directory` is `(st_dev, st_ino)` of the directory that was read. `sound` is false for a scan kept from
     earlier because the directory cannot be read now: it says what should run, but removes nothing. `commit` is the
     git commit that was checked out there, empty when none was.
@@ -39,20 +45,36 @@ class Desired:
     directory: tuple[int, int]
     declared: Mapping[str, Declaration] = field(default_factory=dict)
     broken: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)
-    strays: tuple[Problem, ...] = ()
+    strays: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)
     sound: bool = True
     commit: str = ""
 
     def file_of(self, name: str) -> str:
-        """The file that declares the sandbox, also when it is broken; empty when there is none."""
+        """The file that declares the sandbox, also when it cannot be used; empty when there is none."""
         if name in self.declared:
             return self.declared[name].file
-        return self.broken[name][0].file if name in self.broken else ""
+        return next((problem.file for problem in self.problems_of(name)), "")
+
+    def problems_of(self, name: str) -> tuple[Problem, ...]:
+        """Why the sandbox's file cannot be used. Where it has none, a stray that may be meant as it stands for it."""
+        if name in self.declared:
+            return ()
+        return self.broken.get(name) or self.strays.get(likeness(name), ())
 
     @property
     def names(self) -> frozenset[str]:
         """All sandboxes that have a file, be it broken."""
         return frozenset(self.declared) | frozenset(self.broken)
+
+    @property
+    def meant(self) -> frozenset[str]:
+        """All sandboxes that have a file, and what the names of the strays are like."""
+        return self.names | frozenset(self.strays)
+
+    @property
+    def ignored(self) -> list[Problem]:
+        """The problems of all strays, one each."""
+        return sorted(problem for strays in self.strays.values() for problem in strays)
 
     @property
     def empty(self) -> bool:

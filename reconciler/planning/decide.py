@@ -175,8 +175,7 @@ class _Decision:
         declaration = self.desired.declared.get(name)
         if name in self.memory.in_flight:
             return _in_flight(name)
-        if name in self.desired.broken:
-            problems = self.desired.broken[name]
+        if problems := self.desired.problems_of(name):
             return Lane(name, Verdict.HOLD, Reason.INVALID_FILE, str(problems[0]), problems=problems)
         if declaration is None:
             return self._rested(self._removal(name, containers))

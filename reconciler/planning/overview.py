@@ -32,7 +32,7 @@ def overview(
         else None,
         "broken": {
             **{desired.file_of(name): tuple(map(str, problems)) for name, problems in desired.broken.items()},
-            **{problem.file: (str(problem),) for problem in desired.strays},
+            **{problem.file: (str(problem),) for problem in desired.ignored},
         },
         "foreign": tuple(f"{found.name} ({found.id[:12]}): {found.why}" for found in world.foreign),
     }

@@ -71,7 +71,9 @@ class Entry:
 def entries(plan: Plan, desired: Desired, now: float) -> list[Entry]:
     """Of all that is not simply unchanged: what is done first, what nobody may overlook last."""
     told = [*_setup(plan), *(entry(lane, now) for lane in plan.lanes if lane.verdict is not Verdict.KEEP)]
-    told += [_entry("ignore", stray.file, "no sandbox can come of this file", (), (stray,)) for stray in desired.strays]
+    told += [
+        _entry("ignore", stray.file, "no sandbox can come of this file", (), (stray,)) for stray in desired.ignored
+    ]
     return sorted(told, key=lambda entry: list(SUMMARY).index(entry.does) if entry.does in ALARMING | {"wait"} else 0)
 
 
@@ -120,7 +122,7 @@ def _why(lane: Lane, now: float) -> str:
 
 def summary(plan: Plan, desired: Desired) -> str:
     """`Plan: 1 to create, 2 unchanged.`"""
-    counts = Counter(_does(lane) for lane in plan.lanes) + Counter({"ignore": len(desired.strays)})
+    counts = Counter(_does(lane) for lane in plan.lanes) + Counter({"ignore": len(desired.ignored)})
     told = [f"{counts[does]} {words[counts[does] > 1]}" for does, words in SUMMARY.items() if counts[does]]
     if plan.changes_nothing:
         told.insert(0, "nothing to do")
@@ -134,7 +136,7 @@ def as_json(plan: Plan, desired: Desired, now: float) -> str:
         "changes": not plan.changes_nothing,
         "setup": [str(action) for action in plan.setup],
         "sandboxes": [_lane_as_json(lane, now) for lane in plan.lanes],
-        "ignored": [asdict(stray) for stray in desired.strays],
+        "ignored": [asdict(stray) for stray in desired.ignored],
         "withheld": {name: list(ids) for name, ids in plan.withheld.containers.items()},
     }
     return json.dumps(whole, indent=2)

@@ -99,7 +99,7 @@ class FromBytes:
         desired, plan = decided.desired, decided.plan
         lanes = {lane.sandbox: lane for lane in plan.lanes}
         assert lanes.keys() == desired.names == {SUBJECT, NEIGHBOUR}
-        assert (plan.setup, plan.withheld.containers, desired.strays) == ((), {}, ())
+        assert (plan.setup, plan.withheld.containers, desired.strays) == ((), {}, {})
         assert desired.declared[NEIGHBOUR] == self._neighbour
         assert (lanes[NEIGHBOUR].verdict, lanes[NEIGHBOUR].actions) == (Verdict.KEEP, ()), lanes[NEIGHBOUR]
         if SUBJECT in desired.broken:

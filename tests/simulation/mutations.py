@@ -47,9 +47,12 @@ MUTATIONS = {
     ),
     "treat a broken file as absent": Mutation(
         "reconciler.planning.decide",
-        "        if name in self.desired.broken:\n",
-        "        if name in self.desired.broken and not self.containers.get(name):\n",
+        "        if problems := self.desired.problems_of(name):\n",
+        "        if (problems := self.desired.problems_of(name)) and not self.containers.get(name):\n",
         3,
+    ),
+    "remove what a stray may be meant as": Mutation(
+        "reconciler.model.desired", "or self.strays.get(likeness(name), ())", "or ()", 14
     ),
     "ignore suspend": Mutation(
         "reconciler.planning.decide", "            and declaration.sandbox.suspend is None\n", "", 3

@@ -104,6 +104,8 @@ class Simulation:
         self._files_changed()
 
     def delete(self, name: str) -> None:
+        if name not in self.host.directory.files:
+            self.host.directory.strays.discard(name)
         self.host.directory.files.pop(name, None)
         self._files_changed()
 
@@ -112,13 +114,22 @@ class Simulation:
             self.host.directory.files[other] = self.host.directory.files.pop(name)
         self._files_changed()
 
+    def misname(self, name: str) -> None:
+        """The file gets a name that no sandbox can have."""
+        if name in self.host.directory.files:
+            del self.host.directory.files[name]
+            self.host.directory.strays.add(name)
+        self._files_changed()
+
     def empty(self) -> None:
         self.host.directory.files.clear()
+        self.host.directory.strays.clear()
         self._files_changed()
 
     def replace_directory(self) -> None:
         self.host.directory.identity += 1
         self.host.directory.files.clear()
+        self.host.directory.strays.clear()
         self._files_changed()
 
     def hide_directory(self, readable: bool) -> None:
@@ -341,6 +352,8 @@ class Simulation:
             self.replacing.add(name)
         if name in desired.broken or (name in desired.declared and desired.declared[name].sandbox.suspend):
             raise ViolationError(f"{lane}: it is held")
+        if name in desired.strays and name not in desired.declared:
+            raise ViolationError(f"{lane}: a stray may be meant as it")
         if lane.cause is not Reason.FILE_REMOVED:
             return
         if name in desired.declared or not desired.sound:
@@ -394,6 +407,7 @@ class Simulation:
         policy, files = self.host.policy or Policy(), self.host.directory.files
         desired = self.host.directory.scan()
         held = {name for name, sandbox in files.items() if sandbox is None or sandbox.suspend}
+        held |= self.host.directory.strays - files.keys()
         accepted = {
             name: effective(declaration.sandbox, policy)
             for name, declaration in desired.declared.items()

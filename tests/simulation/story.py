@@ -68,6 +68,7 @@ WEIGHTS = {
     **CALM,
     "spoil": 3,
     "rename": 1,
+    "misname": 2,
     "empty": 1,
     "replace_directory": 1,
     "hide_directory": 2,
@@ -100,7 +101,7 @@ def _steps(kind: str, dice: random.Random) -> list[Step]:  # noqa: C901 - one ca
         case "declare":
             variants, weights = list(VARIANTS), [6, 4, 2, *[1] * (len(VARIANTS) - 3)]
             return [Step(kind, (name, dice.choices(variants, weights)[0]))]
-        case "spoil" | "delete":
+        case "spoil" | "delete" | "misname":
             return [Step(kind, (name,))]
         case "rename":
             return [Step(kind, (name, dice.choice(NAMES)))]

@@ -43,9 +43,13 @@ class FakeClock:
 
 @dataclass
 class FakeDirectory:
-    """`files` holds None for a broken file. What has not changed is the very same in each scan, as of the real one."""
+    """`files` holds None for a broken file; `strays` are names, each with a file that may be meant as it: `A.yaml`.
+
+    What has not changed is the very same in each scan, as of the real one.
+    """
 
     files: dict[str, Sandbox | None] = field(default_factory=dict)
+    strays: set[str] = field(default_factory=set)
     identity: int = 1
     readable: bool = True
     _declared: dict[str, Declaration] = field(default_factory=dict)
@@ -63,6 +67,7 @@ class FakeDirectory:
                 for name, sandbox in self.files.items()
                 if sandbox is None
             },
+            strays={name: (Problem(f"{name.upper()}.yaml", 0, 0, "is no name"),) for name in self.strays},
         )
 
     def _declaration(self, name: str, sandbox: Sandbox) -> Declaration:

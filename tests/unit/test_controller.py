@@ -171,6 +171,24 @@ def test_a_list_that_leaves_something_out_is_not_believed(house: House) -> None:
     assert house.running() == ["web"]
 
 
+@pytest.mark.parametrize("file", ["My-App.yaml", "my_app.yaml", "my-app.YAML"])
+def test_a_file_that_gets_a_wrong_name_removes_nothing(house: House, file: str) -> None:
+    """What it declared runs on and is told to be held, with the file that holds it; a name mended goes on."""
+    house.declare("my-app")
+    house.apply()
+    kept = house.id_of("my-app")
+    wrong, right = (house.root / "sandboxes.d" / name for name in (file, "my-app.yaml"))
+    right.rename(wrong)
+    house.apply()
+    assert house.writes() == []
+    status = house.status("my-app")
+    assert (status.phase, status.reason, status.file) == (Phase.HELD, Reason.INVALID_FILE, file)
+    assert file in status.message
+    wrong.rename(right)
+    house.apply()
+    assert (house.status("my-app").phase, house.id_of("my-app")) == (Phase.RUNNING, kept)
+
+
 def test_a_directory_that_was_away_is_not_believed_when_it_comes_back_empty(house: House) -> None:
     """Not even when it has the same inode, as file systems give that of a directory which is gone to the next one."""
     house.declare("web")

@@ -341,6 +341,25 @@ def _(scene: Scene) -> None:
     scene.container("web", State.EXITED, exit_code=1)
 
 
+@case("a file whose name no sandbox can have holds what it may be meant as", "my-app HOLD InvalidFile")
+def _(scene: Scene) -> None:
+    scene.strays.add("My_App")
+    scene.container("my-app")
+
+
+@case("such a file declares nothing", "web REMOVE FileRemoved: stop 111111111111, remove 111111111111")
+def _(scene: Scene) -> None:
+    scene.strays |= {"My_App", "Web.2"}
+    scene.container("web")
+
+
+@case("such a file beside a good one holds nobody", "web KEEP Running")
+def _(scene: Scene) -> None:
+    scene.strays.add("Web")
+    scene.declare("web")
+    scene.container("web")
+
+
 @case("suspend means hands off, whatever happens", "web HOLD Suspended")
 def _(scene: Scene) -> None:
     scene.declare("web", suspend="being looked at", mem_limit="256m")

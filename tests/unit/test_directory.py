@@ -45,7 +45,7 @@ def test_files_become_declarations(watched: Path) -> None:
     assert desired.declared["b"].lines == {"image": 2, "user": 3}
     assert desired.declared["a-1"].sandbox.image == "a"
     assert desired.sound
-    assert (desired.broken, desired.strays) == ({}, ())
+    assert (desired.broken, desired.strays) == ({}, {})
 
 
 def test_identity(watched: Path) -> None:
@@ -99,9 +99,31 @@ def test_bad_names_are_strays(name: str, hint: str, watched: Path) -> None:
     """A file whose name is no sandbox's name is told, with a better name."""
     (watched / name).write_text(GOOD)
     desired = scan(watched)
-    (stray,) = desired.strays
+    (stray,) = desired.ignored
     assert (stray.file, stray.hint) == (name, hint)
     assert (desired.declared, desired.broken) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    "file", ["My-App.yaml", "my_app.yaml", "MyApp.yml", "my app.yaml", "my-app.YAML", "MY.APP.Yml"]
+)
+def test_a_stray_that_may_be_meant(file: str, watched: Path) -> None:
+    """A file that only its name keeps from being a sandbox's is what is wrong with that sandbox, and its file."""
+    (watched / file).write_text(GOOD)
+    desired = scan(watched)
+    assert [problem.file for problem in desired.problems_of("my-app")] == [file]
+    assert desired.file_of("my-app") == file
+    assert (desired.problems_of("app"), desired.file_of("app")) == ((), "")
+
+
+def test_a_stray_is_not_meant_as_a_sandbox_with_a_file(watched: Path) -> None:
+    """Whatever is beside it, a good file is good, and a broken one is broken for its own reasons."""
+    (watched / "my-app.yaml").write_text(GOOD)
+    (watched / "my_app.yaml").write_text(GOOD)
+    desired = scan(watched)
+    assert (desired.problems_of("my-app"), desired.file_of("my-app")) == ((), "my-app.yaml")
+    (watched / "my-app.yaml").write_text("image: [")
+    assert {problem.file for problem in scan(watched).problems_of("my-app")} == {"my-app.yaml"}
 
 
 def test_file_name_that_is_not_utf8(watched: Path) -> None:
@@ -110,7 +132,7 @@ def test_file_name_that_is_not_utf8(watched: Path) -> None:
         Path(os.fsdecode(os.fsencode(watched) + b"/" + name)).write_text(GOOD)
     (watched / "good.yaml").write_text(GOOD)
     desired = scan(watched)
-    assert sorted(stray.file for stray in desired.strays) == ["\\x1b[2J.yaml", "\\xff.yaml", "a\\n.yaml"]
+    assert [stray.file for stray in desired.ignored] == ["\\x1b[2J.yaml", "\\xff.yaml", "a\\n.yaml"]
     assert list(desired.declared) == ["good"]
 
 
@@ -123,7 +145,7 @@ def test_two_files_for_one_name(names: tuple[str, str], watched: Path) -> None:
         (watched / name).write_text(GOOD)
     desired = scan(watched)
     assert desired.declared == {}
-    assert desired.strays == ()
+    assert desired.strays == {}
     assert {problem.file for problem in desired.broken["a"]} == set(names)
     assert all(set(names) - {problem.file} <= set(problem.message.split()) for problem in desired.broken["a"])
 
@@ -411,7 +433,7 @@ def test_many_files(watched: Path) -> None:
         (watched / f"broken-{number}.yaml").write_text("image: 1")
         (watched / f"Stray_{number}.yaml").write_text(GOOD)
     desired = scan(watched)
-    assert (len(desired.declared), len(desired.broken), len(desired.strays)) == (300, 300, 300)
+    assert (len(desired.declared), len(desired.broken), len(desired.ignored)) == (300, 300, 300)
 
 
 def test_named_file(watched: Path) -> None:

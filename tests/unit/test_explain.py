@@ -130,11 +130,13 @@ def test_what_the_policy_refuses_is_explained_all_the_same(root: Path) -> None:
         ("wbe", "no sandbox wbe is declared; did you mean web?"),
         ("zzz", "no sandbox zzz is declared; declared: broken, web"),
         ("broken", "broken.yaml:1:1: unknown key 'imag' (did you mean 'image'?)"),
+        ("my-app", "My_App.yaml: is not NAME.yaml"),
     ],
 )
 def test_what_cannot_be_explained_is_an_error(root: Path, name: str, error: str) -> None:
     """An unknown name, with the nearest one, and a broken file, with its problems."""
     (root / "sandboxes.d" / "broken.yaml").write_text("imag: app:1\n")
+    (root / "sandboxes.d" / "My_App.yaml").write_text("image: app:1\n")
     failed = explain(root, name)
     assert failed.exit_code == 1
     assert error in failed.stderr

@@ -230,7 +230,7 @@ def test_files_that_no_sandbox_can_come_of_are_told() -> None:
     """They stand beside the broken ones."""
     scene = Scene()
     stray = Problem("Bad Name.yaml", 0, 0, "is not NAME.yaml", "rename it to bad-name.yaml")
-    plan, desired = scene.plan(), replace(scene._desired(), strays=(stray,))
+    plan, desired = scene.plan(), replace(scene._desired(), strays={"badname": (stray,)})
     assert entries(plan, desired, NOW) == [
         Entry("ignore", "Bad Name.yaml", "no sandbox can come of this file", (), (str(stray),))
     ]

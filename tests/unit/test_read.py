@@ -77,6 +77,19 @@ def test_files_that_keep_going_missing_hold_nobody_up(files: Files) -> None:
     assert files.names == "db web"
 
 
+def test_a_file_with_a_wrong_name_counts_as_gone_after_a_moment_too(files: Files) -> None:
+    """It may hold a sandbox, which would be removed while an editor replaces it."""
+    files.directory.strays.add("db")
+    del files.directory.files["db"]
+    assert files.read()
+    files.directory.strays.clear()
+    assert not files.read()
+    assert files.reader.desired.problems_of("db")
+    files.directory.files["db"] = WEB
+    assert files.read()
+    assert files.names == "db web"
+
+
 def test_a_directory_that_cannot_be_read_leaves_the_last_scan_in_force(files: Files) -> None:
     """It is not sound, so that nothing is removed on its word, and is tried again without anybody's doubt."""
     files.directory.readable = False

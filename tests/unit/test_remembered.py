@@ -61,6 +61,9 @@ EDITS: dict[str, Callable[[House], object]] = {
     "a file too many": lambda house: house.declare("new"),
     "a place that gets free": lambda house: (house.remove("web"), house.declare("new")),
     "a broken file": lambda house: (house.root / "sandboxes.d" / "web.yaml").write_text("image: ["),
+    "a name that is no sandbox's": lambda house: (house.root / "sandboxes.d" / "web.yaml").rename(
+        house.root / "sandboxes.d" / "Web.yaml"
+    ),
     "a file that is refused": lambda house: house.declare("web", mem_limit="8g"),
     "a stricter policy": lambda house: house.decree(sandboxes_max=3, images=["other:*"]),
     "labels of the policy": lambda house: house.decree(sandboxes_max=3, labels={"owner": "host"}),
