@@ -15,6 +15,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from reconciler.engine.docker import decode
+from reconciler.engine.docker.encode import encode
 from reconciler.engine.docker.references import familiar, repository, tagged
 from reconciler.engine.docker.refusals import refusal
 from reconciler.engine.protocol import SUBSCRIBED, PullProgressed
@@ -120,7 +121,7 @@ class FakeEngine:
 
     def create(self, rendered: Rendered) -> str:
         with self._call("create", rendered.name):
-            return self._create(rendered.name, dict(rendered.body))
+            return self._create(rendered.name, encode(rendered.spec))
 
     def start(self, container: str) -> None:
         with self._call("start", container):
@@ -187,10 +188,15 @@ class FakeEngine:
             "Labels": dict(own_labels),
         }
 
-    def run_foreign(self, name: str, image: str, **body: Any) -> str:
-        """A container that is not of our making, started."""
+    def create_foreign(self, name: str, image: str, **body: Any) -> str:
+        """A container that is not of our making; `body` in the words of the Engine API."""
         with self._lock:
-            container = self._create(name, {"Image": image, **body})
+            return self._create(name, {"Image": image, **body})
+
+    def run_foreign(self, name: str, image: str, **body: Any) -> str:
+        """The same, started."""
+        with self._lock:
+            container = self.create_foreign(name, image, **body)
             self._start(container)
             return container
 

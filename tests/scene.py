@@ -1,9 +1,11 @@
 """Builds what `decide` is given, in few words, for the tests."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from reconciler.engine.docker import decode
+from reconciler.engine.docker.encode import encode
 from reconciler.model.desired import Declaration, Desired, likeness
 from reconciler.model.errors import Problem
 from reconciler.model.plan import Plan
@@ -15,6 +17,7 @@ from reconciler.model.world import UP, EngineFacts, Image, Inspection, Network, 
 from reconciler.planning.decide import Memory, decide
 from reconciler.planning.judge import effective
 from reconciler.planning.render import render
+from tests.fake_container import NEVER
 
 NOW = 1_000_000.0
 DIRECTORY = (1, 2)
@@ -151,17 +154,14 @@ def observed(
     drift: dict[str, Any] | None = None,
     created_at: float = NOW - 100,
 ) -> Observed:
-    inspection = Inspection(
-        state=state,
+    raw = readback(rendered, state, drift or {})
+    inspection = replace(
+        read(raw, container),
         health=health,
-        health_output="",
         exit_code=exit_code,
         oom_killed=oom_killed,
-        error="",
         started_at=0 if state is State.CREATED else NOW - 60,
         finished_at=NOW - 5 if state is State.EXITED else 0,
-        image_id="sha256:0",
-        raw=readback(rendered, state, drift or {}),
     )
     return Observed(
         id=container,
@@ -179,10 +179,13 @@ def observed(
 
 def readback(rendered: Rendered, state: State, drift: dict[str, Any]) -> dict[str, Any]:
     """What an engine answers for the container when it is inspected."""
-    host = rendered.body["HostConfig"]
+    body = encode(rendered.spec)
+    host = body["HostConfig"]
     hidden = {"MaskedPaths": ["/proc/kcore"], "ReadonlyPaths": ["/proc/sys"]}
     return {
-        "Config": {**rendered.body, "Env": [*rendered.body["Env"], "PATH=/bin"]},
+        "Image": "sha256:0",
+        "State": {"Status": state, "ExitCode": 0, "OOMKilled": False, "StartedAt": NEVER, "FinishedAt": NEVER},
+        "Config": {**body, "Env": [*body["Env"], "PATH=/bin"]},
         "HostConfig": {**host, **hidden, **drift},
         "NetworkSettings": {
             "Networks": {host["NetworkMode"]: {}},
@@ -190,6 +193,11 @@ def readback(rendered: Rendered, state: State, drift: dict[str, Any]) -> dict[st
         },
         "Mounts": [],
     }
+
+
+def read(raw: dict[str, Any], container: str = "1" * 64) -> Inspection:
+    """What is made of such an answer."""
+    return decode.inspection(container, {**raw, "Id": container})
 
 
 def up_to(limit: int) -> Policy:

@@ -4,7 +4,7 @@ import json
 import shutil
 import textwrap
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from reconciler.control.sources import examined
 from reconciler.desired.directory import Directory
 from reconciler.desired.names import display
 from reconciler.desired.policy_file import rule_lines
+from reconciler.engine.docker.encode import encode
 from reconciler.model.desired import Declaration, Desired
 from reconciler.model.errors import Problem
 from reconciler.model.fields import TEXT_BYTES_MAX
@@ -23,9 +24,10 @@ from reconciler.model.policy import Policy
 from reconciler.model.rendered import Rendered
 from reconciler.model.sandbox import Sandbox
 from reconciler.model.text import printable
+from reconciler.planning.attest import OPEN
 from reconciler.planning.judge import effective, judge
 from reconciler.planning.render import render
-from reconciler.planning.words import HIDDEN, WORDS, configuration, field
+from reconciler.planning.words import HIDDEN, configuration
 from reconciler.report.store import Store
 
 RANDOM = 0
@@ -73,8 +75,8 @@ def explain(settings: Settings, name: str, output: str, container: bool) -> None
     rendered = render(name, sandbox, policy, settings.instance, ports, sources)
     problems = judge(declaration, policy, sources)
     rows = list(_Origins(settings, declaration, policy, sandbox).rows(rendered))
-    names = [f"{entry.partition('=')[0]}={HIDDEN}" for entry in rendered.body["Env"]]
-    request = _fit({**rendered.body, "Env": names})
+    hidden = dict.fromkeys(rendered.spec.environment, HIDDEN)
+    request = _fit(encode(replace(rendered.spec, environment=hidden)))
     if container:
         click.echo(json.dumps(request, indent=2))
     elif output == "json":
@@ -123,7 +125,7 @@ class _Origins:
 
     def rows(self, rendered: Rendered) -> Iterator[Row]:
         """All keys of the file first, then what nobody can say in it."""
-        made = configuration(rendered.body)
+        made = configuration(rendered.spec)
         for key in Sandbox.model_fields:
             if key in {"environment", "labels"}:
                 for field in (name for name in made if name.startswith(f"{key}.")):
@@ -132,14 +134,14 @@ class _Origins:
                 yield Row(key, made.get(key) or self._unmade(key, rendered), self._of_key(key))
         for field, value in made.items():
             if field.partition(".")[0] not in Sandbox.model_fields:
-                source = self._rule("runtime") if field == "HostConfig.Runtime" else FIXED
-                yield Row(field.removeprefix("HostConfig."), value, source)
+                yield Row(field, value, self._rule("runtime") if field == "runtime" else FIXED)
 
     def _unmade(self, key: str, rendered: Rendered) -> str:
         """The value of a key that is left out of the container's request, or is empty there."""
-        left_out = {field(knob) for knob in WORDS if not knob.startswith("HostConfig.") and knob not in rendered.body}
         value = getattr(self._sandbox, key)
-        return "(the image's)" if key in left_out else printable(value) if value else "none"
+        if key in OPEN and getattr(rendered.spec, key) is None:
+            return "(the image's)"
+        return printable(value) if value else "none"
 
     def _of_key(self, key: str) -> str:
         if key in self._declaration.sandbox.model_fields_set:

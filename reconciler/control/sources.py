@@ -20,8 +20,8 @@ def examined(declarations: Iterable[Declaration], policy: Policy, engine_socket:
 
 def changed(rendered: Rendered, engine_socket: Path | None) -> str:
     """The last look before a container is created: how a source is not what was judged; empty when all are."""
-    for mount in rendered.body["HostConfig"]["Mounts"]:
-        source = examine(mount["Source"], engine_socket)
-        if source.trouble or source.real != mount["Source"]:
-            return f"volume {mount['Source']} {source.trouble or 'has become a link'}"
+    for mount in rendered.spec.volumes:
+        source = examine(mount.source, engine_socket)
+        if source.trouble or source.real != mount.source:
+            return f"volume {mount.source} {source.trouble or 'has become a link'}"
     return ""

@@ -1,12 +1,11 @@
 """What is: the engine, and the containers of one instance in it, as they were seen at one moment."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+
+from reconciler.model.container import ContainerSpec, Deviation, PublishedPort
 
 
 class State(StrEnum):
@@ -43,12 +42,14 @@ class Summary:
     created_at: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Inspection:
     """One container, inspected. Times are in seconds since the epoch; 0 means never.
 
-    `raw` is what containers are compared by, in the engine's own words (`GET /containers/ID/json` of the Docker Engine
-    API); it holds the values of `environment` and must be shown to nobody.
+    `spec` and `deviations` are what it is now, whoever made it so; `spec` is None where no engine was asked. `networks`
+    are the ids of those that it is connected to, by name; `published` are the ports that are really open. `evidence` is
+    16 hexadecimal digits over all that somebody can change of a container, without the values of `environment`: by it a
+    container is compared with itself, when what it was rendered from is not known any more.
     """
 
     state: State
@@ -60,17 +61,11 @@ class Inspection:
     started_at: float
     finished_at: float
     image_id: str
-    raw: Mapping[str, Any] = field(repr=False)
-
-    @cached_property
-    def evidence(self) -> str:
-        """16 hexadecimal digits over all that somebody can change of a container; they hold nothing of `environment`.
-
-        By it a container can be compared with itself, when what it was rendered from is not known any more.
-        """
-        networks = sorted((self.raw.get("NetworkSettings") or {}).get("Networks") or {})
-        said = json.dumps([self.raw.get("HostConfig"), networks, self.raw.get("Mounts")], sort_keys=True)
-        return hashlib.sha256(said.encode()).hexdigest()[:16]
+    spec: ContainerSpec | None = None
+    deviations: tuple[Deviation, ...] = ()
+    networks: Mapping[str, str] = field(default_factory=dict)
+    published: tuple[PublishedPort, ...] = ()
+    evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,9 @@ def changes(rendered: Rendered, old: Inspection, known: Mapping[str, str]) -> tu
 
 def _changes(rendered: Rendered, old: Inspection, known: Mapping[str, str]) -> Iterator[Mismatch]:
     if known:
-        yield from _fields(known, configuration(rendered.body))
+        yield from _fields(known, configuration(rendered.spec))
         yield from _values(rendered, old, known)
-    elif old.raw:
+    elif old.spec:
         yield from attest(rendered, old)
 
 
@@ -38,12 +38,12 @@ def _fields(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Mismatch
 
 def _values(rendered: Rendered, old: Inspection, known: Mapping[str, str]) -> Iterator[Mismatch]:
     """Of variables that both have; nothing where the engine was not asked for the old ones."""
-    actual = (old.raw.get("Config") or {}).get("Env")
-    for entry in rendered.body["Env"]:
-        field = f"environment.{entry.partition('=')[0]}"
-        if field in known and actual is not None and entry not in actual:
-            yield Mismatch(field, expected=CHANGED, actual=HIDDEN)
+    if old.spec is None:
+        return
+    for key, value in sorted(rendered.spec.environment.items()):
+        if f"environment.{key}" in known and old.spec.environment.get(key) != value:
+            yield Mismatch(f"environment.{key}", expected=CHANGED, actual=HIDDEN)
 
 
 def _follows(change: Mismatch) -> bool:
-    return change.knob.startswith(f"labels.{PREFIX}") or change.knob == "HostConfig.MemorySwap"
+    return change.knob.startswith(f"labels.{PREFIX}") or change.knob == "memswap_limit"

@@ -256,9 +256,9 @@ def accepted_under(policy: Policy, container: Observed, status: SandboxStatus | 
 
 def stops(containers: Iterable[Observed]) -> Iterator[Action]:
     for container in containers:
-        config = container.inspection.raw.get("Config") or {}
-        grace = config.get("StopTimeout")
-        yield Stop(container.id, GRACE_SECONDS if grace is None else int(grace))
+        spec = container.inspection.spec
+        grace = spec.stop_grace_period if spec else None
+        yield Stop(container.id, GRACE_SECONDS if grace is None else grace)
 
 
 def removes(containers: Iterable[Observed]) -> Iterator[Action]:

@@ -156,7 +156,7 @@ def _configuration(status: SandboxStatus, lane: Lane, current: Observed) -> dict
     if status.configuration and current.id == status.container_id:
         return {}
     if rendered and (current.fingerprint, current.ports) == (rendered.fingerprint, rendered.ports):
-        return {"configuration": configuration(rendered.body)}
+        return {"configuration": configuration(rendered.spec)}
     return {} if current.id == status.container_id else {"configuration": {}}
 
 
@@ -223,7 +223,7 @@ def _started(status: SandboxStatus, outcome: Outcome, now: float) -> SandboxStat
     changes["halted"] = _without(status.halted, outcome.container)
     if rendered is not None:
         changes |= {"container_name": rendered.name, "ports": dict(rendered.ports)}
-        changes["configuration"] = configuration(rendered.body)
+        changes["configuration"] = configuration(rendered.spec)
     if lane.cause is Reason.EXITED:
         changes["restarts"] = status.restarts + 1
     if status.failure is not None and status.failure.reason not in backoff.EXIT:

@@ -1,7 +1,6 @@
 """The plan that follows from saved statuses, where there is no engine: by the same decisions, over a rebuilt world."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from reconciler.model.desired import Desired
 from reconciler.model.labels import network_name
@@ -10,7 +9,6 @@ from reconciler.model.policy import Policy
 from reconciler.model.rendered import Rendered
 from reconciler.model.status import SandboxStatus, Saved
 from reconciler.model.world import EngineFacts, Image, Inspection, Network, Observed, Source, State, World
-from reconciler.planning.attest import MUST_NOT_BE_EMPTY
 from reconciler.planning.decide import Memory, decide
 
 
@@ -70,7 +68,9 @@ def _container(status: SandboxStatus, up: bool, rendered: Rendered | None) -> Ob
         started_at=status.started_at,
         finished_at=status.exited_at,
         image_id=status.image_id,
-        raw=_raw(rendered) if rendered is not None and same else {},
+        spec=rendered.spec if rendered is not None and same else None,
+        networks={rendered.spec.network_mode: ""} if rendered is not None else {},
+        published=rendered.spec.ports if rendered is not None else (),
     )
     return Observed(
         id=status.container_id or status.name,
@@ -84,25 +84,6 @@ def _container(status: SandboxStatus, up: bool, rendered: Rendered | None) -> Ob
         inspection=inspection,
         inspected_at=status.updated_at,
     )
-
-
-def _raw(rendered: Rendered) -> dict[str, Any]:
-    """What an engine answers for a container that is as rendered."""
-    host = rendered.body["HostConfig"]
-    return {
-        "Config": rendered.body,
-        "HostConfig": {**host, **dict.fromkeys(MUST_NOT_BE_EMPTY, "the engine's own")},
-        "NetworkSettings": {"Networks": {host["NetworkMode"]: {}}, "Ports": host["PortBindings"]},
-        "Mounts": [
-            {
-                "Type": "bind",
-                "Source": mount["Source"],
-                "Destination": mount["Target"],
-                "RW": not mount["ReadOnly"],
-            }
-            for mount in host["Mounts"]
-        ],
-    }
 
 
 def _untouched(status: SandboxStatus, container: Observed | None) -> SandboxStatus:

@@ -2,13 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from typing import Any
 
+from reconciler.model.container import (
+    BindMount,
+    ContainerSpec,
+    HealthcheckSpec,
+    Logging,
+    PublishedPort,
+    TmpfsMount,
+)
 from reconciler.model.labels import PREFIX
 from reconciler.model.quantities import duration_text, size_text
 from reconciler.model.text import printable
-from reconciler.planning.render import NANOSECONDS, TMPFS_OPTIONS
 
 NOTHING = "nothing"
 """Stands for what is not set."""
@@ -18,100 +26,84 @@ HIDDEN = "(hidden)"
 
 TEXT_MAX = 200
 
+KNOBS = tuple(one.name for one in fields(ContainerSpec))
 
-def _words(value: Any) -> str:
+
+def _words(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _tmpfs(mounts: Mapping[str, str]) -> str:
+def _tmpfs(mounts: tuple[TmpfsMount, ...]) -> str:
     """`/run:size=8m`; what every tmpfs has is left out."""
-    return ", ".join(f"{target}:{_options(options)}" for target, options in sorted(mounts.items()))
-
-
-def _options(options: str) -> str:
-    size = options.removeprefix(f"{TMPFS_OPTIONS},size=")
-    return f"size={size_text(int(size))}" if size.isdecimal() else options
-
-
-def _mounts(mounts: list[Mapping[str, Any]]) -> str:
-    """`/srv/data on /data, read-only`."""
-    return "; ".join(
-        f"{mount.get('Source')} on {mount.get('Target')}{', read-only' if mount.get('ReadOnly') else ''}"
+    usual = TmpfsMount("", 0).options
+    return ", ".join(
+        f"{mount.target}:"
+        + ",".join([*(one for one in mount.options if one not in usual), f"size={size_text(mount.size)}"])
+        + "".join(f",no {one}" for one in usual if one not in mount.options)
         for mount in mounts
     )
 
 
-def _healthcheck(check: Mapping[str, Any]) -> str:
-    times = {"interval": "Interval", "timeout": "Timeout", "start_period": "StartPeriod"}
-    said = [f"{key} {duration_text(check[knob] / NANOSECONDS)}" for key, knob in times.items() if check.get(knob)]
-    retries = [f"retries {check['Retries']}"] if check.get("Retries") else []
-    return ", ".join([f"test {_words(check.get('Test'))}", *said, *retries])
+def _volumes(mounts: tuple[BindMount, ...]) -> str:
+    """`/srv/data on /data, read-only`."""
+    return "; ".join(f"{mount.source} on {mount.target}{', read-only' if mount.read_only else ''}" for mount in mounts)
 
 
-def _ports(bindings: Mapping[str, list[Mapping[str, str]]]) -> str:
+def _healthcheck(check: HealthcheckSpec) -> str:
+    times = ("interval", "timeout", "start_period")
+    said = [f"{key} {duration_text(value)}" for key in times if (value := getattr(check, key))]
+    retries = [f"retries {check.retries}"] if check.retries else []
+    return ", ".join([f"test {_words(check.test)}", *said, *retries])
+
+
+def ports_text(ports: tuple[PublishedPort, ...]) -> str:
     """`3000/tcp on 127.0.0.1:61000`; a port that will be drawn is `(random)`, one that is open to the world has `*`."""
     return ", ".join(
-        f"{port} on {binding.get('HostIp') or '*'}:{_host_port(binding)}"
-        for port, bound in sorted(bindings.items())
-        for binding in bound or ()
+        f"{port.target}/{port.protocol} on {port.host_ip or '*'}:{port.published or '(random)'}" for port in ports
     )
 
 
-def _host_port(binding: Mapping[str, str]) -> str:
-    port = binding.get("HostPort") or "*"
-    return "(random)" if port == "0" else port
+def _logging(log: Logging) -> str:
+    return ", ".join([log.driver, *(f"{key} {value}" for key, value in log.options)])
 
 
-WORDS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
-    "HostConfig.Memory": ("mem_limit", size_text),
-    "HostConfig.NanoCpus": ("cpus", lambda value: f"{value / NANOSECONDS:g}"),
-    "HostConfig.PidsLimit": ("pids_limit", str),
-    "HostConfig.ReadonlyRootfs": ("read_only", lambda value: str(value).lower()),
-    "HostConfig.Tmpfs": ("tmpfs", _tmpfs),
-    "HostConfig.Mounts": ("volumes", _mounts),
-    "HostConfig.NetworkMode": ("network_mode", str),
-    "HostConfig.PortBindings": ("ports", _ports),
-    "Image": ("image", str),
-    "User": ("user", str),
-    "Cmd": ("command", _words),
-    "Entrypoint": ("entrypoint", _words),
-    "WorkingDir": ("working_dir", str),
-    "Healthcheck": ("healthcheck", _healthcheck),
-    "StopTimeout": ("stop_grace_period", duration_text),
+WORDS: Mapping[str, Callable[[Any], str]] = {
+    "mem_limit": size_text,
+    "memswap_limit": size_text,
+    "shm_size": size_text,
+    "cpus": "{:g}".format,
+    "tmpfs": _tmpfs,
+    "volumes": _volumes,
+    "ports": ports_text,
+    "healthcheck": _healthcheck,
+    "logging": _logging,
+    "stop_grace_period": duration_text,
 }
-"""Knobs that have a name in YAML, and how their values are said there."""
-
-
-def field(knob: str) -> str:
-    """The name of a knob in YAML, or the engine's own for one that nobody can turn there."""
-    return printable(WORDS[knob][0] if knob in WORDS else knob, TEXT_MAX)
+"""How the values of some knobs are said; others as they are."""
 
 
 def said(knob: str, value: object) -> str:
     """The value of a knob as a text that is fit to be shown; two different values never have the same."""
-    text = WORDS[knob][1] if knob in WORDS else _plain
-    if is_nothing(value):
+    if value is None or value in ("", ()):
         return NOTHING
+    text = WORDS.get(knob, _plain)
     return _short(text(value) if value else _plain(value))
 
 
-def configuration(body: Mapping[str, Any]) -> dict[str, str]:
-    """What a container is made from, by field; of `environment` only the names, of labels not reconciler's own.
-
-    `body` is the request that creates it.
-    """
-    knobs = {key: value for key, value in body.items() if key not in {"Env", "Labels", "HostConfig", "ExposedPorts"}}
-    knobs |= {f"HostConfig.{key}": value for key, value in body["HostConfig"].items()}
-    return {
-        **{field(knob): said(knob, value) for knob, value in knobs.items() if not is_nothing(value)},
-        **{f"environment.{entry.partition('=')[0]}": HIDDEN for entry in body["Env"]},
-        **{f"labels.{key}": said("", value) for key, value in body["Labels"].items() if not key.startswith(PREFIX)},
-    }
+def configuration(spec: ContainerSpec) -> dict[str, str]:
+    """What a container is made from, by knob; of `environment` only the names, of labels not reconciler's own."""
+    return dict(_configuration(spec))
 
 
-def is_nothing(value: object) -> bool:
-    """An engine reads nothing back as null, "", [] or {}."""
-    return value is None or value in ("", [], {})
+def _configuration(spec: ContainerSpec) -> Iterator[tuple[str, str]]:
+    for knob in KNOBS:
+        value = getattr(spec, knob)
+        if knob == "environment":
+            yield from ((f"environment.{key}", HIDDEN) for key in sorted(value))
+        elif knob == "labels":
+            yield from ((f"labels.{key}", said("", one)) for key, one in value.items() if not key.startswith(PREFIX))
+        elif (text := said(knob, value)) != NOTHING:
+            yield knob, text
 
 
 def _plain(value: object) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.engine.docker.decode import NO_TRAFFIC_BETWEEN
+from reconciler.engine.docker.encode import NANOSECONDS, encode
 from reconciler.model.rendered import Rendered
-from reconciler.planning.render import NANOSECONDS
 from tests.bench.measure import process
 
 MAJOR_MIN = 2
@@ -53,7 +53,8 @@ class Compose:
 
 
 def _service(one: Rendered) -> dict[str, Any]:
-    body, host = one.body, one.body["HostConfig"]
+    body = encode(one.spec)
+    host = body["HostConfig"]
     service: dict[str, Any] = {
         "image": body["Image"],
         "user": body["User"],

@@ -4,7 +4,6 @@ Cold: every file is read for the first time, and nothing runs. Changed: the same
 another content, while all run as they were rendered, as in one pass of a controller after another.
 """
 
-import json
 import math
 import tempfile
 from collections import Counter
@@ -111,8 +110,5 @@ def _running(directory: Directory, policy: Policy, empty: World) -> World:
     wanted = [lane.rendered for lane in plan.lanes if lane.rendered]
     return replace(
         empty,
-        containers=tuple(
-            observed(replace(one, body=json.loads(json.dumps(one.body))), f"{number:064x}", State.RUNNING)
-            for number, one in enumerate(wanted)
-        ),
+        containers=tuple(observed(one, f"{number:064x}", State.RUNNING) for number, one in enumerate(wanted)),
     )

@@ -14,6 +14,7 @@ from docker import APIClient
 from docker.errors import APIError
 
 from reconciler.engine.docker.decode import NO_TRAFFIC_BETWEEN
+from reconciler.engine.docker.encode import encode
 from reconciler.model import labels
 from reconciler.model.policy import Policy
 from reconciler.model.rendered import Rendered
@@ -67,7 +68,7 @@ class Floor:
             )
 
     def create(self, one: Rendered) -> str:
-        return str(self.client.create_container_from_config(one.body, one.name)["Id"])
+        return str(self.client.create_container_from_config(encode(one.spec), one.name)["Id"])
 
     def start(self, container: str) -> None:
         self.client.start(container)

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from reconciler.model import labels
@@ -150,9 +151,8 @@ def killed(place: Place, rounds: int) -> Iterator[Line]:
         floor = place.floor
         for number, name in enumerate(names):
             operator.declare(name, **USUAL)
-            body = _numbered(number)
-            body.body["HostConfig"]["RestartPolicy"] = {"Name": "always", "MaximumRetryCount": 0}
-            floor.start(floor.create(body))
+            one = _numbered(number)
+            floor.start(floor.create(replace(one, spec=replace(one.spec, restart_policy="always"))))
 
         def kill(instance: str, name: str) -> float:
             time.sleep(REST_SECONDS)

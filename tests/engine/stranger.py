@@ -37,10 +37,14 @@ class Stranger:
         body = {"Name": name, "Driver": driver, "Options": dict(options), "Labels": dict(own_labels)}
         self._made.append(f"/networks/{json.loads(self._post('/networks/create', body=body))['Id']}")
 
-    def run_foreign(self, name: str, image: str, **body: Any) -> str:
+    def create_foreign(self, name: str, image: str, **body: Any) -> str:
         created = self._post("/containers/create", {"name": name}, {"Image": image, **body})
         container: str = json.loads(created)["Id"]
         self._made.append(f"/containers/{container}?force=1&v=1&x=")
+        return container
+
+    def run_foreign(self, name: str, image: str, **body: Any) -> str:
+        container = self.create_foreign(name, image, **body)
         self._post(f"/containers/{container}/start")
         return container
 

@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
+from reconciler.engine.docker.encode import encode
 from reconciler.model import labels
+from reconciler.model.container import ContainerSpec, Logging, PublishedPort
 from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
 from reconciler.model.output import Output
+from reconciler.model.rendered import Rendered
 from reconciler.model.world import Event, Health, State
 from reconciler.planning.attest import attest
 from tests.conftest import IMAGE
@@ -34,8 +37,17 @@ def state(bench: Bench, container: str) -> State:
     return bench.engine.inspect(container).state
 
 
-def knobs(bench: Bench, container: str) -> Any:
-    return bench.engine.inspect(container).raw["HostConfig"]
+def spec(bench: Bench, container: str) -> ContainerSpec:
+    found = bench.engine.inspect(container).spec
+    assert found is not None
+    return found
+
+
+def loosened(bench: Bench, rendered: Rendered, **host: Any) -> str:
+    """The container as rendered, but for some knobs of HostConfig."""
+    body = encode(rendered.spec)
+    body["HostConfig"] |= host
+    return str(bench.outside.create_foreign(rendered.name, body.pop("Image"), **body))
 
 
 # What is there.
@@ -64,7 +76,7 @@ def test_a_created_container_is_listed(bench: Bench) -> None:
     assert summary.id == container
     assert len(summary.id) == 64
     assert summary.name == rendered.name
-    assert summary.labels == rendered.body["Labels"]
+    assert summary.labels == rendered.spec.labels
     assert summary.state is State.CREATED
     assert summary.health is None
     assert summary.created_at > 0
@@ -129,75 +141,67 @@ def test_a_container_reads_back_as_rendered(bench: Bench, keys: dict[str, Any]) 
 @pytest.mark.parametrize(
     ("knob", "value"),
     [
-        ("Memory", 512 * 1024 * 1024),
-        ("MemorySwap", 512 * 1024 * 1024),
-        ("NanoCpus", 1_000_000_000),
-        ("PidsLimit", 100),
-        ("CapDrop", ["ALL"]),
-        ("SecurityOpt", ["no-new-privileges:true"]),
-        ("Privileged", False),
-        ("PublishAllPorts", False),
-        ("IpcMode", "private"),
-        ("CgroupnsMode", "private"),
-        ("Init", True),
-        ("ReadonlyRootfs", False),
-        ("ShmSize", 64 * 1024 * 1024),
-        ("Runtime", "runc"),
-        ("LogConfig", {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}),
-        ("RestartPolicy", {"Name": "no", "MaximumRetryCount": 0}),
-        ("AutoRemove", False),
-        ("Binds", None),
-        ("Devices", None),
+        ("mem_limit", 512 * 1024 * 1024),
+        ("memswap_limit", 512 * 1024 * 1024),
+        ("cpus", 1.0),
+        ("pids_limit", 100),
+        ("cap_add", ()),
+        ("cap_drop", ("ALL",)),
+        ("no_new_privileges", True),
+        ("seccomp", "default"),
+        ("privileged", False),
+        ("publish_all", False),
+        ("ipc", "private"),
+        ("cgroup", "private"),
+        ("pid", "private"),
+        ("uts", "private"),
+        ("init", True),
+        ("read_only", False),
+        ("shm_size", 64 * 1024 * 1024),
+        ("runtime", "runc"),
+        ("logging", Logging("json-file", (("max-file", "3"), ("max-size", "10m")))),
+        ("restart_policy", "no"),
+        ("auto_remove", False),
     ],
 )
 def test_a_knob_reads_back(bench: Bench, knob: str, value: object) -> None:
     """Each knob of the security policy is told back as it was set."""
-    assert knobs(bench, bench.created()).get(knob) == value
-
-
-def test_the_engine_hides_parts_of_the_host(bench: Bench) -> None:
-    """What is masked and what is read-only under /proc reads back, though it was never asked for."""
-    host = knobs(bench, bench.created())
-    assert "/proc/kcore" in host["MaskedPaths"]
-    assert "/proc/sys" in host["ReadonlyPaths"]
+    assert getattr(spec(bench, bench.created()), knob) == value
 
 
 @pytest.mark.parametrize(
-    ("knob", "value", "others"),
+    ("knob", "value", "found"),
     [
-        ("MemorySwap", 0, set()),
-        ("CapDrop", [], set()),
-        ("CapAdd", ["NET_ADMIN"], set()),
-        ("SecurityOpt", [], set()),
-        ("SecurityOpt", ["no-new-privileges:false"], set()),
-        ("SecurityOpt", ["no-new-privileges:true", "seccomp=unconfined"], set()),
-        ("Privileged", True, {"SecurityOpt", "MaskedPaths", "ReadonlyPaths"}),
-        ("IpcMode", "host", {"SecurityOpt"}),
-        ("PidMode", "host", {"SecurityOpt"}),
-        ("UTSMode", "host", set()),
-        ("Init", False, set()),
-        ("MaskedPaths", [], set()),
-        ("ReadonlyPaths", [], set()),
-        ("OomKillDisable", True, set()),
-        ("Sysctls", {"net.ipv4.ip_forward": "1"}, set()),
-        ("Devices", [{"PathOnHost": "/dev/null", "PathInContainer": "/dev/x", "CgroupPermissions": "r"}], set()),
-        ("RestartPolicy", {"Name": "always", "MaximumRetryCount": 0}, set()),
+        ("MemorySwap", 0, {"memswap_limit"}),
+        ("CapDrop", [], {"cap_drop"}),
+        ("CapAdd", ["NET_ADMIN"], {"cap_add"}),
+        ("SecurityOpt", [], {"no_new_privileges"}),
+        ("SecurityOpt", ["no-new-privileges:false"], {"no_new_privileges", "SecurityOpt"}),
+        ("SecurityOpt", ["no-new-privileges:true", "seccomp=unconfined"], {"seccomp"}),
+        ("Privileged", True, {"privileged", "SecurityOpt", "MaskedPaths", "ReadonlyPaths"}),
+        ("IpcMode", "host", {"ipc", "SecurityOpt"}),
+        ("PidMode", "host", {"pid", "SecurityOpt"}),
+        ("UTSMode", "host", {"uts"}),
+        ("Init", False, {"init"}),
+        ("MaskedPaths", [], {"MaskedPaths"}),
+        ("ReadonlyPaths", [], {"ReadonlyPaths"}),
+        ("OomKillDisable", True, {"OomKillDisable"}),
+        ("Sysctls", {"net.ipv4.ip_forward": "1"}, {"Sysctls"}),
+        ("Devices", [{"PathOnHost": "/dev/null", "PathInContainer": "/dev/x", "CgroupPermissions": "r"}], {"Devices"}),
+        ("RestartPolicy", {"Name": "always", "MaximumRetryCount": 0}, {"restart_policy"}),
     ],
 )
-def test_what_was_loosened_reads_back_as_loose(bench: Bench, knob: str, value: object, others: set[str]) -> None:
+def test_what_was_loosened_reads_back_as_loose(bench: Bench, knob: str, value: object, found: set[str]) -> None:
     """A container with one knob turned differs from the rendered one in it, and in what the engine turns with it."""
     rendered = bench.rendered()
-    loose = {**rendered.body, "HostConfig": {**rendered.body["HostConfig"], knob: value}}
-    container = bench.engine.create(replace(rendered, body=loose))
-    mismatches = {mismatch.knob for mismatch in attest(rendered, bench.engine.inspect(container))}
-    assert mismatches == {f"HostConfig.{name}" for name in (knob, *others)}
+    container = loosened(bench, rendered, **{knob: value})
+    assert {mismatch.knob for mismatch in attest(rendered, bench.engine.inspect(container))} == found
 
 
 def test_memory_without_swap_is_doubled(bench: Bench) -> None:
     """An engine that is told no limit of swap allows as much swap as memory."""
-    rendered = bench.rendered()
-    container = bench.engine.create(replace(rendered, body={"Image": IMAGE, "HostConfig": {"Memory": 64 << 20}}))
-    assert knobs(bench, container)["MemorySwap"] == 128 << 20
+    container = bench.outside.create_foreign("swapping", IMAGE, HostConfig={"Memory": 64 << 20})
+    assert spec(bench, container).memswap_limit == 128 << 20
     bench.outside.remove_by_force(container)
 
 
@@ -208,25 +212,27 @@ def test_labels_of_the_image_stand_beside_ours(bench: Bench) -> None:
     rendered = bench.rendered(image="labelled:test")
     bench.engine.create(rendered)
     (summary,) = bench.engine.containers()
-    assert summary.labels == {**rendered.body["Labels"], labels.PREFIX + "spoof": "yes", "vendor": "x"}
+    assert summary.labels == {**rendered.spec.labels, labels.PREFIX + "spoof": "yes", "vendor": "x"}
 
 
 def test_environment_of_the_image_stands_beside_ours(bench: Bench) -> None:
     """What the image sets is there too, unless it is set here."""
     bench.outside.add_image("environment:test", Env=["A=image", "B=image"])
     container = bench.created(image="environment:test", environment={"A": "ours"})
-    assert sorted(bench.engine.inspect(container).raw["Config"]["Env"]) == ["A=ours", "B=image"]
+    environment = dict(spec(bench, container).environment)
+    environment.pop("PATH", None)
+    assert environment == {"A": "ours", "B": "image"}
 
 
 def test_an_entrypoint_drops_the_command_of_the_image(bench: Bench) -> None:
     """Who sets the entrypoint and no command gets no command; who sets neither gets the image's."""
     bench.outside.add_image("entry:test", Entrypoint=["image-entry"], Cmd=["image-command"])
-    plain = bench.engine.inspect(bench.created("plain", image="entry:test", command=["sh"])).raw["Config"]
-    assert (plain["Entrypoint"], plain["Cmd"]) == (["image-entry"], ["sh"])
+    plain = spec(bench, bench.created("plain", image="entry:test", command=["sh"]))
+    assert (plain.entrypoint, plain.command) == (("image-entry",), ("sh",))
     rendered = bench.rendered("own", image="entry:test", entrypoint=["sh"])
-    without = {key: value for key, value in rendered.body.items() if key != "Cmd"}
-    own = bench.engine.inspect(bench.engine.create(replace(rendered, body=without))).raw["Config"]
-    assert (own["Entrypoint"], own.get("Cmd")) == (["sh"], None)
+    without = replace(rendered, spec=replace(rendered.spec, command=None))
+    own = spec(bench, bench.engine.create(without))
+    assert (own.entrypoint, own.command) == (("sh",), None)
 
 
 def test_a_taken_name_is_refused(bench: Bench) -> None:
@@ -294,8 +300,7 @@ def test_a_program_that_is_missing(bench: Bench) -> None:
 def test_a_start_that_fails(bench: Bench) -> None:
     """A failed start is refused, says why, and leaves the container created."""
     rendered = bench.rendered(command=["/missing/program"])
-    without_init = {**rendered.body, "HostConfig": {**rendered.body["HostConfig"], "Init": False}}
-    container = bench.engine.create(replace(rendered, body=without_init))
+    container = bench.engine.create(replace(rendered, spec=replace(rendered.spec, init=False)))
     with pytest.raises(EngineRefused, match="/missing/program") as refused:
         bench.engine.start(container)
     assert refused.value.refusal is Refusal.OTHER
@@ -325,10 +330,9 @@ def test_a_taken_port_is_refused(bench: Bench) -> None:
 def test_ports_are_published_while_it_runs(bench: Bench) -> None:
     """The published ports read back, on 127.0.0.1 only, and vanish with the stop."""
     container = bench.started(host_port=40998)
-    ports = bench.engine.inspect(container).raw["NetworkSettings"]["Ports"]
-    assert ports == {"3000/tcp": [{"HostIp": "127.0.0.1", "HostPort": "40998"}]}
+    assert bench.engine.inspect(container).published == (PublishedPort(3000, 40998, "127.0.0.1"),)
     bench.engine.stop(container, 0)
-    assert not bench.engine.inspect(container).raw["NetworkSettings"]["Ports"]
+    assert not bench.engine.inspect(container).published
 
 
 def test_calls_from_many_threads(bench: Bench) -> None:
@@ -439,7 +443,7 @@ def test_drift_by_update(bench: Bench) -> None:
     bench.engine.start(container)
     bench.outside.update(container, Memory=256 << 20, MemorySwap=256 << 20)
     mismatches = [mismatch.knob for mismatch in attest(rendered, bench.engine.inspect(container))]
-    assert mismatches == ["mem_limit", "HostConfig.MemorySwap"]
+    assert mismatches == ["mem_limit", "memswap_limit"]
 
 
 def test_drift_by_another_network(bench: Bench) -> None:

@@ -8,7 +8,7 @@ from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
 
 import pytest
 
-from reconciler.engine import docker
+from reconciler.engine.docker import client
 from reconciler.engine.docker.client import DockerEngine
 from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
 from reconciler.model.world import State
@@ -92,12 +92,12 @@ def test_not_allowed() -> None:
     """A socket that is not for us is told with what to do about it, however deep the cause lies."""
     error = RuntimeError("docker-py's own")
     error.__cause__ = PermissionError(13, "Permission denied")
-    assert "member of the group" in docker.remedy(error)
+    assert "member of the group" in client.remedy(error)
 
 
 def test_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that accepts and says nothing is given up after a while."""
-    monkeypatch.setattr(docker, "READ_SECONDS", 0.2)
+    monkeypatch.setattr(client, "READ_SECONDS", 0.2)
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(tmp_path / "engine.sock"))
         silent.listen()

@@ -10,6 +10,7 @@ from typing import Any
 
 from reconciler.control.sources import examined
 from reconciler.desired.directory import Directory
+from reconciler.engine.docker.encode import encode
 from reconciler.model.desired import Desired
 from reconciler.model.errors import Problem
 from reconciler.model.plan import Create, Lane, Plan, Pull, Reason, Start, Verdict, Verify
@@ -118,7 +119,7 @@ class FromBytes:
                 kinds = [type(action) for action in lane.actions if not isinstance(action, Pull)]
                 assert kinds == [Create, Verify, Start]
                 assert lane.rendered is not None
-                broken = breaches(lane.rendered.body, self._policy)
+                broken = breaches(encode(lane.rendered.spec), self._policy)
                 assert not broken, broken
             case Verdict.HOLD, Reason.POLICY_VIOLATION:
                 assert lane.actions == ()

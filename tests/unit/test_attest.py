@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
+from reconciler.engine.docker.decode_spec import MUST_BE_EMPTY
+from reconciler.engine.docker.encode import encode
 from reconciler.model.rendered import Rendered
 from reconciler.model.world import Network, State
-from reconciler.planning.attest import MUST_BE_EMPTY, attest, unfit
-from tests.scene import Scene, observed, readback
+from reconciler.planning.attest import attest, unfit
+from tests.scene import Scene, read, readback
 
 SECRET = "correct-horse-battery-staple"  # noqa: S105 - it must not turn up anywhere
 
@@ -26,9 +28,7 @@ def rendered() -> Rendered:
 
 
 def knobs(rendered: Rendered, raw: dict[str, Any]) -> set[str]:
-    container = observed(rendered, "1" * 64, State.RUNNING)
-    object.__setattr__(container.inspection, "raw", raw)
-    return {mismatch.knob for mismatch in attest(rendered, container.inspection)}
+    return {mismatch.knob for mismatch in attest(rendered, read(raw))}
 
 
 def test_what_is_as_rendered_has_no_mismatch(rendered: Rendered) -> None:
@@ -66,7 +66,7 @@ WRONG_HOST: dict[str, Any] = {
 
 def test_every_rendered_knob_has_a_wrong_value_here(rendered: Rendered) -> None:
     """The table is whole: a knob that is rendered anew must be given a wrong value too."""
-    assert WRONG_HOST.keys() == rendered.body["HostConfig"].keys()
+    assert WRONG_HOST.keys() == encode(rendered.spec)["HostConfig"].keys()
 
 
 @pytest.mark.parametrize("knob", WRONG_HOST)
@@ -78,13 +78,13 @@ def test_every_rendered_knob_is_compared(rendered: Rendered, knob: str) -> None:
 @pytest.mark.parametrize("knob", MUST_BE_EMPTY)
 def test_every_knob_that_is_never_set_is_compared(rendered: Rendered, knob: str) -> None:
     """What reconciler never sets must not be set by anybody."""
-    assert knobs(rendered, readback(rendered, State.RUNNING, {knob: ["x"]})) == {f"HostConfig.{knob}"}
+    assert knobs(rendered, readback(rendered, State.RUNNING, {knob: ["x"]})) == {knob}
 
 
 @pytest.mark.parametrize("knob", ["MaskedPaths", "ReadonlyPaths"])
 def test_what_the_engine_hides_stays_hidden(rendered: Rendered, knob: str) -> None:
     """An empty list of hidden paths is a mismatch."""
-    assert knobs(rendered, readback(rendered, State.RUNNING, {knob: []})) == {f"HostConfig.{knob}"}
+    assert knobs(rendered, readback(rendered, State.RUNNING, {knob: []})) == {knob}
 
 
 WRONG_CONFIG: dict[str, Any] = {
@@ -129,7 +129,7 @@ def test_anonymous_volumes_of_the_image_are_no_mismatch(rendered: Rendered) -> N
     raw["Mounts"] = [{"Type": "volume", "Name": "a" * 64, "Driver": "local", "Destination": "/data", "RW": True}]
     assert knobs(rendered, raw) == set()
     raw["Mounts"] = [{"Type": "volume", "Name": "named", "Driver": "local", "Destination": "/data", "RW": True}]
-    assert knobs(rendered, raw) == {"mounts"}
+    assert knobs(rendered, raw) == {"Mounts"}
 
 
 def test_labels_under_our_prefix_must_be_ours(rendered: Rendered) -> None:
@@ -144,11 +144,10 @@ def test_a_container_of_a_network_that_is_gone_is_stranded(rendered: Rendered) -
     there, gone = Network("reconciler.default", "n" * 64), Network("reconciler.default", "m" * 64)
     raw = readback(rendered, State.EXITED, {})
     raw["NetworkSettings"]["Networks"]["reconciler.default"] = {"NetworkID": "n" * 64}
-    container = observed(rendered, "1" * 64, State.EXITED)
-    object.__setattr__(container.inspection, "raw", raw)
-    assert unfit(rendered, container.inspection, there) == attest(rendered, container.inspection)
+    inspection = read(raw)
+    assert unfit(rendered, inspection, there) == attest(rendered, inspection)
     for network in (gone, None):
-        (found,) = set(unfit(rendered, container.inspection, network)) - set(attest(rendered, container.inspection))
+        (found,) = set(unfit(rendered, inspection, network)) - set(attest(rendered, inspection))
         assert found.knob == "network"
 
 
@@ -156,11 +155,9 @@ def test_no_value_of_environment_is_told(rendered: Rendered) -> None:
     """Neither the wrong value nor the right one is in a mismatch, nor in the text of what was rendered."""
     raw = readback(rendered, State.RUNNING, {})
     raw["Config"] = {**raw["Config"], "Env": [f"TOKEN={SECRET}x"]}
-    container = observed(rendered, "1" * 64, State.RUNNING)
-    object.__setattr__(container.inspection, "raw", raw)
-    found = attest(rendered, container.inspection)
+    found = attest(rendered, read(raw))
     assert found
-    assert SECRET not in f"{found} {rendered} {container}"
+    assert SECRET not in f"{found} {rendered} {read(raw)}"
 
 
 def test_changes_are_said_as_in_yaml() -> None:

@@ -86,7 +86,7 @@ def test_a_call_that_fails_or_whose_reply_is_lost_is_made_good(house: House, cal
     house.apply()
     assert house.running() == ["web"]
     assert len(house.engine.containers()) == 1
-    assert house.engine.inspect(house.id_of("web")).raw["HostConfig"]["Memory"] == 256 << 20
+    assert house.engine.inspect(house.id_of("web")).spec.mem_limit == 256 << 20
     assert house.status("web").failures == 0
 
 
@@ -107,7 +107,7 @@ def test_a_container_that_is_not_as_rendered_is_removed_and_never_started(house:
     assert house.engine.containers() == ()
     status = house.status("web")
     assert (status.phase, status.failures) == (Phase.BACKOFF, 1)
-    assert "HostConfig.Privileged" in str(status.attested)
+    assert "privileged: true" in str(status.attested)
 
 
 def watch_limit(house: House, limit: int) -> Callable[[str], None]:

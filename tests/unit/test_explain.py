@@ -7,7 +7,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from reconciler.cli.main import cli
+from reconciler.model.sandbox import Sandbox
 from reconciler.model.status import SandboxStatus
+from reconciler.planning.words import configuration
 from reconciler.report.store import Store
 from tests.scene import Scene
 
@@ -88,12 +90,11 @@ def test_what_nobody_can_change_is_what_is_rendered(root: Path) -> None:
     """Each knob of the container that no file can turn is there, as fixed; the runtime is the policy's."""
     values = json.loads(explain(root, "web", "-o", "json").stdout)["values"]
     sources = {row["key"]: row["source"] for row in values}
-    body = Scene().rendered("web", 61000).body
-    named = {"Memory", "NanoCpus", "PidsLimit", "ReadonlyRootfs", "Tmpfs", "Mounts", "NetworkMode", "PortBindings"}
-    fixed = {knob for knob, value in body["HostConfig"].items() if value not in ([], {}, "")} - named
+    made = configuration(Scene().rendered("web", 61000).spec)
+    fixed = made.keys() - Sandbox.model_fields.keys()
     assert {sources[knob] for knob in fixed} == {"fixed by reconciler"}
-    assert {"CapDrop", "SecurityOpt", "MemorySwap", "LogConfig", "ShmSize"} <= fixed
-    assert sources["Runtime"] == "policy.yaml:3"
+    assert {"cap_drop", "no_new_privileges", "memswap_limit", "logging", "shm_size"} <= fixed
+    assert sources["runtime"] == "policy.yaml:3"
 
 
 def test_a_chosen_port_is_the_one_in_the_status(root: Path) -> None:

@@ -22,7 +22,7 @@ SECRET = "correct-horse-battery-staple"  # noqa: S105 - it must not turn up anyw
 def remembered(scene: Scene, name: str, **keys: Any) -> None:
     """A running container, and the status that knows what it was made from."""
     container = scene.container(name, **keys)
-    scene.remember(name, container, configuration=configuration(scene.rendered(name, 61000, **keys).body))
+    scene.remember(name, container, configuration=configuration(scene.rendered(name, 61000, **keys).spec))
 
 
 def decided(scene: Scene) -> tuple[Plan, Desired]:

@@ -1,18 +1,21 @@
 """Volumes between being judged and being mounted: whoever writes below a root of the policy may swap what is there."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from reconciler.control.sources import changed
+from reconciler.model.container import BindMount
 from reconciler.model.rendered import Rendered
+from tests.scene import Scene
 
 
 def rendered(source: Path) -> Rendered:
     """A container that mounts it; the rest does not matter."""
-    body = {"HostConfig": {"Mounts": [{"Type": "bind", "Source": str(source), "Target": "/data"}]}}
-    return Rendered("web", "reconciler.default.web.0", "0" * 64, "app:1", {}, 10, "", body)
+    one = Scene().rendered("web", 61000)
+    return replace(one, spec=replace(one.spec, volumes=(BindMount(str(source), "/data", read_only=True),)))
 
 
 @pytest.fixture

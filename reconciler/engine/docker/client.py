@@ -17,6 +17,7 @@ from urllib3.exceptions import TimeoutError as Urllib3Timeout
 
 from reconciler.engine.docker import decode
 from reconciler.engine.docker.decode import full_id
+from reconciler.engine.docker.encode import encode
 from reconciler.engine.docker.pulling import PullProgress
 from reconciler.engine.docker.references import tagged
 from reconciler.engine.docker.refusals import refusal
@@ -177,7 +178,7 @@ class DockerEngine:
 
     def create(self, rendered: Rendered) -> str:
         with self._asking(f"create container {rendered.name}", CHANGE_SECONDS) as client:
-            return full_id(client.create_container_from_config(rendered.body, rendered.name)["Id"])
+            return full_id(client.create_container_from_config(encode(rendered.spec), rendered.name)["Id"])
 
     def start(self, container: str) -> None:
         with self._asking(f"start container {full_id(container)}", CHANGE_SECONDS) as client:

@@ -3,13 +3,15 @@
 Where a field that matters is missing or misshapen, they raise one of `MALFORMED`: half an answer is none.
 """
 
+import hashlib
+import json
 import re
-import sys
 from calendar import timegm
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from reconciler.engine.docker.decode_spec import decode, published_ports
 from reconciler.engine.docker.references import digest_of
 from reconciler.model import labels
 from reconciler.model.output import Output
@@ -80,6 +82,8 @@ def inspection(container: str, raw: Answer) -> Inspection:
     if raw["Id"] != container:
         raise ValueError(f"asked for {container}, answered {printable(raw['Id'])}")
     state, health = raw["State"], raw["State"].get("Health") or {}
+    settings = raw.get("NetworkSettings") or {}
+    spec, deviations = decode(raw)
     return Inspection(
         state=_state(state["Status"]),
         health=_health(health.get("Status")),
@@ -90,23 +94,23 @@ def inspection(container: str, raw: Answer) -> Inspection:
         started_at=epoch(state["StartedAt"]),
         finished_at=epoch(state["FinishedAt"]),
         image_id=str(raw["Image"]),
-        raw=_compared(raw),
+        spec=spec,
+        deviations=deviations,
+        networks={
+            name: str((joined or {}).get("NetworkID") or "")
+            for name, joined in (settings.get("Networks") or {}).items()
+        },
+        published=published_ports(settings.get("Ports")),
+        evidence=_evidence(raw),
     )
 
 
-def _compared(raw: Answer) -> Answer:
-    """What containers are compared by. Of each it is kept in memory: what says nothing is left out."""
-    settings = raw.get("NetworkSettings") or {}
-    return {
-        "Config": _telling(raw.get("Config")),
-        "HostConfig": _telling(raw.get("HostConfig")),
-        "NetworkSettings": {key: settings.get(key) for key in ("Networks", "Ports")},
-        "Mounts": raw.get("Mounts"),
-    }
-
-
-def _telling(knobs: Answer | None) -> Answer:
-    return {sys.intern(key): value for key, value in (knobs or {}).items() if value not in (None, "", [], {})}
+def _evidence(raw: Answer) -> str:
+    """A hash of what `docker update` and its like can change; knobs that say nothing are left out."""
+    knobs = {key: value for key, value in (raw.get("HostConfig") or {}).items() if value not in (None, "", [], {})}
+    networks = sorted((raw.get("NetworkSettings") or {}).get("Networks") or {})
+    text = json.dumps([knobs, networks, raw.get("Mounts")], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _health(word: str | None) -> Health | None:
