@@ -45,17 +45,18 @@ def apply(settings: Settings, timeout: float) -> None:
     store = Store(settings.state)
     with _shown_meanwhile(store):
         controller.apply(timeout)
-    statuses = store.statuses()
+    told, statuses, heartbeat = controller.status, controller.statuses, store.heartbeat()
     for name in sorted(statuses.keys() | done.keys() - {""}):
         actions = ", ".join(str(outcome.action) for outcome in done[name] if outcome.failure is None)
         status = statuses.get(name)
         click.echo(
             printable(f"{name}: {actions or 'nothing done'}; {_sentence(status) if status else 'removed'}", 2000)
         )
-    told = store.controller()
-    for problem in problems(told, statuses.values()) if told else ():
+    for problem in problems(told, statuses.values()):
         click.echo(printable(problem, 2000), err=True)
-    sys.exit(0 if as_declared(told, statuses.values()) else 1)
+    if heartbeat.unwritten_why:
+        click.echo(printable(f"cannot write to {store.directory}: {heartbeat.unwritten_why}", 2000), err=True)
+    sys.exit(0 if as_declared(told, statuses.values()) and not heartbeat.unwritten_why else 1)
 
 
 def _log_only_what_is_not_told_here() -> None:

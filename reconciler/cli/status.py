@@ -5,11 +5,13 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable
+from dataclasses import asdict
 
 import click
 
 from reconciler.cli.completion import known_names
 from reconciler.control.settings import Settings
+from reconciler.model.errors import StateUnusable
 from reconciler.model.status import ControllerStatus, Heartbeat, SandboxStatus
 from reconciler.model.text import printable
 from reconciler.report.store import Store
@@ -27,8 +29,8 @@ from reconciler.show.table import table
 def status(settings: Settings, name: str | None, output: str, watch: bool) -> None:
     """Show what is there, and what is wrong, from the status files; needs no engine. With NAME, all of one sandbox.
 
-    Exit code 0: all is as declared, or --watch was ended; 1: something is not. That no controller runs is told, and is
-    no error: after `reconciler apply` none does.
+    Exit code 0: all is as declared, or --watch was ended; 1: something is not, or the controller has died, hangs, or
+    cannot write. That it ended in good order is told, and is no error: after `reconciler apply` none runs.
 
     \b
     Examples:
@@ -41,22 +43,23 @@ def status(settings: Settings, name: str | None, output: str, watch: bool) -> No
     if watch:
         _watch(store, table_alone=name is None and output == "table")
         return
-    controller, statuses, heartbeat = store.controller(), store.statuses(), store.heartbeat()
+    heartbeat, controller, statuses = store.heartbeat(), store.controller(), store.statuses()
     if controller is None:
-        raise click.ClickException(_nothing_yet(store))
+        raise click.ClickException(_nothing_yet(store, heartbeat))
     if name is not None and name not in statuses:
         raise click.ClickException(f"no sandbox {name} is known; known: {', '.join(statuses) or 'none'}")
     shown = [statuses[name]] if name is not None else list(statuses.values())
+    now = time.time()
     if output == "json":
-        _print_json(controller, heartbeat, shown)
+        _print_json(controller, heartbeat, shown, now)
     else:
-        now, width = time.time(), shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         whole = heading(controller, heartbeat, now, width)
         told = (
             [*whole, "", *details(shown[0], now, width)] if name else overview(controller, heartbeat, shown, now, width)
         )
         click.echo("\n".join(told))
-    sys.exit(0 if as_declared(controller if name is None else None, shown) else 1)
+    sys.exit(0 if as_declared(controller if name is None else None, shown) and heartbeat.well(now) else 1)
 
 
 def as_declared(controller: ControllerStatus | None, statuses: Iterable[SandboxStatus]) -> bool:
@@ -89,22 +92,28 @@ def _watch(store: Store, *, table_alone: bool) -> None:
     from reconciler.show.live import watch  # slow to import
 
     def picture(width: int) -> list[str]:
-        controller = store.controller()
+        try:
+            heartbeat, controller, statuses = store.heartbeat(), store.controller(), store.statuses()
+        except StateUnusable as error:
+            return wrapped(printable(error), width, LINES_MAX)
         if controller is None:
-            return wrapped(_nothing_yet(store), width, LINES_MAX)
-        return overview(controller, store.heartbeat(), list(store.statuses().values()), time.time(), width)
+            return wrapped(_nothing_yet(store, heartbeat), width, LINES_MAX)
+        return overview(controller, heartbeat, list(statuses.values()), time.time(), width)
 
     watch(picture)
 
 
-def _nothing_yet(store: Store) -> str:
-    return printable(f"no controller has written to {store.directory}; begin with `reconciler run`", 2000)
+def _nothing_yet(store: Store, heartbeat: Heartbeat) -> str:
+    if heartbeat.pid is None:
+        return printable(f"no controller has written to {store.directory}; begin with `reconciler run`", 2000)
+    why = f": {heartbeat.unwritten_why}" if heartbeat.unwritten_why else ""
+    return printable(f"the controller (pid {heartbeat.pid}) has not written to {store.directory} yet{why}", 2000)
 
 
-def _print_json(controller: ControllerStatus, heartbeat: Heartbeat, statuses: list[SandboxStatus]) -> None:
+def _print_json(controller: ControllerStatus, heartbeat: Heartbeat, statuses: list[SandboxStatus], now: float) -> None:
     whole = {
         "controller": controller.model_dump(mode="json"),
-        "heartbeat": {"alive": heartbeat.alive(time.time()), "pid": heartbeat.pid, "at": heartbeat.at},
+        "heartbeat": {"alive": heartbeat.alive(now), **asdict(heartbeat)},
         "sandboxes": [status.model_dump(mode="json") for status in statuses],
     }
     click.echo(json.dumps(whole, indent=2))

@@ -3,7 +3,7 @@
 import logging
 import os
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import assert_never
 
 from reconciler import __version__
@@ -30,7 +30,7 @@ from reconciler.model.desired import Desired
 from reconciler.model.errors import EngineUnavailable
 from reconciler.model.plan import Action, CreateNetwork, Lane, Outcome, Plan, Pull, Reason, Remove, Verdict
 from reconciler.model.policy import Policy
-from reconciler.model.status import BEAT_SECONDS, ControllerStatus, Phase
+from reconciler.model.status import BEAT_SECONDS, ControllerStatus, Phase, SandboxStatus
 from reconciler.model.text import PATH_MAX, printable
 from reconciler.model.world import Event, World
 from reconciler.planning.decide import Memory, decide
@@ -125,6 +125,11 @@ class Controller:
     @property
     def status(self) -> ControllerStatus:
         return self._status
+
+    @property
+    def statuses(self) -> Mapping[str, SandboxStatus]:
+        """By name, as they are known; the files may lag behind when they cannot be written."""
+        return self._ledger.statuses
 
     def _settled(self) -> bool:
         if not self._status.available:

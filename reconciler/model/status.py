@@ -185,13 +185,23 @@ class Heartbeat:
     """None once it has ended in good order."""
     at: float
     """In seconds since the epoch; 0 when there never was one."""
+    locked: bool | None = None
+    """Whether its process holds the lock, and so lives; None where nobody can tell."""
+    unwritten_since: float = 0
+    """Since when what it finds is not in the files, in seconds since the epoch; 0 when it is."""
+    unwritten_why: str = ""
+    """Empty before its first pass has ended, too."""
 
     def age_seconds(self, now: float) -> float:
         """A beat from the future, by a clock that was set back since, is one of now."""
         return max(0.0, now - self.at)
 
     def alive(self, now: float) -> bool:
-        return self.pid is not None and self.age_seconds(now) < SILENT_SECONDS
+        return self.pid is not None and self.locked is not False and self.age_seconds(now) < SILENT_SECONDS
+
+    def well(self, now: float) -> bool:
+        """Whether nobody has died or hangs, and nothing that was found could not be written."""
+        return not self.unwritten_why and (self.pid is None or self.alive(now))
 
 
 class Saved(BaseModel):

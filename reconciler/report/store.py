@@ -5,10 +5,10 @@ Layout: `controller.json`, `status/NAME.json`, `logs/NAME.log`, `journal.jsonl`,
 """
 
 import contextlib
-import fcntl
 import logging
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,13 +16,11 @@ from pydantic import BaseModel, ValidationError
 
 from reconciler.model.errors import StateUnusable
 from reconciler.model.status import Approval, ControllerStatus, Heartbeat, SandboxStatus
+from reconciler.report.lock import MODE, Lock
 
 log = logging.getLogger(__name__)
 
 Model = TypeVar("Model", bound=BaseModel)
-
-MODE = 0o640
-PID_DIGITS_MAX = 20
 
 GONE_LOGS_KEPT = 20
 """Of so many sandboxes that are gone, what they have said is kept."""
@@ -33,31 +31,36 @@ class Store:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._lock: int | None = None
+        self._lock = Lock(directory / "lock")
         self._written: dict[Path, str] = {}
-        self._failing: set[Path] = set()
+        self._failing: dict[Path, str] = {}
+        """Files that are not as they should be, and why; empty for what is still to be written for the first time."""
+        self._unwritten: tuple[float, str] = (0, "")
+        """Since when any file is failing, and why."""
 
     # --- reading -------------------------------------------------------------------------------------------------
 
     def controller(self) -> ControllerStatus | None:
-        return _read(self.directory / "controller.json", ControllerStatus)
+        return _read(self._controller, ControllerStatus)
 
     def statuses(self) -> dict[str, SandboxStatus]:
-        """All statuses that can be read, by name."""
-        found = (_read(path, SandboxStatus) for path in sorted((self.directory / "status").glob("*.json")))
+        """All statuses that can be read, by name; raises `StateUnusable` as `names` does."""
+        found = (_read(path, SandboxStatus) for path in self._status_files())
         return {status.name: status for status in found if status is not None}
 
     def heartbeat(self) -> Heartbeat:
-        """The last sign of life of whoever claimed the directory."""
-        try:
-            with self._lock_file.open() as file:
-                return Heartbeat(_process(file.read(PID_DIGITS_MAX)), os.fstat(file.fileno()).st_mtime)
-        except (OSError, UnicodeDecodeError):
-            return Heartbeat(None, 0)
+        """The last sign of life of whoever claimed the directory; raises `StateUnusable` when it cannot be read."""
+        return self._lock.heartbeat()
 
     def names(self) -> list[str]:
-        """Of the sandboxes that have a status, which is not read."""
-        return sorted(path.stem for path in (self.directory / "status").glob("*.json"))
+        """Of the sandboxes that have a status, which is not read; raises `StateUnusable` when nobody may look."""
+        return [path.stem for path in self._status_files()]
+
+    def _status_files(self) -> list[Path]:
+        try:
+            return sorted((self.directory / "status").glob("*.json"))
+        except OSError as error:
+            raise StateUnusable(f"cannot read {self.directory}: {error.strerror}") from error
 
     def approved(self) -> frozenset[str]:
         """Ids of the containers whose removal is approved."""
@@ -78,8 +81,8 @@ class Store:
         return self.directory / "approval" / "removals.json"
 
     @property
-    def _lock_file(self) -> Path:
-        return self.directory / "lock"
+    def _controller(self) -> Path:
+        return self.directory / "controller.json"
 
     # --- writing -------------------------------------------------------------------------------------------------
 
@@ -88,8 +91,10 @@ class Store:
         try:
             for path in (self.directory, self.directory / "status", self.logs, self.approvals):
                 path.mkdir(mode=0o750, parents=True, exist_ok=True)
-            self._lock = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock.take()
+            self._failing = {self._controller: ""}
+            self._unwritten = time.time(), ""
+            self._lock.beat(*self._unwritten)
         except BlockingIOError as error:
             holder = self.heartbeat().pid or "unknown"
             raise StateUnusable(
@@ -98,26 +103,19 @@ class Store:
             ) from error
         except OSError as error:
             raise StateUnusable(f"cannot use the state directory {self.directory}: {error.strerror}") from error
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
         self._clear_half_written()
         self._set_aside_corrupt()
 
     def beat(self) -> None:
-        """A sign of life: the lock file is of now."""
-        if self._lock is not None:
-            try:
-                os.utime(self._lock)
-            except OSError as error:
-                self._complain(self._lock_file, error)
+        """A sign of life, which says too whether what is there is of now."""
+        try:
+            self._lock.beat(*self._unwritten)
+        except OSError as error:
+            log.warning("cannot write %s: %s", self._lock.path, error.strerror)
 
     def release(self) -> None:
-        """The end in good order: nobody's process id is left in the lock file."""
-        if self._lock is not None:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._lock, 0)
-            os.close(self._lock)
-            self._lock = None
+        """The end in good order. What could not be written until now is told even after it."""
+        self._lock.release(*self._unwritten)
 
     def _clear_half_written(self) -> None:
         """What a controller that was killed has left; not among the approvals, where others write."""
@@ -127,9 +125,9 @@ class Store:
                     path.unlink()
 
     def _set_aside_corrupt(self) -> None:
-        models: dict[Path, type[BaseModel]] = {self.directory / "controller.json": ControllerStatus}
+        models: dict[Path, type[BaseModel]] = {self._controller: ControllerStatus}
         models[self._approval] = Approval
-        models |= dict.fromkeys((self.directory / "status").glob("*.json"), SandboxStatus)
+        models |= dict.fromkeys(self._status_files(), SandboxStatus)
         for path, model in models.items():
             if path.exists() and _read(path, model) is None:
                 log.warning("set aside %s, which cannot be read", path)
@@ -137,7 +135,7 @@ class Store:
                     path.replace(path.with_suffix(".corrupt"))
 
     def write_controller(self, status: ControllerStatus) -> None:
-        self._write(self.directory / "controller.json", status)
+        self._write(self._controller, status)
 
     def write_status(self, status: SandboxStatus) -> bool:
         """Whether it is written."""
@@ -150,17 +148,17 @@ class Store:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
-            self._complain(path, error)
+            self._note(path, error.strerror or "unknown")
             return False
-        self._failing.discard(path)
+        self._note(path)
         self._forget_old_output()
         return True
 
     def _forget_old_output(self) -> None:
         """Sandboxes come and go; the disk stays."""
-        known = set(self.names())
-        gone = (path for path in self.logs.glob("*.log") if path.stem not in known)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, StateUnusable):
+            known = set(self.names())
+            gone = (path for path in self.logs.glob("*.log") if path.stem not in known)
             for log_file in sorted(gone, key=lambda path: path.stat().st_mtime)[:-GONE_LOGS_KEPT]:
                 for path in self.logs.glob(f"{log_file.name}*"):
                     path.unlink()
@@ -187,17 +185,25 @@ class Store:
             write_whole(path, text.encode("utf-8", "backslashreplace"))
         except OSError as error:
             self._written.pop(path, None)
-            self._complain(path, error)
+            self._note(path, error.strerror or "unknown")
             return False
         self._written[path] = text
-        self._failing.discard(path)
+        self._note(path)
         return True
 
-    def _complain(self, path: Path, error: OSError) -> None:
-        """Once, however often it is tried again."""
-        if path not in self._failing:
-            log.warning("cannot write %s: %s", path, error.strerror)
-        self._failing.add(path)
+    def _note(self, path: Path, why: str = "") -> None:
+        """Whether a file is as it should be; what is wrong is told once, however often it is tried again."""
+        if why and not self._failing.get(path):
+            log.warning("cannot write %s: %s", path, why)
+        if why:
+            self._failing[path] = why
+        else:
+            self._failing.pop(path, None)
+        since = (self._unwritten[0] or time.time()) if self._failing else 0
+        unwritten = since, max(self._failing.values(), default="")
+        if unwritten != self._unwritten:
+            self._unwritten = unwritten
+            self.beat()
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -219,10 +225,6 @@ def write_whole(path: Path, content: bytes) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
-
-
-def _process(text: str) -> int | None:
-    return int(text) if text.strip().isdecimal() else None
 
 
 def _read(path: Path, model: type[Model]) -> Model | None:

@@ -18,13 +18,17 @@ Part = tuple[str, Style]
 def heading(controller: ControllerStatus, heartbeat: Heartbeat, now: float, width: int | None) -> list[str]:
     """Whether a controller is alive, which commit it has applied, whether the engine answers: one line, if it fits.
 
-    Without a controller everything else is as old as its last sign of life, and is told so.
+    What it says of now holds while a controller lives and can write. Otherwise it says how old everything else is, and
+    before all why nothing is written.
     """
-    alive = heartbeat.alive(now)
-    answers, unavailable = ("answers", "unavailable") if alive else ("answered", "was unavailable")
+    unwritten = heartbeat.unwritten_since
+    of_now = heartbeat.alive(now) and not unwritten
+    answers, unavailable = ("answers", "unavailable") if of_now else ("answered", "was unavailable")
     parts = [_life(controller, heartbeat, now)]
-    if not alive:
-        last = max(heartbeat.at, controller.updated_at)
+    if heartbeat.unwritten_why:
+        parts.insert(0, (f"not written for {age_text(now - unwritten)}: {printable(heartbeat.unwritten_why)}", wrong))
+    if not of_now:
+        last = min(unwritten, controller.updated_at) if unwritten else max(heartbeat.at, controller.updated_at)
         parts.append((f"the rest is {age_text(now - last)} old", busy))
     commit = printable(controller.commit[:COMMIT_SHOWN])
     parts.append((f"commit {commit}", str) if commit else ("no git commit", dim))
@@ -35,12 +39,17 @@ def heading(controller: ControllerStatus, heartbeat: Heartbeat, now: float, widt
 def _life(controller: ControllerStatus, heartbeat: Heartbeat, now: float) -> Part:
     pid, silent = heartbeat.pid, age_text(heartbeat.age_seconds(now))
     if heartbeat.alive(now):
+        if heartbeat.unwritten_since:
+            return f"controller alive (pid {pid})" + ("" if heartbeat.unwritten_why else ", in its first pass"), good
         told = controller.pid == pid and controller.started_at
         since = f" for {age_text(now - controller.started_at)}" if told else ""
         return f"controller alive{since} (pid {pid})", good
-    if pid is not None:
-        return f"no sign of life from the controller for {silent} (pid {pid}): it was killed, or hangs", wrong
-    return "no controller runs" + (f": it ended {silent} ago" if heartbeat.at else ""), busy
+    if pid is None:
+        return "no controller runs" + (f": it ended {silent} ago" if heartbeat.at else ""), busy
+    if heartbeat.locked is False:
+        return f"the controller has died (pid {pid})", wrong
+    why = "it hangs, or cannot write" if heartbeat.locked else "it was killed, or hangs"
+    return f"no sign of life from the controller for {silent} (pid {pid}): {why}", wrong
 
 
 def _joined(parts: list[Part], width: int | None) -> list[str]:

@@ -12,7 +12,7 @@ from reconciler.engine.docker.decode import NO_TRAFFIC_BETWEEN
 from reconciler.engine.protocol import PullProgressed
 from reconciler.model.errors import EngineRefused, EngineUnavailable, PolicyInvalid, Refusal
 from reconciler.model.plan import Reason
-from reconciler.model.status import Approval, Heartbeat, Phase
+from reconciler.model.status import Approval, Phase
 from reconciler.model.world import Event
 from tests.house import IMAGE, House
 from tests.waiting import eventually
@@ -306,7 +306,7 @@ def test_a_controller_gives_signs_of_life_while_it_works(house: House) -> None:
     def look(call: str) -> None:
         nonlocal beats
         if call == "containers":
-            beats += house.store.heartbeat() != Heartbeat(os.getpid(), 0)
+            beats += house.store.heartbeat().at > 0
             os.utime(house.root / "state" / "lock", (0, 0))
 
     house.engine.before_call = look

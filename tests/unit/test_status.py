@@ -203,10 +203,28 @@ def test_a_long_sentence_about_one_sandbox_is_wrapped() -> None:
             Heartbeat(4711, NOW - 50),
             "no sign of life from the controller for 50s (pid 4711): it was killed, or hangs · the rest is 50s old",
         ),
+        (
+            Heartbeat(4711, NOW - 50, locked=True),
+            "no sign of life from the controller for 50s (pid 4711): it hangs, or cannot write · the rest is 50s old",
+        ),
+        (Heartbeat(4711, NOW - 5, locked=False), "the controller has died (pid 4711) · the rest is 5s old"),
+        (
+            Heartbeat(4711, NOW - 5, True, NOW - 30, "No space left on device"),
+            "not written for 30s: No space left on device · controller alive (pid 4711) · the rest is 1m old",
+        ),
+        (
+            Heartbeat(4711, NOW - 5, True, NOW - 720, "No space left on device"),
+            "not written for 12m: No space left on device · controller alive (pid 4711) · the rest is 12m old",
+        ),
+        (
+            Heartbeat(None, NOW - 5, None, NOW - 720, "No space left on device"),
+            "not written for 12m: No space left on device · no controller runs: it ended 5s ago · the rest is 12m old",
+        ),
+        (Heartbeat(4711, NOW, True, NOW - 9), "controller alive (pid 4711), in its first pass · the rest is 1m old"),
     ],
 )
 def test_whether_a_controller_is_alive(heartbeat: Heartbeat, told: str) -> None:
-    """Alive, ended, or without a sign of life; and how old everything else is then."""
+    """Alive, ended, dead, or without a sign of life; what it cannot write; and how old everything else is then."""
     (line,) = heading(controller(), heartbeat, NOW, None)
     assert unstyle(line).startswith(f"{told} · commit 4ab01c9d3f2e · engine answer")
 
@@ -358,7 +376,14 @@ def test_json_tells_of_the_heartbeat(state: Path) -> None:
     """Beside the files as they are."""
     told = json.loads(run(state, "-o", "json").output)
     assert list(told) == ["controller", "heartbeat", "sandboxes"]
-    assert told["heartbeat"] == {"alive": False, "pid": None, "at": (state / "lock").stat().st_mtime}
+    assert told["heartbeat"] == {
+        "alive": False,
+        "pid": None,
+        "at": (state / "lock").stat().st_mtime,
+        "locked": False,
+        "unwritten_since": 0,
+        "unwritten_why": "",
+    }
     (state / "lock").write_text(f"{os.getpid()}\n")
     assert json.loads(run(state, "-o", "json").output)["heartbeat"]["alive"] is True
 
@@ -371,6 +396,28 @@ def test_that_no_controller_runs_is_no_error(state: Path) -> None:
     done = run(state)
     assert (done.exit_code, "no controller runs: it ended" in done.output) == (0, True)
     assert run(state, "web").exit_code == 0
+
+
+def test_a_controller_that_died_or_cannot_write_is_an_error(state: Path) -> None:
+    """What is shown is then not what is, of one sandbox as of all."""
+    Store(state).forget("api")
+    ended = (state / "lock").read_bytes()
+    dead = b"4711".ljust(20) + ended[20:]
+    unwritten = ended[:20] + b"1700000000".ljust(20) + ended[40:60] + b"No space left on device".ljust(67) + b"\n"
+    for line, told in (dead, "the controller has died (pid 4711)"), (unwritten, "No space left on device"):
+        (state / "lock").write_bytes(line)
+        for words in ([], ["web"], ["-o", "json"]):
+            done = run(state, *words)
+            assert (done.exit_code, told in done.output or words[:1] == ["-o"]) == (1, True)
+
+
+def test_a_controller_that_has_written_nothing_yet_is_named(tmp_path: Path) -> None:
+    """Nobody is told to begin what has begun."""
+    store = Store(tmp_path)
+    assert "begin with `reconciler run`" in run(tmp_path).output
+    store.claim()
+    assert f"the controller (pid {os.getpid()}) has not written to {tmp_path} yet" in run(tmp_path).output
+    store.release()
 
 
 def test_only_the_table_is_watched_and_only_on_a_terminal(state: Path) -> None:

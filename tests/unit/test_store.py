@@ -1,17 +1,26 @@
 """The state directory is whole at any moment, and belongs to one controller."""
 
+import fcntl
 import json
 import os
+import signal
 import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from reconciler.model.errors import StateUnusable
 from reconciler.model.plan import Reason
-from reconciler.model.status import Approval, Heartbeat, JournalEntry, SandboxStatus
+from reconciler.model.status import Approval, ControllerStatus, Heartbeat, JournalEntry, SandboxStatus
 from reconciler.report.journal import KEPT, Journal
 from reconciler.report.store import GONE_LOGS_KEPT, Store, write_whole
+
+CONTROLLER = ControllerStatus(
+    available=True, host="unix:///fake.sock", instance="default", version="1", pid=1, directory="/sandboxes.d", limit=5
+)
 
 
 @pytest.fixture
@@ -56,9 +65,10 @@ def test_a_stale_lock_file_stops_nobody(store: Store) -> None:
 
 def test_a_claim_and_each_beat_are_signs_of_life(store: Store) -> None:
     """Anybody can read which process gave one, and when."""
-    assert store.heartbeat() == Heartbeat(os.getpid(), (store.directory / "lock").stat().st_mtime)
-    os.utime(store.directory / "lock", (1000, 1000))
-    assert store.heartbeat() == Heartbeat(os.getpid(), 1000)
+    lock = store.directory / "lock"
+    assert (store.heartbeat().pid, store.heartbeat().at) == (os.getpid(), lock.stat().st_mtime)
+    os.utime(lock, (1000, 1000))
+    assert store.heartbeat().at == 1000
     store.beat()
     assert store.heartbeat().at > 1000
 
@@ -69,15 +79,123 @@ def test_the_end_in_good_order_leaves_no_process(store: Store) -> None:
     assert store.heartbeat().pid is None
     assert store.heartbeat().at > 0
     store.beat()
+    assert store.heartbeat().pid is None
 
 
-@pytest.mark.parametrize("garbage", [b"", b"\xff", b"web", b"-1"])
+@pytest.mark.parametrize("garbage", [b"", b"\xff", b"web", b"-1", b"\xff" * 200, b"nan " * 40])
 def test_garbage_in_the_lock_file_is_nobody(store: Store, garbage: bytes) -> None:
     """A lock file that says nothing, or is not there, is no sign of life and no error."""
+    store.release()
     (store.directory / "lock").write_bytes(garbage)
-    assert store.heartbeat().pid is None
+    assert (store.heartbeat().pid, store.heartbeat().unwritten_since) == (None, 0)
     (store.directory / "lock").unlink()
     assert store.heartbeat() == Heartbeat(None, 0)
+
+
+def test_a_lock_file_that_cannot_be_read_is_an_error(store: Store) -> None:
+    """Whether a controller lives is not known then, and nobody is told that none does."""
+    store.release()
+    (store.directory / "lock").unlink()
+    (store.directory / "lock").mkdir()
+    with pytest.raises(StateUnusable, match=r"cannot read .*lock: Is a directory"):
+        store.heartbeat()
+
+
+@contextmanager
+def claimed(directory: Path) -> Iterator[int]:
+    """Another process has the directory, until it is killed."""
+    ready, told = os.pipe()
+    if not (child := os.fork()):
+        try:
+            Store(directory).claim()
+            os.write(told, b"!")
+            signal.pause()
+        finally:
+            os._exit(1)
+    assert os.read(ready, 1) == b"!"
+    yield child
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def test_who_was_killed_is_dead_at_once(store: Store) -> None:
+    """The kernel says so, and not a clock; who has stopped lives, however old the sign of life is."""
+    store.release()
+    with claimed(store.directory) as child:
+        os.kill(child, signal.SIGSTOP)
+        os.utime(store.directory / "lock", (1000, 1000))
+        assert (store.heartbeat().pid, store.heartbeat().locked) == (child, True)
+    dead = store.heartbeat()
+    assert (dead.pid, dead.locked, dead.alive(dead.at), dead.well(dead.at)) == (child, False, False, False)
+    store.claim()
+    alive = store.heartbeat()
+    assert (alive.pid, alive.locked, alive.well(alive.at)) == (os.getpid(), True, True)
+
+
+def test_who_has_just_come_is_not_taken_for_who_was_before(store: Store) -> None:
+    """Between the lock and the first line, the kernel alone knows the process."""
+    os.utime(store.directory / "lock", (1000, 1000))
+    (store.directory / "lock").write_text("4711\n")
+    assert store.heartbeat().pid == os.getpid()
+    assert store.heartbeat().alive(time.time())
+
+
+def test_a_version_that_holds_no_such_lock_is_believed_for_its_signs_of_life(store: Store) -> None:
+    """It wrote its process id and nothing else, and is kept out and keeps out by the lock that both know."""
+    store.release()
+    with (store.directory / "lock").open("r+") as older:
+        older.truncate(0)
+        older.write("4711\n")
+        older.flush()
+        fcntl.flock(older, fcntl.LOCK_EX)
+        found = store.heartbeat()
+        assert (found.pid, found.locked, found.alive(found.at), found.unwritten_since) == (4711, None, True, 0)
+        with pytest.raises(StateUnusable, match="process 4711"):
+            store.claim()
+    store.claim()
+    with (store.directory / "lock").open("r+") as older:
+        assert int(older.read(20)) == os.getpid()
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(older, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_lock_on_another_device_says_nothing(store: Store) -> None:
+    """Another host that has mounted the same directory cannot hear of it: signs of life decide there."""
+    store.release()
+    lock = store.directory / "lock"
+    with claimed(store.directory):
+        line = lock.read_text()
+    lock.write_text(line.replace(f" {lock.stat().st_dev} ", f" {lock.stat().st_dev + 1} "))
+    assert (store.heartbeat().locked, store.heartbeat().alive(time.time())) == (None, True)
+
+
+def test_the_lock_says_at_once_since_when_what_is_found_is_not_written(store: Store, tmp_path: Path) -> None:
+    """From the first write that fails until all that failed is written; the end in good order does not hide it."""
+
+    def told() -> tuple[bool, str]:
+        return store.heartbeat().unwritten_since > 0, store.heartbeat().unwritten_why
+
+    assert told() == (True, "")
+    store.write_controller(CONTROLLER)
+    assert told() == (False, "")
+    size = (store.directory / "lock").stat().st_size
+    (store.directory / "status").rename(tmp_path / "moved")
+    store.write_status(SandboxStatus(name="web"))
+    store.write_status(SandboxStatus(name="api"))
+    store.write_controller(CONTROLLER.model_copy(update={"passes": 2}))
+    assert told() == (True, "No such file or directory")
+    assert (store.directory / "lock").stat().st_size == size
+    assert not store.heartbeat().well(time.time())
+    (tmp_path / "moved").rename(store.directory / "status")
+    store.write_status(SandboxStatus(name="web"))
+    assert told() == (True, "No such file or directory")
+    store.forget("api")
+    assert told() == (False, "")
+    (store.directory / "status").rename(tmp_path / "moved")
+    store.write_status(SandboxStatus(name="api"))
+    store.release()
+    assert told() == (True, "No such file or directory")
+    assert not store.heartbeat().well(time.time())
 
 
 @pytest.mark.parametrize(
@@ -87,6 +205,8 @@ def test_garbage_in_the_lock_file_is_nobody(store: Store, garbage: bytes) -> Non
         (Heartbeat(4711, 970.0), False),
         (Heartbeat(None, 1000), False),
         (Heartbeat(4711, 5000), True),
+        (Heartbeat(4711, 1000, locked=False), False),
+        (Heartbeat(4711, 970.0, locked=True), False),
     ],
 )
 def test_who_gave_no_sign_for_half_a_minute_is_not_alive(beat: Heartbeat, alive: bool) -> None:

@@ -24,6 +24,9 @@ time.time = lambda: right() + float(Path({offset!r}).read_text())
 """
 """What Python runs first, in a process whose clock is set: all but its time of day is as it was."""
 
+NOBODY = 65534
+"""A user and a group that are nobody's."""
+
 SetClock = Callable[[int], None]
 
 
@@ -61,7 +64,10 @@ def read_only(directory: Path) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", directory], check=True)
 
 
-@pytest.mark.parametrize("fault", [full, read_only])
+WHY = {full: "No space left on device", read_only: "Read-only file system"}
+
+
+@pytest.mark.parametrize("fault", WHY)
 def test_fault_23_statuses_cannot_be_written(
     operator: Operator, fault: Callable[[Path], AbstractContextManager[None]]
 ) -> None:
@@ -77,12 +83,33 @@ def test_fault_23_statuses_cannot_be_written(
             operator.remove("removed")
             operator.until(lambda: operator.versions() == {"web": "2", "new": ""})
             assert "cannot write" in operator.log
+            told = operator.reconciler("status", code=1).stdout
+            assert told.startswith("not written for ")
+            assert f"s: {WHY[fault]} · controller alive (pid {process.pid}) · the rest is " in told
             assert operator.status("web")["name"] == "web"
             assert operator.controller()["pid"] == process.pid
             assert operator.journal()
         process.send_signal(signal.SIGHUP)
         operator.until(lambda: operator.phases() == {"web": "Running", "new": "Running", "broken": "Held"})
         assert operator.status("web")["container_id"] == operator.container("web")
+        assert operator.reconciler("status").stdout.startswith("controller alive for ")
+
+
+def test_fault_23_apply_on_a_full_disk(operator: Operator) -> None:
+    """What it tells of what it did is what it knows; that nothing of it is written is an error, also for `status`."""
+    operator.declare("web")
+    with small_disk(operator.state):
+        operator.reconciler("apply", code=0)
+        with full(operator.state):
+            operator.declare("web", **version("2"))
+            operator.declare("new")
+            done = operator.reconciler("apply", code=1)
+            assert "new: create" in done.stdout
+            assert f"cannot write to {operator.state}: No space left on device" in done.stderr
+            assert operator.versions() == {"web": "2", "new": ""}
+            assert "No space left on device · no controller runs" in operator.reconciler("status", code=1).stdout
+        operator.reconciler("apply", code=0)
+        assert "No space left" not in operator.reconciler("status", code=0).stdout
 
 
 def test_fault_23_a_forbidden_state_directory(operator: Operator) -> None:
@@ -168,16 +195,43 @@ def test_fault_25_two_controllers_with_states_of_their_own(operator: Operator) -
 def test_fault_25_a_lock_that_a_killed_controller_left(operator: Operator) -> None:
     """The file alone locks nothing, even when it names a process that lives."""
     operator.declare("web")
-    with suppress(AssertionError), operator.run() as process:
-        operator.until_phase(web="Running")
-        process.kill()
-        process.wait()
-    assert (operator.state / "lock").read_text() == f"{process.pid}\n"
-    (operator.state / "lock").write_text(f"{os.getpid()}\n")
+    killed = kill(operator)
+    line = (operator.state / "lock").read_text()
+    assert line.split()[0] == str(killed)
+    (operator.state / "lock").write_text(line.replace(str(killed), str(os.getpid()), 1))
     container = operator.container("web")
     with operator.run():
         operator.until_phase(web="Running")
         assert operator.container("web") == container
+
+
+def test_fault_25_that_it_was_killed_is_told_at_once(operator: Operator) -> None:
+    """Also to who may only read; and who may not even do that is told so."""
+    operator.declare("web")
+    killed = kill(operator)
+    operator.before = WITHOUT_CAPABILITIES
+    for group, told in (0, f"the controller has died (pid {killed})"), (NOBODY, "cannot read"):
+        for path in (operator.state, *operator.state.rglob("*")):
+            os.chown(path, NOBODY, group)
+        done = operator.reconciler("status", code=1)
+        assert told in done.stdout + done.stderr
+    operator.before = ()
+    with operator.run() as process:
+        for path in (operator.state, *operator.state.rglob("*")):
+            os.chown(path, NOBODY, 0)
+        operator.before = WITHOUT_CAPABILITIES
+        told = operator.reconciler("status", code=0).stdout
+        assert told.startswith("controller alive for ")
+        assert f"(pid {process.pid})" in told
+
+
+def kill(operator: Operator) -> int:
+    """The id of a controller that was killed while `web` ran."""
+    with suppress(AssertionError), operator.run() as process:
+        operator.until_phase(web="Running")
+        process.kill()
+        process.wait()
+    return process.pid
 
 
 def test_fault_25_no_file_descriptors_left(operator: Operator) -> None:
