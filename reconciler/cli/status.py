@@ -81,9 +81,18 @@ def overview(
     """The controller, what is wrong with the whole, and the table. Without a width nothing is wrapped or cut."""
     lines = [*heading(controller, heartbeat, now, width), *problem_lines(controller, statuses, width), ""]
     lines += table(statuses, now, width) if statuses else ["no sandbox is declared"]
-    places = f"{len(controller.limit_held_by)} of {controller.limit} places held"
     engine = f"{controller.engine.name} {controller.engine.version}, " if controller.engine else ""
-    return [*lines, "", dim(printable(f"instance {controller.instance}, {engine}{places}"))]
+    last = printable(f"instance {controller.instance}, {engine}{_slots(controller, statuses)}", 2000)
+    return [*lines, "", *map(dim, wrapped(last, width, LINES_MAX) if width else [last])]
+
+
+def _slots(controller: ControllerStatus, statuses: Iterable[SandboxStatus]) -> str:
+    """`2 of 2 slots used: 1 running, 1 reserved for web (Backoff)`."""
+    running, reserved = len(controller.limit_held_by), controller.limit_reserved_for
+    used = f"{running + len(reserved)} of {controller.limit} slots used"
+    phases = {status.name: status.phase for status in statuses}
+    named = [f"{name} ({phases[name]})" if name in phases else name for name in reserved]
+    return used + (f": {running} running, {len(reserved)} reserved for {', '.join(named)}" if reserved else "")
 
 
 def _watch(store: Store, *, table_alone: bool) -> None:

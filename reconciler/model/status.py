@@ -168,7 +168,10 @@ class ControllerStatus(BaseModel):
     pass_error: str = Field("", description="A fault of reconciler's own that ended the last pass.")
     counts: dict[Phase, int] = Field({}, description="Sandboxes by phase.")
     limit: int = Field(description="`sandboxes_max` of the policy in force.")
-    limit_held_by: tuple[str, ...] = Field((), description="Who holds a place under the limit.")
+    limit_held_by: tuple[str, ...] = Field((), description="Whose container is up, and so uses a slot of the limit.")
+    limit_reserved_for: tuple[str, ...] = Field(
+        (), description="Who has a slot and no container that is up: it is being started, or waits until it can be."
+    )
     frozen: bool = Field(False, description="Whether removals are withheld.")
     frozen_reason: str = ""
     withheld: WithheldRemovals | None = None

@@ -9,6 +9,8 @@ FIRST_SECONDS = 1.0
 MAX_SECONDS = 300.0
 
 EXIT = frozenset({Reason.EXITED, Reason.EXIT_CODE, Reason.OOM_KILLED})
+"""Failures of what had started: starting it once more makes none of them good."""
+
 DISPOSAL = frozenset({Reason.STOP_FAILED, Reason.REMOVE_FAILED, Reason.ENGINE_BUSY})
 """Failures after which stopping and removing rest."""
 

@@ -84,21 +84,36 @@ class Case:
             case Restart.NO:
                 return True
 
+    @cached_property
+    def with_a_slot(self) -> Lane:
+        """What would be done if it had a place under the limit."""
+        return self._lane("")
+
     @property
     def rank(self) -> tuple[int, int]:
-        """The order of those that wait for a place: what ran and exited, what is new, what cannot be started.
+        """The order of those that wait for a place under the limit.
 
-        Of the last, those that would rest come after those that would try, and those that have failed more often after
-        the others, so that nobody is kept waiting by failures: two that take turns would keep the place between them.
+        What has exited for the first time keeps its place. Then comes who has never failed, then who has failed and can
+        be tried now, the fewest failures first: two that take turns would keep the place between them. Last comes who
+        would not use the place now, as a failure rests or the engine or the network is not fit.
         """
-        failure = self.status.failure
-        if failure is None or failure.reason in backoff.EXIT:
-            return (0 if self.current is not None and self.current.state is State.EXITED else 1), 0
-        return (3 if backoff.rests(self.status, backoff.START, self.now) else 2), self.status.failures
+        current, failure = self.current, self.status.failure
+        failures = self.status.failures if self._same else 0
+        if self.with_a_slot.verdict is Verdict.WAIT:
+            return 3, failures
+        exited = current is not None and current.state is State.EXITED and current.id not in self.status.halted
+        if exited and (not failures or (failures == 1 and failure is not None and failure.reason in backoff.EXIT)):
+            return 0, 0
+        return (2 if failures else 1), failures
+
+    @property
+    def _same(self) -> bool:
+        """Whether what is remembered of failures is about what is rendered now."""
+        return self.status.fingerprint == self.rendered.fingerprint
 
     def lane(self, limit_message: str) -> Lane:
         """`limit_message` is not empty when it has no place under the limit."""
-        lane = self._lane(limit_message)
+        lane = self._lane(limit_message) if limit_message else self.with_a_slot
         return replace(lane, rendered=self.rendered, current=lane.current or self.current)
 
     def _lane(self, limit_message: str) -> Lane:
@@ -152,9 +167,8 @@ class Case:
     def _start(self, up: list[Observed]) -> Lane:
         """What to do for a sandbox that has a place and no container running as it should."""
         name, current = self.rendered.sandbox, self.current
-        same = self.status.fingerprint == self.rendered.fingerprint
         hindered = backoff.START | backoff.DISPOSAL if up or self.status.doubtful else backoff.START
-        if same and backoff.rests(self.status, hindered, self.now):
+        if self._same and backoff.rests(self.status, hindered, self.now):
             outdated = [container for container in up if not accepted_under(self.policy, container, self.status)]
             if outdated and self.policy.on_violation is OnViolation.STOP:
                 why = "it is not what the policy in force has accepted, and its replacement fails"

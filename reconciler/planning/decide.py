@@ -130,9 +130,9 @@ class _Decision:
         )
 
     def _admission(self, cases: Mapping[str, Case], unwanted: list[Lane]) -> tuple[set[str], str]:
-        """The sandboxes that have a place under the limit, and the sentence for those that have none.
+        """The sandboxes that have a slot, a place under the limit, and the sentence for those that have none.
 
-        Who runs keeps its place; the others get one in the order of their rank, then their name. A place is free only
+        Who runs keeps its slot; the others get one in the order of their rank, then their name. A slot is free only
         when its container has really stopped.
         """
         limit = self.policy.sandboxes_max
@@ -147,11 +147,12 @@ class _Decision:
         )
         starters = waiting[: max(0, limit - taken)]
         ended = {name for name, case in cases.items() if case.ended and name not in up}
-        holders = sorted({*keepers, *staying, *(up - cases.keys()), *starters})
-        message = (
-            f"the limit of {limit} running sandboxes is reached; "
-            f"places are held by {', '.join(holders) or 'nobody'}; remove or stop one of them, or raise sandboxes_max"
-        )
+        idle = {name for name in starters if cases[name].with_a_slot.verdict is Verdict.WAIT}
+        users = {*keepers, *staying, *(up - cases.keys()), *starters} - idle
+        told = [f"{limit} of {limit} slots are used"]
+        told += [f"by {', '.join(sorted(users))}"] if users else []
+        told += [f"reserved for {', '.join(sorted(idle))}, which cannot start yet"] if idle else []
+        message = "; ".join([*told, "stop or remove one, or raise sandboxes_max"])
         return {*keepers, *starters, *ended}, message
 
     # --- the sandboxes that should not ---------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from reconciler.model.desired import Desired
-from reconciler.model.plan import Plan, Reason
+from reconciler.model.plan import Lane, Plan, Reason, Verdict
 from reconciler.model.status import EngineStatus, Phase, SandboxStatus, WithheldRemovals
 from reconciler.model.world import World
 
@@ -18,13 +18,15 @@ def overview(
 ) -> dict[str, Any]:
     """The fields of a `ControllerStatus` that a pass comes to know."""
     engine, withheld = world.engine, plan.withheld
+    up = {container.sandbox for container in world.containers if container.up}
     frozen = [lane.message for lane in plan.lanes if lane.cause in FREEZES]
     return {
         "available": True,
         "unavailable_reason": "",
         "engine": EngineStatus(name=engine.name, version=engine.version, api_version=engine.api_version),
         "counts": dict(Counter(status.phase for status in statuses)),
-        "limit_held_by": tuple(sorted({container.sandbox for container in world.containers if container.up})),
+        "limit_held_by": tuple(sorted(up)),
+        "limit_reserved_for": tuple(lane.sandbox for lane in plan.lanes if lane.sandbox not in up and _has_slot(lane)),
         "frozen": bool(frozen) or not desired.sound,
         "frozen_reason": frozen[0] if frozen else scan_error,
         "withheld": WithheldRemovals(reason=withheld.reason, containers=withheld.containers)
@@ -36,6 +38,12 @@ def overview(
         },
         "foreign": tuple(f"{found.name} ({found.id[:12]}): {found.why}" for found in world.foreign),
     }
+
+
+def _has_slot(lane: Lane) -> bool:
+    """Of a sandbox that is not up; what has ended, or is not meant to run, has none."""
+    meant = lane.rendered is not None and lane.cause is not Reason.LIMIT_EXCEEDED
+    return lane.cause is Reason.IN_FLIGHT or (meant and lane.verdict is not Verdict.KEEP)
 
 
 def in_one_line(statuses: Iterable[SandboxStatus], *, available: bool) -> str:

@@ -45,6 +45,12 @@ MUTATIONS = {
     "admit one too many": Mutation(
         "reconciler.planning.decide", "waiting[: max(0, limit - taken)]", "waiting[: max(0, limit - taken + 1)]", 4
     ),
+    "reserve a slot for who is in backoff": Mutation(
+        "reconciler.planning.converge", "            return 3, failures\n", "            return 0, failures\n", 2
+    ),
+    "let a crash loop go before who has never failed": Mutation(
+        "reconciler.planning.converge", "or (failures == 1 and failure", "or (failure", 115
+    ),
     "treat a broken file as absent": Mutation(
         "reconciler.planning.decide",
         "        if problems := self.desired.problems_of(name):\n",

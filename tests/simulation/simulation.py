@@ -13,7 +13,7 @@ from reconciler.control.wake import EngineConnected, EngineSaid, FilesChanged, R
 from reconciler.engine.docker.decode import NO_TRAFFIC_BETWEEN
 from reconciler.engine.protocol import Engine
 from reconciler.model.desired import Desired
-from reconciler.model.plan import Lane, Outcome, Plan, Reason, Remove, Stop
+from reconciler.model.plan import Lane, Outcome, Plan, Reason, Remove, Start, Stop
 from reconciler.model.policy import OnViolation, Policy
 from reconciler.model.sandbox import DesiredState, Sandbox
 from reconciler.model.status import Approval
@@ -215,7 +215,10 @@ class Simulation:
         self.host.engine.said.clear()
 
     def work(self) -> None:
+        before = self.controller, self.controller.status.passes
         self._survive(self.controller.work)
+        if (self.controller, self.controller.status.passes - 1) == before and self.controller.status.available:
+            self._check_queue()
 
     def lane(self, number: int) -> None:
         self.in_lane = True
@@ -339,6 +342,23 @@ class Simulation:
         if len(set(running)) < len(running):
             raise ViolationError(f"two run for one name: {sorted(running)}")
 
+    def _check_queue(self) -> None:
+        """Who has never failed never waits behind who is in backoff."""
+        statuses = self.host.store.statuses().values()
+        used = {*self._running(), *self.controller._in_flight}
+        resting = [status.name for status in statuses if status.phase == "Backoff" and status.name not in used]
+        waiting = [one.name for one in statuses if one.reason is Reason.LIMIT_EXCEEDED and not one.failures]
+        if resting and set(waiting) - used and len(used) < self.controller._reader.policy.sandboxes_max:
+            raise ViolationError(f"{waiting} have never failed and wait for {resting}, which are in backoff")
+
+    def _check_turn(self, name: str, memory: Memory) -> None:
+        """Who has failed again and again never takes the slot for which waits who has never failed."""
+        waiting = [one for one in self.controller._plan.lanes if one.verdict == "WAIT" and one.cause == "LimitExceeded"]
+        if name in self._running() or memory.statuses[name].failures < 2:
+            return
+        if patient := [one.sandbox for one in waiting if not memory.statuses[one.sandbox].failures]:
+            raise ViolationError(f"{name} has failed and goes before {patient}, which have never failed")
+
     def _check_lane(self, lane: Lane) -> None:
         """What a lane may do follows from the last scan alone."""
         reader, memory = self.controller._reader, self.controller._memory()
@@ -354,6 +374,8 @@ class Simulation:
             raise ViolationError(f"{lane}: it is held")
         if name in desired.strays and name not in desired.declared:
             raise ViolationError(f"{lane}: a stray may be meant as it")
+        if any(isinstance(action, Start) for action in lane.actions):
+            self._check_turn(name, memory)
         if lane.cause is not Reason.FILE_REMOVED:
             return
         if name in desired.declared or not desired.sound:

@@ -1,6 +1,7 @@
 """Tables for `decide`: a scene, and the text of the plan that follows from it."""
 
 from collections.abc import Callable
+from itertools import combinations, pairwise
 
 import pytest
 
@@ -518,29 +519,66 @@ def _(scene: Scene) -> None:
     scene.in_flight.add("a")
 
 
+ORDER: dict[str, Callable[[Scene, str], object]] = {
+    "has exited for the first time": lambda scene, name: scene.failed(
+        name, Reason.EXIT_CODE, scene.container(name, State.EXITED), retry_in=0
+    ),
+    "has never failed": lambda *_: None,
+    "was stopped by the controller": lambda scene, name: scene.remember(
+        name, (container := scene.container(name, State.EXITED)), halted=(container.id,)
+    ),
+    "has failed once and is to be tried": lambda scene, name: scene.failed(name, Reason.PORT_TAKEN, retry_in=-1),
+    "has crashed twice and is to be tried": lambda scene, name: scene.failed(
+        name, Reason.EXIT_CODE, scene.container(name, State.EXITED), failures=2, retry_in=-1
+    ),
+    "is in backoff": lambda scene, name: scene.failed(name, Reason.IMAGE_PULL_FAILED),
+    "crashes and is in backoff": lambda scene, name: scene.failed(
+        name, Reason.EXIT_CODE, scene.container(name, State.EXITED), failures=3
+    ),
+}
+"""Who waits for a slot, in the order in which slots are given."""
+
+EQUALS = ("has never failed", "was stopped by the controller")
+
+
+PAIRS = [(first, last) for first, last in combinations(ORDER, 2) if (first, last) not in pairwise(EQUALS)]
+
+
+@pytest.mark.parametrize(("first", "last"), PAIRS)
+def test_slots_are_given_in_the_order_of_hope(first: str, last: str) -> None:
+    """Running first; then a first exit, who has never failed, who has failed less often, and who rests at the end."""
+    scene = Scene(policy=up_to(1))
+    scene.declare("z")
+    scene.declare("a")
+    ORDER[first](scene, "z")
+    ORDER[last](scene, "a")
+    lanes = {lane.sandbox: lane for lane in scene.plan().lanes}
+    assert lanes["a"].cause is Reason.LIMIT_EXCEEDED
+    assert lanes["z"].cause is not Reason.LIMIT_EXCEEDED
+
+
 @case(
-    "what has only ever failed does not keep others waiting",
+    "a crash loop that has come to its end because of a new file does not wait behind others",
+    f"a REPLACE ConfigurationChanged: create reconciler.default.a, verify new, remove {A}, start new",
+    "b WAIT LimitExceeded",
+)
+def _(scene: Scene) -> None:
+    scene.policy = up_to(1)
+    scene.declare("a", mem_limit="256m")
+    scene.failed("a", Reason.EXIT_CODE, scene.container("a", State.CREATED), failures=9, retry_in=200)
+    scene.declare("b")
+
+
+@case(
+    "what waits for a network that is fit keeps nobody waiting who needs none",
     "a WAIT LimitExceeded",
     "b CREATE Absent: create reconciler.default.b, verify new, start new",
 )
 def _(scene: Scene) -> None:
     scene.policy = up_to(1)
     scene.declare("a")
-    scene.declare("b")
-    scene.failed("a", Reason.IMAGE_PULL_FAILED, retry_in=-1)
-
-
-@case(
-    "what ran before and cannot be started any more does not keep others waiting",
-    "a WAIT LimitExceeded",
-    "b CREATE Absent: create reconciler.default.b, verify new, start new",
-)
-def _(scene: Scene) -> None:
-    scene.policy = up_to(1)
-    scene.declare("a")
-    scene.container("a", State.EXITED)
-    scene.declare("b")
-    scene.failed("a", Reason.PORT_TAKEN, failures=4)
+    scene.declare("b", network_mode="none")
+    scene.network = Network("reconciler.default", "n" * 64, "lets containers talk to each other")
 
 
 @case("a lower limit stops the last by name", "a KEEP Running", f"b STOP LimitExceeded: stop {B}")
@@ -580,16 +618,19 @@ def test_decide(sentence: str) -> None:
     assert scene.lines() == lines
 
 
-def test_limit_message_names_who_holds_the_places() -> None:
-    """A sandbox that waits is told by whom the places are held, and what would free one."""
-    scene = Scene(policy=up_to(2))
-    for name in "abc":
+def test_limit_message_names_who_has_the_slots() -> None:
+    """A sandbox that waits is told who uses the slots, for whom one is reserved, and what would free one."""
+    scene = Scene(policy=up_to(3))
+    for name in "abcd":
         scene.declare(name)
     for name in "ab":
         scene.container(name)
-    message = scene.plan().lanes[2].message
-    assert "limit of 2" in message
-    assert "held by a, b;" in message
+    for name in "cd":
+        scene.failed(name, Reason.IMAGE_PULL_FAILED)
+    assert scene.plan().lanes[3].message == (
+        "3 of 3 slots are used; by a, b; reserved for c, which cannot start yet; "
+        "stop or remove one, or raise sandboxes_max"
+    )
 
 
 def test_withheld_removals_name_exactly_the_containers() -> None:

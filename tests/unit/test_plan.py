@@ -73,9 +73,8 @@ def test_a_plan_is_read_from_what_is_done_to_what_needs_somebody(edited: Scene) 
     labels.team        nothing -> a|b
     labels.tier        front -> nothing
     mem_limit          512m -> 256m
-. wait     new     the limit of 4 running sandboxes is reached; places are held
-                   by gone, off, same, web; remove or stop one of them, or raise
-                   sandboxes_max
+. wait     new     4 of 4 slots are used; by gone, off, same, web; stop or
+                   remove one, or raise sandboxes_max
 ! hold     held    it is suspended: ask @octocat
 ! refuse   greedy  the policy forbids it; what there is stays as it is
     greedy.yaml: mem_limit 1g is over the policy's ceiling (at most 512m)
@@ -102,8 +101,8 @@ def test_markdown_is_a_summary_a_table_and_details(edited: Scene) -> None:
 | <code>gone</code> | **remove** | its file is gone |
 | <code>off</code> | **stop** | the file says &#96;state: stopped&#96; |
 | <code>web</code> | **replace** | its configuration has changed |
-| <code>new</code> | **wait** | the limit of 4 running sandboxes is reached; places are held by gone, off, same, web; \
-remove or stop one of them, or raise sandboxes&#95;max |
+| <code>new</code> | **wait** | 4 of 4 slots are used; by gone, off, same, web; stop or remove one, or raise \
+sandboxes&#95;max |
 | <code>held</code> | **hold** | it is suspended: ask &#64;&#8203;octocat |
 | <code>greedy</code> | **refuse** | the policy forbids it; what there is stays as it is |
 | <code>bad</code> | **broken** | its file is broken; until it is mended, what there is stays as it is |

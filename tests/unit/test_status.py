@@ -113,10 +113,21 @@ a-rather-long-name-of-a…  Stopped  yes    -                      0         5m
 web                       Running  yes    127.0.0.1:63737        0         3h12m
 worker                    Running  yes    127.0.0.1:63738,63739  12        2d4h
 
-instance default, Docker 20.10.24, 2 of 5 places held
+instance default, Docker 20.10.24, 2 of 5 slots used
 """
     )
     assert max(cells(unstyle(line)) for line in lines) <= 80
+
+
+def test_reserved_slots_are_named() -> None:
+    """A slot that nobody runs in is told with whose it is, and why that one does not run."""
+    reserved = controller(limit=2, limit_held_by=("web",), limit_reserved_for=("api",))
+    assert shown(overview(reserved, ALIVE, [API, WEB], NOW, 80)).endswith(
+        """
+instance default, Docker 20.10.24, 2 of 2 slots used: 1 running, 1 reserved for
+api (Backoff)
+"""
+    )
 
 
 def test_120_columns() -> None:
