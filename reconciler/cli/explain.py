@@ -177,7 +177,7 @@ def _print(rows: list[Row], problems: tuple[Problem, ...]) -> None:
     values = max(width - keys - sources - 4, VALUE_WIDTH_MIN)
     click.secho(f"{'KEY':{keys}}  {'VALUE':{values}}  SOURCE", bold=True)
     for key, value, source in rows:
-        first, *rest = textwrap.wrap(value, values, break_on_hyphens=False)
+        first, *rest = textwrap.wrap(value, values, break_on_hyphens=False) or [""]  # of blanks alone
         click.echo(f"{key:{keys}}  {first:{values}}  " + click.style(source, dim=source in {BUILT_IN, FIXED}))
         for line in rest:
             click.echo(f"{'':{keys}}  {line}")

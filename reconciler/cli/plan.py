@@ -34,7 +34,8 @@ WIDTH_MAX = 120
 def plan(settings: Settings, output: str, against: TextIO | None) -> None:
     """Show what a pass would do to each sandbox and why, field by field; change nothing, write nothing.
 
-    Values of environment are never shown, only that they change. Exit code 0: nothing to do; 2: changes; 1: an error.
+    Values of environment are never shown, only that they change. Exit code 0: nothing to do; 2: changes; 1: an error,
+    or a file is broken or refused, whatever else there is to do.
 
     \b
     --against needs no engine, so that a plan can be shown before a merge:
@@ -69,6 +70,8 @@ def plan(settings: Settings, output: str, against: TextIO | None) -> None:
         click.echo(as_json(found, desired, now))
     else:
         _print(found, desired, now, markdown=output == "markdown")
+    if desired.ignored or any(lane.problems for lane in found.lanes):
+        sys.exit(1)
     sys.exit(0 if found.changes_nothing else 2)
 
 

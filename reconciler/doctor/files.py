@@ -43,7 +43,7 @@ def watching(host: Host) -> Iterator[Finding]:
     kind = host.directory_mount.file_system
     if kind in UNWATCHED or kind.startswith("fuse"):
         why = "What is changed from elsewhere is seen at the next resync, up to a minute later."
-        mend = "WATCHFILES_FORCE_POLLING=true reconciler run  # with the same options"
+        mend = "# keep the sandboxes on a local file system, or send the controller SIGHUP after each change"
         yield could_be_better("watching", f"{host.directory_path} is on {kind}", why, mend)
     else:
         yield good("watching", f"changes are seen at once, on {kind}")

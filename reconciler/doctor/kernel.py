@@ -102,6 +102,7 @@ def user_namespaces(host: Host) -> Iterator[Finding]:
             "Who breaks out of a sandbox has the same user id on the host.",
             '# in /etc/docker/daemon.json: "userns-remap": "default"',
             f"{RESTART}  # images and containers are then made anew",
+            "# it breaks volumes: in a sandbox their files are then nobody's; chown them to its mapped user id",
         )
 
 

@@ -36,7 +36,7 @@ RESERVED_LABELS = (labels.PREFIX, "com.docker.")
 Seconds = TypeVar("Seconds", int, float)
 
 _CPUS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _LABEL = re.compile(r"[!-<>-~]{1,255}")
 
 
@@ -66,7 +66,7 @@ def _variable_value(value: object) -> str:
 
 def _variable_name(name: str) -> str:
     if not _VARIABLE.fullmatch(name):
-        raise Mistake("is no name of a variable", "letters, digits and '_', no digit first")
+        raise Mistake("is no name of a variable", "letters, digits, '_', '.' and '-', a letter or '_' first")
     return name
 
 

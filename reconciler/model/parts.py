@@ -148,7 +148,15 @@ class Volume(BaseModel):
         return value
 
 
+_TEST_WORD = r"\s*(?:NONE|CMD|CMD-SHELL)(?:\s|$)"
+"""Text that begins so would run a program of that name, which nobody means."""
+
+
 def _test(value: object) -> object:
+    if isinstance(value, str) and re.match(_TEST_WORD, value):
+        raise Mistake(
+            "begins with a word that only a list can begin with", "write [NONE], or [CMD, program, argument, ...]"
+        )
     if isinstance(value, str):
         value = ("CMD-SHELL", value)
     test = listed(value)
@@ -188,6 +196,7 @@ class Healthcheck(BaseModel):
         WithJsonSchema(
             {
                 "type": ["string", "array"],
+                "pattern": f"^(?!{_TEST_WORD})",
                 "prefixItems": [{"enum": ["CMD", "CMD-SHELL", "NONE"]}],
                 "items": TEXT_SCHEMA,
                 "minItems": 1,

@@ -1,5 +1,6 @@
 """What the doctor says of a host, finding by finding, from given facts."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -314,3 +315,17 @@ def test_commands_hold_for_any_path() -> None:
     odd = Path("/srv/my sandboxes")
     host = replace(SOUND, directory=None, directory_path=odd)
     assert "mkdir -p '/srv/my sandboxes'" in [line for finding in findings(host) for line in finding.mend]
+
+
+def test_no_advice_names_a_variable_that_nothing_reads() -> None:
+    """Where a command sets an environment variable, it is an option of reconciler's own."""
+    advice = [line for changes, _ in CASES.values() for one in findings(replace(SOUND, **changes)) for line in one.mend]
+    named = {name for line in advice for name in re.findall(r"^[A-Z_]+(?==)", line)}
+    assert named <= {f"RECONCILER_{option.upper()}" for option in ("dir", "policy", "state", "host", "instance")}
+
+
+def test_advice_that_breaks_volumes_says_so() -> None:
+    """With user namespaces, files of the host belong to nobody in a sandbox."""
+    host = replace(SOUND, **engine(security=frozenset({"selinux"})))
+    (found,) = (finding for finding in findings(host) if finding.check == "user namespaces")
+    assert "volumes" in " ".join(found.mend)

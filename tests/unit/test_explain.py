@@ -1,6 +1,7 @@
 """`reconciler explain`: each value with its source."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,14 @@ def test_what_nobody_can_change_is_what_is_rendered(root: Path) -> None:
     assert {sources[knob] for knob in fixed} == {"fixed by reconciler"}
     assert {"cap_drop", "no_new_privileges", "memswap_limit", "logging", "shm_size"} <= fixed
     assert sources["runtime"] == "policy.yaml:3"
+
+
+def test_a_label_of_blanks_is_a_row_without_a_value(root: Path) -> None:
+    """What cannot be seen ends nothing."""
+    (root / "sandboxes.d" / "web.yaml").write_text('image: app:1\nlabels: {tier: "   "}\n')
+    said = explain(root, "web")
+    assert said.exit_code == 0
+    assert re.search(r"^labels\.tier +web\.yaml:2$", said.stdout, re.MULTILINE)
 
 
 def test_a_chosen_port_is_the_one_in_the_status(root: Path) -> None:

@@ -136,6 +136,18 @@ def test_the_command_reads_what_status_wrote(settled: House) -> None:
     assert "    cpus  1 -> 0.5\n" in changed.stdout
 
 
+@pytest.mark.parametrize("edit", ["a broken file", "a file that is refused", "a name that is no sandbox's"])
+def test_a_file_that_cannot_be_applied_fails_the_plan(settled: House, edit: str) -> None:
+    """As it would fail `apply`; also beside changes, which nobody should take for the whole."""
+    before = saved(settled).model_dump_json()
+    EDITS[edit](settled)
+    assert against(settled, before).exit_code == 1
+    settled.declare("held", cpus=0.5)
+    changed = against(settled, before)
+    assert "1 to replace" in changed.stdout
+    assert changed.exit_code == 1
+
+
 @pytest.mark.parametrize(
     ("change", "error"),
     [

@@ -201,7 +201,7 @@ def test_other_forms() -> None:
 @pytest.mark.usefixtures("here")
 def test_no_secret_in_any_form() -> None:
     """A value of `environment` is in no form of what is told, whatever is wrong with it."""
-    declare("a", "image: x\nenvironment:\n  A: hunter2\n  B-: hunter2\n  C: [hunter2]\n")
+    declare("a", "image: x\nenvironment:\n  A: hunter2\n  B+: hunter2\n  C: [hunter2]\n")
     declare("b", "environment: {A: !hunter2 hunter2}\n")
     declare("c", '{"image": "x", "imag": 1, "environment": {"A": "hunter2"}}\n')
     declare("d", "enviroment: {A: hunter2}\nimage:\n")
