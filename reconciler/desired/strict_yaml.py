@@ -92,6 +92,34 @@ class Events(_Characters, Scanner, Parser):
         self.stale_possible_simple_keys()
         return bool(self.next_possible_simple_key() == self.tokens_taken)  # type: ignore[no-untyped-call]
 
+    def scan_to_next_token(self) -> None:
+        """As PyYAML's, but tabs separate too, as YAML says: everywhere but before what begins a line."""
+        super().scan_to_next_token()
+        while self.peek() == "\t":
+            length = self._blanks()
+            begins = not self.buffer[self.pointer - self.column : self.pointer].strip(" ")
+            if begins and self.peek(length) not in "#\n\0":
+                return
+            self.forward(length)
+            self.allow_simple_key = self.allow_simple_key and self.flow_level > 0
+            super().scan_to_next_token()
+
+    def scan_plain_spaces(self, indent: int, start_mark: Mark) -> Any:
+        """As PyYAML's, but with tabs between words and at the end of a line."""
+        length = self._blanks()
+        blanks = self.prefix(length)
+        if "\t" not in blanks:
+            return super().scan_plain_spaces(indent, start_mark)
+        self.forward(length)
+        return [blanks] if self.peek() != "\n" else super().scan_plain_spaces(indent, start_mark)
+
+    def _blanks(self) -> int:
+        """How many spaces and tabs come next."""
+        length = 0
+        while self.peek(length) in " \t":
+            length += 1
+        return length
+
     def fetch_flow_collection_start(self, token_class: type) -> None:
         if self.flow_level >= DEPTH_MAX:
             self.refuse(f"more than {DEPTH_MAX} levels", "nest less deeply")
