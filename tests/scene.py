@@ -41,6 +41,7 @@ class Scene:
     known_directory: tuple[int, int] | None = DIRECTORY
     approved: set[str] = field(default_factory=set)
     in_flight: set[str] = field(default_factory=set)
+    replacing: set[str] = field(default_factory=set)
     seed: int | None = 0
     images: set[str] = field(default_factory=lambda: {IMAGE})
 
@@ -140,6 +141,7 @@ class Scene:
             directory=self.known_directory,
             approved=frozenset(self.approved),
             in_flight=frozenset(self.in_flight),
+            replacing=frozenset(self.replacing),
             seed=self.seed,
         )
 

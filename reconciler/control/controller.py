@@ -309,6 +309,7 @@ class Controller:
             directory=self._status.directory_id,
             approved=self._store.approved(),
             in_flight=frozenset(self._in_flight),
+            replacing=frozenset(name for name, lane in self._in_flight.items() if lane.is_update),
             seed=self._around.draw_seed(),
         )
 

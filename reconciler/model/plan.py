@@ -32,6 +32,7 @@ class Reason(StrEnum):
     STARTING = "Starting"
     IN_FLIGHT = "InFlight"
     LIMIT_EXCEEDED = "LimitExceeded"
+    REPLACEMENT_QUEUED = "ReplacementQueued"
     ENGINE_BUSY = "EngineBusy"
     # left exactly as it is
     INVALID_FILE = "InvalidFile"
@@ -180,6 +181,12 @@ class Lane:
     changes: tuple[Mismatch, ...] = ()
     problems: tuple[Problem, ...] = ()
     retry_at: float = 0
+
+    @property
+    def is_update(self) -> bool:
+        """Whether it replaces what runs because a file or the policy has changed."""
+        changed = self.cause in {Reason.CONFIGURATION_CHANGED, Reason.PORTS_CHANGED}
+        return self.verdict is Verdict.REPLACE and changed and any(isinstance(action, Stop) for action in self.actions)
 
     def __str__(self) -> str:
         head = f"{self.sandbox} {self.verdict} {self.cause}"

@@ -76,6 +76,14 @@ def _published(ports: object) -> object:
     return ports
 
 
+class Replacements(BaseModel):
+    """How what runs is replaced when files or the policy change."""
+
+    model_config = STRICT
+
+    max_parallel: int = Field(2, ge=1, description="So many sandboxes are replaced at the same time.")
+
+
 def _runtime(name: str) -> str:
     if not _RUNTIME.fullmatch(name):
         raise Mistake(f"{shown(name)} is no name of a runtime", "write such as runsc")
@@ -127,6 +135,9 @@ class Policy(BaseModel):
     )
     labels: Labels = Field({}, description="Labels of all containers.")
     removals: Removals = Field(Removals(), description="How many removals at once need no approval.")
+    replacements: Replacements = Field(
+        Replacements(), description="How what runs is replaced when files or the policy change."
+    )
     on_violation: Annotated[OnViolation, Field(strict=False)] = Field(
         OnViolation.STOP, description="What happens to a running sandbox that the policy has come to reject."
     )

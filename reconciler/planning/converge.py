@@ -31,6 +31,9 @@ from reconciler.planning.recall import Recall
 GRACE_SECONDS = 10
 """How long a container is given to stop when nothing says otherwise."""
 
+FORCED_GRACE_SECONDS = 1
+"""The longest that a container which has drifted, or is forbidden, is given: its own time was chosen by its author."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -136,10 +139,14 @@ class Case:
         name = self.rendered.sandbox
         drift = self.mismatches[current.id]
         if drift:
-            actions = (*disposal([current]), *self._creation(self.others))
+            actions = (*disposal([current], FORCED_GRACE_SECONDS), *self._creation(self.others))
             found = "; ".join(map(str, drift))
             lane = Lane(name, Verdict.REPLACE, Reason.DRIFTED, found, actions, changes=drift)
-            return lane if self._startable(lane) is lane else replace(lane, actions=tuple(stops([current])))
+            return (
+                lane
+                if self._startable(lane) is lane
+                else replace(lane, actions=tuple(stops([current], FORCED_GRACE_SECONDS)))
+            )
         if current.state is State.PAUSED:
             return Lane(name, Verdict.START, Reason.PAUSED, "somebody paused it", (Unpause(current.id),))
         if actions := tuple(disposal(self.others)):
@@ -172,7 +179,9 @@ class Case:
             outdated = [container for container in up if not accepted_under(self.policy, container, self.status)]
             if outdated and self.policy.on_violation is OnViolation.STOP:
                 why = "it is not what the policy in force has accepted, and its replacement fails"
-                lane = Lane(name, Verdict.STOP, Reason.POLICY_VIOLATION, why, tuple(stops(outdated)))
+                lane = Lane(
+                    name, Verdict.STOP, Reason.POLICY_VIOLATION, why, tuple(stops(outdated, FORCED_GRACE_SECONDS))
+                )
                 return self._rested(lane)
             return backoff.wait(Lane(name, Verdict.WAIT, Reason.NOT_STARTED), self.status)
         if current is not None and current.state in {State.REMOVING, State.DEAD}:
@@ -197,12 +206,7 @@ class Case:
         return Lane(name, Verdict.REMOVE, Reason.LEFTOVER, "its container is dead", (Remove(current.id),))
 
     def _restart(self, current: Observed) -> Lane:
-        actions = (
-            Verify(self.rendered, current.id),
-            *self._making_way(self.others),
-            Start(current.id),
-            *removes(filter(self._is_sure, self.others)),
-        )
+        actions = tuple(self._started_after(self.others, current.id))
         name, cause = self.rendered.sandbox, Reason.NOT_STARTED
         if current.state is State.EXITED and current.id not in self.status.halted:
             code = current.inspection.exit_code
@@ -224,10 +228,16 @@ class Case:
             yield Pull(self.rendered.image)
         yield from disposal(in_the_way)
         yield Create(self.rendered)
-        yield Verify(self.rendered)
-        yield from self._making_way(rest)
-        yield Start(NEW)
-        yield from removes(filter(self._is_sure, rest))
+        yield from self._started_after(rest, NEW)
+
+    def _started_after(self, others: Sequence[Observed], container: str) -> Iterator[Action]:
+        """What cannot be started stops nobody; and nothing is started that was changed while another one stopped."""
+        yield Verify(self.rendered, container)
+        if way := tuple(self._making_way(others)):
+            yield from way
+            yield Verify(self.rendered, container)
+        yield Start(container)
+        yield from removes(filter(self._is_sure, others))
 
     def _making_way(self, others: Sequence[Observed]) -> Iterator[Action]:
         """What must happen so that none of the others runs beside the one that is started next.
@@ -268,11 +278,12 @@ def accepted_under(policy: Policy, container: Observed, status: SandboxStatus | 
     return attested.ok and attested.policy == policy.fingerprint and unchanged
 
 
-def stops(containers: Iterable[Observed]) -> Iterator[Action]:
+def stops(containers: Iterable[Observed], grace_seconds_max: int | None = None) -> Iterator[Action]:
     for container in containers:
         spec = container.inspection.spec
-        grace = spec.stop_grace_period if spec else None
-        yield Stop(container.id, GRACE_SECONDS if grace is None else grace)
+        own = spec.stop_grace_period if spec else None
+        grace = GRACE_SECONDS if own is None else own
+        yield Stop(container.id, grace if grace_seconds_max is None else min(grace, grace_seconds_max))
 
 
 def removes(containers: Iterable[Observed]) -> Iterator[Action]:
@@ -281,8 +292,8 @@ def removes(containers: Iterable[Observed]) -> Iterator[Action]:
             yield Remove(container.id)
 
 
-def disposal(containers: Sequence[Observed]) -> Iterator[Action]:
+def disposal(containers: Sequence[Observed], grace_seconds_max: int | None = None) -> Iterator[Action]:
     for container in containers:
         if container.up:
-            yield from stops([container])
+            yield from stops([container], grace_seconds_max)
     yield from removes(containers)

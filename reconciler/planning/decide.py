@@ -27,7 +27,7 @@ from reconciler.model.sandbox import DesiredState, Sandbox
 from reconciler.model.status import SandboxStatus
 from reconciler.model.world import Observed, State, World
 from reconciler.planning import backoff
-from reconciler.planning.converge import Case, accepted_under, disposal, stops
+from reconciler.planning.converge import FORCED_GRACE_SECONDS, Case, accepted_under, disposal, stops
 from reconciler.planning.judge import effective, judge
 from reconciler.planning.ports import allot
 from reconciler.planning.recall import Recall
@@ -42,14 +42,16 @@ class Memory:
     """What the controller knows besides files and engine.
 
     `directory` is the identity of the directory at the last scan that counted. `approved` are ids of containers whose
-    removal an operator approved. `in_flight` are sandboxes that a lane is working on. `seed` is a number drawn at
-    random, for the choice of ports; without one none is chosen, for a plan that nobody carries out.
+    removal an operator approved. `in_flight` are sandboxes that a lane is working on, `replacing` those of them whose
+    lane is an update. `seed` is a number drawn at random, for the choice of ports; without one none is chosen, for a
+    plan that nobody carries out.
     """
 
     statuses: Mapping[str, SandboxStatus]
     directory: tuple[int, int] | None = None
     approved: frozenset[str] = frozenset()
     in_flight: frozenset[str] = frozenset()
+    replacing: frozenset[str] = frozenset()
     seed: int | None = 0
 
 
@@ -115,7 +117,22 @@ class _Decision:
         cases = {name: self._case(name) for name in self.running if name not in self.memory.in_flight}
         admitted, message = self._admission(cases, unwanted)
         lanes = [_in_flight(name) for name in self.memory.in_flight & self.running.keys()]
-        return lanes + [case.lane(message if name not in admitted else "") for name, case in cases.items()]
+        decided = [case.lane(message if name not in admitted else "") for name, case in cases.items()]
+        return lanes + list(self._few_at_a_time(decided))
+
+    def _few_at_a_time(self, lanes: list[Lane]) -> Iterator[Lane]:
+        """Of the replacements that a changed file or policy asks for, as many as may be under way; the rest waits."""
+        limit = self.policy.replacements.max_parallel
+        left = limit - len(self.memory.replacing)
+        for lane in sorted(lanes, key=lambda lane: lane.sandbox):
+            if not lane.is_update:
+                yield lane
+            elif left > 0:
+                left -= 1
+                yield lane
+            else:
+                why = f"{limit} replacements are under way, as many as the policy allows at a time"
+                yield replace(lane, verdict=Verdict.WAIT, cause=Reason.REPLACEMENT_QUEUED, message=why, actions=())
 
     def _case(self, name: str) -> Case:
         return Case(
@@ -207,7 +224,8 @@ class _Decision:
         if up and self.policy.on_violation is OnViolation.REPORT:
             return Lane(name, Verdict.HOLD, Reason.POLICY_VIOLATION, f"{said}; it runs on: on_violation is report")
         if up:
-            return Lane(name, Verdict.STOP, Reason.POLICY_VIOLATION, said, tuple(stops(up)))
+            actions = tuple(stops(up, FORCED_GRACE_SECONDS))
+            return Lane(name, Verdict.STOP, Reason.POLICY_VIOLATION, said, actions)
         return Lane(name, Verdict.HOLD, Reason.POLICY_VIOLATION, said)
 
     def _freeze(self, removals: set[str]) -> tuple[Reason | None, str]:

@@ -36,6 +36,7 @@ KEPT: Mapping[Reason, Phase] = {
 
 WAITING: Mapping[Reason, Phase] = {
     Reason.LIMIT_EXCEEDED: Phase.WAITING,
+    Reason.REPLACEMENT_QUEUED: Phase.WAITING,
     Reason.ENGINE_BUSY: Phase.WAITING,
     Reason.SECCOMP_MISSING: Phase.REFUSED,
     Reason.NETWORK_UNFIT: Phase.REFUSED,

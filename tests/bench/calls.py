@@ -6,6 +6,7 @@ The fewest that could do it:
   afterwards at what came of it.
 - What is created must be verified before it starts (one inspection), and looked at once it runs (another), as its
   addresses and state are not there before. Its log is followed from its start.
+- What replaces another is verified twice: before the old one is stopped, and right before its own start.
 - What is stopped is read to its last words, which a log that is followed may miss, before it is removed.
 """
 
@@ -31,7 +32,7 @@ REMOVE = "DELETE /containers/ID"
 FEWEST = {
     "idle pass": Counter([LIST]),
     "created sandbox": Counter([LIST, CREATE, INSPECT, START, LOGS, LIST, INSPECT]),
-    "replaced sandbox": Counter([LIST, CREATE, INSPECT, STOP, START, LOGS, REMOVE, LOGS, LIST, INSPECT]),
+    "replaced sandbox": Counter([LIST, CREATE, INSPECT, STOP, INSPECT, START, LOGS, REMOVE, LOGS, LIST, INSPECT]),
     "removed sandbox": Counter([LIST, STOP, LOGS, REMOVE, LIST]),
 }
 

@@ -93,9 +93,21 @@ MUTATIONS = {
     ),
     "start the new one before the old one has stopped": Mutation(
         "reconciler.planning.converge",
-        "        yield from self._making_way(rest)\n        yield Start(NEW)\n",
-        "        yield Start(NEW)\n        yield from self._making_way(rest)\n",
-        451,
+        "        if way := tuple(self._making_way(others)):\n",
+        "        yield Start(container)\n        if way := tuple(self._making_way(others)):\n",
+        0,
+    ),
+    "verify only before the old one stops": Mutation(
+        "reconciler.planning.converge",
+        "            yield from way\n            yield Verify(self.rendered, container)\n",
+        "            yield from way\n",
+        0,
+    ),
+    "replace all at once": Mutation(
+        "reconciler.planning.decide", "            elif left > 0:\n", "            elif True:\n", 0
+    ),
+    "forget the replacements under way": Mutation(
+        "reconciler.planning.decide", "left = limit - len(self.memory.replacing)", "left = limit", 0
     ),
     "forget a start that may happen late": Mutation(
         "reconciler.planning.converge", "return other.up and other.id != self.status.doubtful", "return True", 451

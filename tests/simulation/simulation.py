@@ -245,6 +245,8 @@ class Simulation:
         self.host.engine.known = lambda: self.controller._observer._known
         self.limits: dict[str, int] = {}
         """Of each lane in flight, the highest limit under which a pass counted it: nothing can call it back later."""
+        self.updating: dict[str, int] = {}
+        """Of each update in flight, the highest number under which a pass counted it."""
         self.replacing: set[str] = set()
         """Sandboxes in flight that held a place already, whatever the limit became since."""
         self.removing: set[str] = set()
@@ -325,7 +327,15 @@ class Simulation:
         engine.before_call = self._check_call
 
     def _check_call(self, call: str) -> None:
+        """What was verified before the sandbox's other container was stopped is not verified any more."""
         what, _, about = call.partition(" ")
+        if what in {"stop", "remove"} and not self.host.engine.belated:
+            self.verified = {
+                container: fit
+                for container, fit in self.verified.items()
+                if container in self._containers
+                and self._raw(container)["Name"].split(".")[:3] != f"/{about}".split(".")[:3]
+            }
         if what in {"start", "stop", "remove", "unpause"} and about.startswith("stranger"):
             raise ViolationError(f"{call}: a stranger's container")
 
@@ -370,6 +380,7 @@ class Simulation:
         self.replacing = {other for other in self.replacing if other in self.controller._in_flight}
         if name in self._running():
             self.replacing.add(name)
+        self._check_updates(lane, policy.replacements.max_parallel)
         if name in desired.broken or (name in desired.declared and desired.declared[name].sandbox.suspend):
             raise ViolationError(f"{lane}: it is held")
         if name in desired.strays and name not in desired.declared:
@@ -388,6 +399,18 @@ class Simulation:
         running = len(set(self._running()) | gone)
         if len(gone) > policy.removals.max and len(gone) > policy.removals.share * running:
             raise ViolationError(f"{sorted(gone)} of {running} are removed at once")
+
+    def _check_updates(self, lane: Lane, limit: int) -> None:
+        """A changed policy never replaces everything at once."""
+        self.updating = {
+            other: max(limit, highest)
+            for other, highest in self.updating.items()
+            if other in self.controller._in_flight and other != lane.sandbox
+        }
+        if lane.is_update:
+            self.updating[lane.sandbox] = limit
+            if len(self.updating) > max(self.updating.values()):
+                raise ViolationError(f"{sorted(self.updating)} are replaced at once under a limit of {limit}")
 
     # --- what must come to be ------------------------------------------------------------------------------------
 

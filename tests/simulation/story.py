@@ -33,6 +33,7 @@ POLICIES: dict[str, dict[str, Any] | None] = {
     "report": {"limits": {"mem_limit": "256m"}, "on_violation": "report"},
     "careful": {"removals": {"max": 1, "share": 0.2}},
     "few ports": {"published": "9000-9099"},
+    "one at a time": {"replacements": {"max_parallel": 1}, "labels": {"team": "red"}},
     "broken": None,
 }
 

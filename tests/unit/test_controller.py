@@ -110,6 +110,31 @@ def test_a_container_that_is_not_as_rendered_is_removed_and_never_started(house:
     assert "privileged: true" in str(status.attested)
 
 
+@pytest.mark.parametrize("change", ["update", "connect"])
+def test_what_was_changed_while_the_old_one_stopped_is_never_started(house: House, change: str) -> None:
+    """An old container may take minutes to stop: what was verified before that is verified again."""
+    house.declare("web")
+    house.apply()
+    house.declare("web", mem_limit="256m")
+    old, started = house.id_of("web"), list[str]()
+
+    def tamper(call: str) -> None:
+        if call.startswith("stop "):
+            (new,) = (one.id for one in house.engine.containers() if one.id != old)
+            if change == "update":
+                house.engine.update(new, Memory=1 << 30)
+            else:
+                house.engine.connect(new, "bridge")
+        if call.startswith("start "):
+            started.append(call)
+
+    house.engine.after_call = tamper
+    house.apply()
+    assert started == []
+    assert house.status("web").failure is not None
+    assert house.running() == []
+
+
 def watch_limit(house: House, limit: int) -> Callable[[str], None]:
     def check(_: str) -> None:
         if house.engine.down is None:

@@ -5,12 +5,21 @@ from itertools import combinations, pairwise
 
 import pytest
 
-from reconciler.model.plan import Reason
-from reconciler.model.policy import OnViolation, Policy
+from reconciler.model.plan import Reason, Stop
+from reconciler.model.policy import Limits, OnViolation, Policy
 from reconciler.model.world import Health, Network, State
 from tests.scene import NOW, Scene, up_to
 
 A, B, C = ("1" * 12, "2" * 12, "3" * 12)
+
+UPDATE = (
+    f"web REPLACE ConfigurationChanged: create reconciler.default.web, verify new, stop {A}, verify new, start new, "
+    f"remove {A}"
+)
+
+UPDATE_OF_STOPPED = (
+    f"REPLACE ConfigurationChanged: create reconciler.default.c, verify new, remove {C}, verify new, start new"
+)
 
 Table = dict[str, tuple[Callable[[Scene], object], list[str]]]
 
@@ -139,8 +148,8 @@ def _(scene: Scene) -> None:
 
 
 @case(
-    "a changed file replaces in the order: create, verify, stop old, start new, remove old",
-    f"web REPLACE ConfigurationChanged: create reconciler.default.web, verify new, stop {A}, start new, remove {A}",
+    "a changed file replaces in the order: create, verify, stop old, verify again, start new, remove old",
+    UPDATE,
 )
 def _(scene: Scene) -> None:
     scene.declare("web", mem_limit="256m")
@@ -149,7 +158,7 @@ def _(scene: Scene) -> None:
 
 @case(
     "a replacement that was cut off after the create goes on from there",
-    f"web START NotStarted: verify {B}, stop {A}, start {B}, remove {A}",
+    f"web START NotStarted: verify {B}, stop {A}, verify {B}, start {B}, remove {A}",
 )
 def _(scene: Scene) -> None:
     scene.declare("web", mem_limit="256m")
@@ -159,7 +168,7 @@ def _(scene: Scene) -> None:
 
 @case(
     "a replacement that was cut off after the stop goes on from there",
-    f"web START NotStarted: verify {B}, remove {A}, start {B}",
+    f"web START NotStarted: verify {B}, remove {A}, verify {B}, start {B}",
 )
 def _(scene: Scene) -> None:
     scene.declare("web", mem_limit="256m")
@@ -183,7 +192,7 @@ def _(scene: Scene) -> None:
 
 @case(
     "a policy that renders a sandbox otherwise replaces it",
-    f"web REPLACE ConfigurationChanged: create reconciler.default.web, verify new, stop {A}, start new, remove {A}",
+    UPDATE,
 )
 def _(scene: Scene) -> None:
     scene.declare("web")
@@ -222,6 +231,45 @@ def _(scene: Scene) -> None:
 # --- restarting ------------------------------------------------------------------------------------------------------
 
 
+QUEUED = [
+    f"a REPLACE ConfigurationChanged: create reconciler.default.a, verify new, stop {A}, verify new, start new, "
+    f"remove {A}",
+    f"b REPLACE ConfigurationChanged: create reconciler.default.b, verify new, stop {B}, verify new, start new, "
+    f"remove {B}",
+    "c WAIT ReplacementQueued",
+]
+
+
+@case("a changed policy replaces two at a time; the others wait, and run on meanwhile", *QUEUED)
+def _(scene: Scene) -> None:
+    for name in "abc":
+        scene.declare(name, mem_limit="256m")
+        scene.container(name)
+
+
+@case("replacements that are under way count", "a WAIT InFlight", "b WAIT InFlight", "c WAIT ReplacementQueued")
+def _(scene: Scene) -> None:
+    for name in "abc":
+        scene.declare(name, mem_limit="256m")
+        scene.container(name)
+    scene.in_flight = scene.replacing = {"a", "b"}
+
+
+@case(
+    "what does not run is replaced without waiting for others",
+    "a WAIT InFlight",
+    "b WAIT InFlight",
+    f"c {UPDATE_OF_STOPPED}",
+)
+def _(scene: Scene) -> None:
+    for name in "abc":
+        scene.declare(name, mem_limit="256m")
+    scene.container("a")
+    scene.container("b")
+    scene.container("c", State.EXITED)
+    scene.in_flight = scene.replacing = {"a", "b"}
+
+
 @case("what exited is started again, verified anew", f"web START Exited: verify {A}, start {A}")
 def _(scene: Scene) -> None:
     scene.declare("web")
@@ -244,7 +292,7 @@ def _(scene: Scene) -> None:
 
 @case(
     "a new configuration does not wait for the old one's failures",
-    f"web REPLACE ConfigurationChanged: create reconciler.default.web, verify new, remove {A}, start new",
+    f"web REPLACE ConfigurationChanged: create reconciler.default.web, verify new, remove {A}, verify new, start new",
 )
 def _(scene: Scene) -> None:
     scene.declare("web", mem_limit="256m")
@@ -285,7 +333,7 @@ def _(scene: Scene) -> None:
 
 @case(
     "what may still start late is removed before another one is started",
-    f"web REPLACE ConfigurationChanged: create reconciler.default.web, verify new, remove {A}, start new",
+    f"web REPLACE ConfigurationChanged: create reconciler.default.web, verify new, remove {A}, verify new, start new",
 )
 def _(scene: Scene) -> None:
     scene.declare("web")
@@ -706,3 +754,19 @@ def test_waiting_says_when_it_ends() -> None:
     scene.declare("web")
     scene.failed("web", Reason.IMAGE_PULL_FAILED, retry_in=7)
     assert scene.plan().lanes[0].retry_at == NOW + 7
+
+
+def test_what_drifted_gets_a_second_to_stop() -> None:
+    """The author of the code chose the longer time; only what the owner wants is given it."""
+    scene = Scene()
+    scene.declare("web", stop_grace_period="90s")
+    container = scene.container("web", stop_grace_period="90s", drift={"Privileged": True})
+    assert [action for action in scene.plan().lanes[0].actions if isinstance(action, Stop)] == [Stop(container.id, 1)]
+
+
+def test_what_the_policy_forbids_gets_a_second_to_stop() -> None:
+    """Also when it is stopped because the policy has changed."""
+    scene = Scene(policy=Policy(limits=Limits(mem_limit=128 << 20)))
+    scene.declare("web", mem_limit="256m", stop_grace_period="90s")
+    container = scene.container("web", policy=Policy(), mem_limit="256m", stop_grace_period="90s")
+    assert scene.plan().lanes[0].actions == (Stop(container.id, 1),)

@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.desired.policy_file import read_policy, rule_lines
 from reconciler.model.errors import PolicyInvalid
-from reconciler.model.policy import Limits, OnViolation, Policy, Removals, VolumeRoot
+from reconciler.model.policy import Limits, OnViolation, Policy, Removals, Replacements, VolumeRoot
 from reconciler.model.quantities import MIB
 from reconciler.model.sandbox import Port, Sandbox
 
@@ -28,6 +28,7 @@ published: "8000-9999"
 runtime: runsc
 labels: {openclaw-wizard: "true"}
 removals: {max: 10, share: 0.25}
+replacements: {max_parallel: 4}
 on_violation: report
 defaults:
   image: busybox:1.36
@@ -119,6 +120,7 @@ def test_whole(tmp_path: Path) -> None:
         runtime="runsc",
         labels={"openclaw-wizard": "true"},
         removals=Removals(max=10, share=0.25),
+        replacements=Replacements(max_parallel=4),
         on_violation=OnViolation.REPORT,
         defaults=Sandbox(image="busybox:1.36", ports=(Port(target=8080),)),
     )
@@ -175,4 +177,4 @@ def test_a_rule_is_found_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "policy.yaml"
     path.write_text(WHOLE)
     lines = rule_lines(path)
-    assert (lines["sandboxes_max"], lines["limits.mem_limit"], lines["defaults.ports"]) == (1, 3, 20)
+    assert (lines["sandboxes_max"], lines["limits.mem_limit"], lines["defaults.ports"]) == (1, 3, 21)
