@@ -402,10 +402,11 @@ class Simulation:
 
     def _check_updates(self, lane: Lane, limit: int) -> None:
         """A changed policy never replaces everything at once."""
+        in_flight = self.controller._in_flight
         self.updating = {
             other: max(limit, highest)
             for other, highest in self.updating.items()
-            if other in self.controller._in_flight and other != lane.sandbox
+            if other in in_flight and in_flight[other].is_update and other != lane.sandbox
         }
         if lane.is_update:
             self.updating[lane.sandbox] = limit
