@@ -607,7 +607,7 @@ def test_slots_are_given_in_the_order_of_hope(first: str, last: str) -> None:
 
 @case(
     "a crash loop that has come to its end because of a new file does not wait behind others",
-    f"a REPLACE ConfigurationChanged: create reconciler.default.a, verify new, remove {A}, start new",
+    f"a REPLACE ConfigurationChanged: create reconciler.default.a, verify new, remove {A}, verify new, start new",
     "b WAIT LimitExceeded",
 )
 def _(scene: Scene) -> None:
