@@ -12,7 +12,7 @@ import click
 
 from reconciler.cli.completion import known_names
 from reconciler.control.settings import Settings
-from reconciler.control.sources import examined
+from reconciler.control.sources import Volumes
 from reconciler.desired.directory import Directory
 from reconciler.desired.names import display
 from reconciler.desired.policy_file import rule_lines
@@ -69,7 +69,7 @@ def explain(settings: Settings, name: str, output: str, container: bool) -> None
       reconciler explain hello --container     what the engine is asked for
     """
     declaration, policy = _declared(Directory(settings.directory).scan(), name), settings.policy()
-    sources = examined([declaration], policy, settings.engine_socket)
+    sources = Volumes(settings.engine_host).examined([declaration], policy)
     sandbox = effective(declaration.sandbox, policy)
     ports = _ports(settings, name, sandbox)
     rendered = render(name, sandbox, policy, settings.instance, ports, sources)

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from reconciler.control.settings import Settings
-from reconciler.control.sources import examined
+from reconciler.control.sources import Volumes
 from reconciler.desired.directory import Directory, Outcome, read_file
 from reconciler.desired.names import display
 from reconciler.model.desired import Declaration
@@ -91,6 +91,6 @@ def _judged(declarations: Iterable[Declaration], settings: Settings) -> Iterator
     except PolicyInvalid as error:
         yield from error.problems
         return
-    sources = examined(declarations, policy, settings.engine_socket)
+    sources = Volumes(settings.engine_host).examined(declarations, policy)
     for declaration in declarations:
         yield from judge(declaration, policy, sources)

@@ -11,6 +11,7 @@ from reconciler.control.lanes import Lanes
 from reconciler.control.ledger import Ledger
 from reconciler.control.observe import Observer
 from reconciler.control.read import Reader
+from reconciler.control.sources import Volumes
 from reconciler.control.surroundings import Surroundings
 from reconciler.control.wake import (
     EngineConnected,
@@ -71,11 +72,10 @@ class Controller:
         self._ledger = Ledger(self._store, surroundings.journal, self._metrics, self._clock, on_outcome)
         self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
         known = {status.container_id for status in self._ledger.statuses.values() if status.container_id}
-        self._observer = Observer(
-            engine, self._settings.instance, self._settings.engine_socket, surroundings.spread, known
-        )
+        volumes = Volumes(surroundings.host)
+        self._observer = Observer(engine, self._settings.instance, volumes, surroundings.spread, known)
         self._followers = surroundings.followers
-        self._lanes = lanes(engine, self._settings.engine_socket, self.tell, self._followers.finish, self._clock)
+        self._lanes = lanes(engine, volumes, self.tell, self._followers.finish, self._clock)
         self._in_flight: dict[str, Lane] = {}
         self._sandbox_of: dict[str, str] = {}
         """Of each container that was seen; empty for a stranger's."""

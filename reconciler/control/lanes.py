@@ -5,10 +5,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import assert_never
 
-from reconciler.control.sources import changed
+from reconciler.control.sources import Volumes
 from reconciler.control.surroundings import Clock
 from reconciler.control.wake import LaneEnded, Progress, Tell
 from reconciler.engine.protocol import Engine
@@ -69,10 +68,8 @@ class Lanes:
     `tell` gets `Progress`, one `Outcome` per action, and `LaneEnded` at the end of each lane.
     """
 
-    def __init__(
-        self, engine: Engine, engine_socket: Path | None, tell: Tell, finish_output: Finish, clock: Clock
-    ) -> None:
-        self._engine, self._engine_socket, self._tell = engine, engine_socket, tell
+    def __init__(self, engine: Engine, volumes: Volumes, tell: Tell, finish_output: Finish, clock: Clock) -> None:
+        self._engine, self._volumes, self._tell = engine, volumes, tell
         self._finish_output, self._clock = finish_output, clock
         self._lock = threading.Lock()
         self._waiting: deque[Lane] = deque()
@@ -161,7 +158,7 @@ class Lanes:
             case RemoveNetwork(network):
                 self._engine.remove_network(network)
             case Create(rendered):
-                if why := changed(rendered, self._engine_socket):
+                if why := self._volumes.changed(rendered):
                     return replace(outcome, failure=Reason.CREATE_FAILED, message=why)
                 return replace(outcome, container=self._engine.create(rendered))
             case Verify(rendered):

@@ -1,18 +1,17 @@
 """One observation: one list call, and an inspection of what is new, changed or asked for."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
-from reconciler.control.sources import examined
+from reconciler.control.sources import Volumes
 from reconciler.control.spread import Spread, over_threads
 from reconciler.engine.protocol import EngineReader
 from reconciler.model import labels
 from reconciler.model.desired import Desired
 from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
 from reconciler.model.policy import Policy
-from reconciler.model.world import EngineFacts, Foreign, Image, Inspection, Network, Observed, Source, Summary, World
+from reconciler.model.world import EngineFacts, Foreign, Image, Inspection, Network, Observed, Summary, World
 from reconciler.planning.recall import Recall
 
 
@@ -33,17 +32,16 @@ class Observer:
         self,
         engine: EngineReader,
         instance: str,
-        engine_socket: Path | None,
+        volumes: Volumes,
         spread: Spread = over_threads,
         known: Iterable[str] = (),
     ) -> None:
-        self._engine, self._instance, self._socket, self._spread = engine, instance, engine_socket, spread
+        self._engine, self._instance, self._volumes, self._spread = engine, instance, volumes, spread
         self._facts: EngineFacts | None = None
         self._network: Network | None = None
         self._seen: dict[str, _Seen] = {}
         self._images: dict[str, Image] = {}
         self._known = set(known)
-        self._sources: Mapping[str, Source] = {}
         self._recall = Recall()
 
     def gone(self, container: str) -> None:
@@ -88,7 +86,7 @@ class Observer:
             containers=tuple(self._recall(_observed, id_, seen) for id_, seen in self._seen.items()),
             foreign=foreign,
             images=self._present(_references(desired, policy)),
-            sources=self._examined(desired, policy),
+            sources=self._volumes.examined(desired.declared.values(), policy, facts.data),
         )
 
     def _look(self) -> tuple[EngineFacts, tuple[Summary, ...]]:
@@ -97,13 +95,6 @@ class Observer:
         if self._network is None or self._network.why_unfit:
             self._network = self._engine.network()
         return self._facts, self._engine.containers()
-
-    def _examined(self, desired: Desired, policy: Policy) -> Mapping[str, Source]:
-        """The very same as before for as long as nothing about them has changed: thousands are compared with it."""
-        sources = examined(desired.declared.values(), policy, self._socket)
-        if sources != self._sources:
-            self._sources = sources
-        return self._sources
 
     def _confirm_gone(self, listed: set[str]) -> None:
         """What a list leaves out may still run; two would run in its place if that were believed."""

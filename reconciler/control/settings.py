@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reconciler.engine.host import EngineHost
+
 if TYPE_CHECKING:
     from reconciler.model.policy import Policy
 
@@ -21,6 +23,13 @@ class Settings:
     @property
     def engine_socket(self) -> Path | None:
         return Path(self.host.removeprefix("unix://")) if self.host.startswith("unix://") else None
+
+    @property
+    def engine_host(self) -> EngineHost:
+        own = {self.directory: "the watched directory", self.state: "the state directory"}
+        if self.policy_file:
+            own[self.policy_file] = "the policy"
+        return EngineHost(self.engine_socket, own)
 
     def policy(self) -> "Policy":
         """The policy in its file, or the built-in one; raises `PolicyInvalid`."""

@@ -3,25 +3,42 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from reconciler.engine.host import examine
+from reconciler.engine.host import EngineHost, Protected, examine
 from reconciler.model.desired import Declaration
 from reconciler.model.policy import Policy
 from reconciler.model.rendered import Rendered
 from reconciler.model.world import Source
 
 
-def examined(declarations: Iterable[Declaration], policy: Policy, engine_socket: Path | None) -> Mapping[str, Source]:
-    """What each volume's source, and each root of the policy, really is, now."""
-    declared = (volume for declaration in declarations for volume in declaration.sandbox.volumes)
-    paths = {volume.source for volume in (*declared, *policy.defaults.volumes)}
-    roots = {root.root: Source(str(Path(root.root).resolve())) for root in policy.volumes}
-    return {**roots, **{path: examine(path, engine_socket) for path in paths}}
+class Volumes:
+    """Looks at the paths of the host. One thread examines them; any may then ask what has changed."""
 
+    def __init__(self, host: EngineHost) -> None:
+        self._host = host
+        self._protected = Protected()
+        self._sources: Mapping[str, Source] = {}
 
-def changed(rendered: Rendered, engine_socket: Path | None) -> str:
-    """The last look before a container is created: how a source is not what was judged; empty when all are."""
-    for mount in rendered.spec.volumes:
-        source = examine(mount.source, engine_socket)
-        if source.trouble or source.real != mount.source:
-            return f"volume {mount.source} {source.trouble or 'has become a link'}"
-    return ""
+    def examined(
+        self, declarations: Iterable[Declaration], policy: Policy, engine_data: str = ""
+    ) -> Mapping[str, Source]:
+        """What each volume's source, and each root of the policy, really is, now; `engine_data` is the engine's own.
+
+        The very same as before for as long as nothing about them has changed: thousands are compared with it.
+        """
+        declared = (volume for declaration in declarations for volume in declaration.sandbox.volumes)
+        paths = {volume.source for volume in (*declared, *policy.defaults.volumes)}
+        sources = {root.root: Source(str(Path(root.root).resolve())) for root in policy.volumes}
+        if paths:
+            self._protected = self._host.protected(engine_data)
+            sources |= {path: examine(path, self._protected) for path in paths}
+        if sources != self._sources:
+            self._sources = sources
+        return self._sources
+
+    def changed(self, rendered: Rendered) -> str:
+        """The last look before a container is created: how a source is not what was judged; empty when all are."""
+        for mount in rendered.spec.volumes:
+            source = examine(mount.source, self._protected)
+            if source.trouble or source.real != mount.source:
+                return f"volume {mount.source} {source.trouble or 'has become a link'}"
+        return ""

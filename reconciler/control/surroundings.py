@@ -12,6 +12,7 @@ from reconciler.control.notify import ServiceManager
 from reconciler.control.settings import Settings
 from reconciler.control.spread import Spread, over_threads
 from reconciler.desired.directory import Directory
+from reconciler.engine.host import EngineHost
 from reconciler.engine.protocol import Engine
 from reconciler.model.desired import Desired
 from reconciler.model.policy import Policy
@@ -52,6 +53,7 @@ class Surroundings:
 
     settings: Settings
     engine: Engine
+    host: EngineHost
     read_policy: Callable[[], Policy]
     scan: Callable[[], Desired]
     store: Store
@@ -69,6 +71,7 @@ class Surroundings:
         return cls(
             settings=settings,
             engine=engine,
+            host=settings.engine_host,
             read_policy=settings.policy,
             scan=Directory(settings.directory).scan,
             store=Store(settings.state),

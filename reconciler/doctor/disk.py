@@ -67,7 +67,7 @@ def quota(host: Host) -> Iterator[Finding]:
         mend = "# add pquota to its options in /etc/fstab, and mount it anew"
         yield could_be_better("disk quota", "overlay2 on xfs without pquota", why, mend)
     else:
-        mend = f"# put {host.engine.data} on xfs, mounted with pquota, under the driver overlay2"
+        mend = f"# put {host.engine.facts.data} on xfs, mounted with pquota, under the driver overlay2"
         on = f"{driver} on {host.engine.file_system}".removesuffix(" on ")
         yield could_be_better("disk quota", f"none: {on}", why, mend)
 

@@ -85,9 +85,9 @@ def _found(look: Callable[[], Found]) -> Found | Unknown:
 
 def _local_data(settings: Settings, health: EngineHealth) -> Path:
     """Where the engine keeps its data, if that is on this host."""
-    if settings.engine_socket is None or not health.data:
+    if settings.engine_socket is None or not health.facts.data:
         raise LookupError("where the engine keeps its data is not known here")
-    return Path(health.data)
+    return Path(health.facts.data)
 
 
 # --- the clock, the kernel, commands ---------------------------------------------------------------------------------

@@ -127,13 +127,14 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """What the engine says about itself."""
+    """What the engine says about itself; `data` is where on its host it keeps its own files, if it says that."""
 
     name: str
     version: str
     api_version: str
     seccomp: bool
     runtimes: tuple[str, ...]
+    data: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,6 @@ class EngineHealth:
     limits: Mapping[str, bool]
     cgroup_version: str
     live_restore: bool
-    data: str
     storage_driver: str
     file_system: str
     clock: float

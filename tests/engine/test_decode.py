@@ -192,7 +192,7 @@ def test_health() -> None:
     assert (found.facts.version, found.facts.seccomp) == ("28.5.2", True)
     assert found.security == {"seccomp", "apparmor", "userns"}
     assert found.limits == {"memory": True, "swap": False, "cpu": True, "pids": True}
-    assert (found.cgroup_version, found.live_restore, found.data) == ("2", True, "/var/lib/docker")
+    assert (found.cgroup_version, found.live_restore, found.facts.data) == ("2", True, "/var/lib/docker")
     assert (found.storage_driver, found.file_system) == ("overlay2", "xfs")
     assert found.clock == pytest.approx(60.123456)
     assert found.warnings == ("WARNING: one and the same\\x1b",)
@@ -201,7 +201,7 @@ def test_health() -> None:
 def test_health_of_podman() -> None:
     """An engine that leaves out most things promises none of them; without its time it is none."""
     found = health({}, {"CgroupVersion": "v2", "SystemTime": "1970-01-01T00:00:01Z", "Warnings": None})
-    assert (found.cgroup_version, found.live_restore, found.data, found.warnings) == ("2", False, "", ())
+    assert (found.cgroup_version, found.live_restore, found.facts.data, found.warnings) == ("2", False, "", ())
     assert set(found.limits.values()) == {False}
     with pytest.raises(MALFORMED):
         health({}, {})

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from reconciler.control.sources import examined
+from reconciler.control.sources import Volumes
 from reconciler.desired.directory import Directory
 from reconciler.engine.docker.encode import encode
+from reconciler.engine.host import EngineHost
 from reconciler.model.desired import Desired
 from reconciler.model.errors import Problem
 from reconciler.model.plan import Create, Lane, Plan, Pull, Reason, Start, Verdict, Verify
@@ -63,6 +64,7 @@ class FromBytes:
 
     def __init__(self, directory: Path, policy: Policy = POLICY) -> None:
         self._policy = policy
+        self._volumes = Volumes(EngineHost(SOCKET, {}))
         self._subject = directory / f"{SUBJECT}.yaml"
         self._subject.unlink(missing_ok=True)
         self._directory = Directory(directory)
@@ -91,7 +93,7 @@ class FromBytes:
     def decide(self) -> Decided:
         """As a pass of the controller does it."""
         desired = self._directory.scan()
-        sources = examined(desired.declared.values(), self._policy, SOCKET)
+        sources = self._volumes.examined(desired.declared.values(), self._policy)
         world = replace(self._world, sources=sources)
         memory = Memory(statuses=self._statuses, directory=desired.directory)
         return Decided(desired, decide(desired, self._policy, world, memory, NOW))

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from reconciler.control import controller as controller_module
 from reconciler.control.controller import Controller
 from reconciler.control.lanes import Finish, Lanes
+from reconciler.control.sources import Volumes
 from reconciler.control.surroundings import Clock
 from reconciler.control.wake import EngineConnected, EngineSaid, FilesChanged, ResyncAsked, Tell
 from reconciler.engine.docker.decode import NO_TRAFFIC_BETWEEN
@@ -41,10 +41,8 @@ class ViolationError(BaseException):
 class SteppedLanes(Lanes):
     """Lanes that go on only when they are told to."""
 
-    def __init__(
-        self, engine: Engine, engine_socket: Path | None, tell: Tell, finish_output: Finish, clock: Clock
-    ) -> None:
-        super().__init__(engine, engine_socket, tell, finish_output, clock)
+    def __init__(self, engine: Engine, volumes: Volumes, tell: Tell, finish_output: Finish, clock: Clock) -> None:
+        super().__init__(engine, volumes, tell, finish_output, clock)
         self.lanes: list[Iterator[Outcome]] = []
         self.watch: Callable[[Lane], None] = lambda _: None
 

@@ -9,6 +9,7 @@ from typing import Any
 from reconciler.control.settings import Settings
 from reconciler.control.surroundings import Surroundings
 from reconciler.engine.docker import decode
+from reconciler.engine.host import EngineHost
 from reconciler.model.desired import Declaration, Desired
 from reconciler.model.errors import DirectoryUnreadable, EngineUnavailable, PolicyInvalid, Problem, StateUnusable
 from reconciler.model.policy import Policy
@@ -260,6 +261,7 @@ class Host:
         return Surroundings(
             settings=Settings(Path("sandboxes.d"), None, Path("state"), "tcp://simulated", INSTANCE),
             engine=self.engine,
+            host=EngineHost(None, {}),
             read_policy=self.read_policy,
             scan=self.directory.scan,
             store=self.store,  # type: ignore[arg-type]

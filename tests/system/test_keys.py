@@ -10,6 +10,7 @@ import pytest
 from tests.private_engine import PrivateEngine
 from tests.private_registry import PrivateRegistry
 from tests.system.conftest import Operator
+from tests.system.faults.proxy import Proxy
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +111,21 @@ def test_what_leads_out_of_the_allowed_roots_is_refused(operator: Operator) -> N
     assert "neither a directory nor a file" in refused(operator, root / "socket")
     assert "holds the engine's socket" in refused(operator, operator.engine.run)
     assert "cannot be read" in refused(operator, root / "missing")
+
+
+def test_the_engine_behind_a_proxy_cannot_be_mounted(operator: Operator) -> None:
+    """Neither its socket nor its data, wherever the controller's own address leads; nor the controller's files."""
+    operator.before = operator.engine.inside  # where the engine listens: sockets are told by network namespace
+    operator.decree(volumes=[{"root": "/tmp"}, {"root": "/run"}])
+    with Proxy(operator.engine.host, operator.root / "proxy.sock") as proxy:
+        operator.host = proxy.host
+        assert "holds the host's socket" in refused(operator, operator.engine.run)
+        assert "belongs to the engine's data" in refused(operator, operator.engine.data)
+        assert "belongs to the watched directory" in refused(operator, operator.directory)
+        assert "belongs to the state directory" in refused(operator, operator.state)
+        assert "belongs to the policy" in refused(operator, operator.policy_file)
+        assert "holds the" in refused(operator, operator.root)
+        assert "belongs to the host's /run" in refused(operator, Path("/var/run"))
 
 
 def test_network_mode_none_is_really_none(operator: Operator) -> None:

@@ -21,12 +21,11 @@ DIRECTORY = Path("/srv/sandboxes.d")
 STATE = Path("/var/lib/reconciler")
 
 ENGINE = EngineHealth(
-    facts=EngineFacts("Docker", "28.1.0", "1.49", seccomp=True, runtimes=("runc",)),
+    facts=EngineFacts("Docker", "28.1.0", "1.49", seccomp=True, runtimes=("runc",), data="/var/lib/docker"),
     security=frozenset({"seccomp", "apparmor", "userns"}),
     limits={"memory": True, "swap": True, "cpu": True, "pids": True},
     cgroup_version="2",
     live_restore=True,
-    data="/var/lib/docker",
     storage_driver="overlay2",
     file_system="xfs",
     clock=0,

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from reconciler.cli.main import cli
 from reconciler.control.observe import Observer
+from reconciler.control.sources import Volumes
 from reconciler.desired.directory import Directory
 from reconciler.model.plan import Lane, Plan, Verdict
 from reconciler.model.status import Saved
@@ -41,7 +42,7 @@ def by_status(house: House, told: Saved) -> Plan:
 
 def by_engine(house: House) -> Plan:
     desired, policy = Directory(house.settings.directory).scan(), house.settings.policy()
-    world = Observer(house.engine, "default", None).observe(desired, policy, NOW)
+    world = Observer(house.engine, "default", Volumes(house.settings.engine_host)).observe(desired, policy, NOW)
     return decide(desired, policy, world, Memory(house.store.statuses(), desired.directory, seed=None), NOW)
 
 

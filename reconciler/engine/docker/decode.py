@@ -169,6 +169,7 @@ def facts(version: Answer, info: Answer) -> EngineFacts:
         api_version=printable(version.get("ApiVersion") or "unknown"),
         seccomp=any(map(_is_seccomp, info.get("SecurityOptions") or ())),
         runtimes=tuple(sorted(info.get("Runtimes") or {})),
+        data=str(info.get("DockerRootDir") or ""),
     )
 
 
@@ -183,7 +184,6 @@ def health(version: Answer, info: Answer) -> EngineHealth:
         limits={limit: info.get(key) is True for limit, key in limits.items()},
         cgroup_version=printable(info.get("CgroupVersion") or "").removeprefix("v"),
         live_restore=info.get("LiveRestoreEnabled") is True,
-        data=str(info.get("DockerRootDir") or ""),
         storage_driver=printable(info.get("Driver") or ""),
         file_system=printable(status.get("Backing Filesystem") or ""),
         clock=epoch(info["SystemTime"]),
