@@ -23,7 +23,7 @@ from reconciler.model import labels
 from reconciler.model.errors import EngineRefused, EngineUnavailable
 from reconciler.model.output import Output
 from reconciler.model.rendered import Rendered
-from reconciler.model.world import UP, EngineFacts, Event, Image, Inspection, Network, Summary
+from reconciler.model.world import UP, EngineFacts, Event, Image, Inspection, Network, Summary, Written
 from tests.fake_container import full_id, inspected, time_text
 
 MISSING_PROGRAM = "/missing"
@@ -54,6 +54,7 @@ class FakeEngine:
         self._down: str | None = None
         self._images: dict[str, dict[str, Any]] = {}
         self._containers: dict[str, dict[str, Any]] = {}
+        self._written: dict[str, int] = {}
         self._outputs: dict[str, list[Output]] = {}
         self._subscribers: list[SimpleQueue[dict[str, Any] | None]] = []
         self._numbers = itertools.count(1)
@@ -89,6 +90,21 @@ class FakeEngine:
             self._get(container)
             said = [output for output in self._outputs.get(container, ()) if output.at >= since]
         yield from ([output] for output in said)
+
+    def written(self) -> tuple[Written, ...]:
+        with self._call("written"):
+            ours = (
+                raw
+                for raw in self._containers.values()
+                if raw["Config"]["Labels"].get(labels.INSTANCE) == self.instance
+            )
+            sizes = ({"Id": raw["Id"], "SizeRw": self.size_of(raw["Id"]), "Mounts": raw["Mounts"]} for raw in ours)
+            return tuple(map(decode.written, sizes))
+
+    def volume_sizes(self) -> Mapping[str, int]:
+        with self._call("volume_sizes"):
+            sizes = [{"Name": name, "UsageData": {"Size": self.size_of(name)}} for name in self.volumes]
+            return decode.volume_sizes({"Volumes": sizes})
 
     def events(self) -> Iterator[Event]:
         queue: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
@@ -223,6 +239,14 @@ class FakeEngine:
         with self._lock:
             self._get(container)["NetworkSettings"]["Networks"][network] = {"NetworkID": full_id(network, 0)}
             self._tell_network("connect", container, network)
+
+    def fill(self, container: str, size_bytes: int, volume: str = "") -> None:
+        """So much is written to the container's own file system, or to the volume that it has at a path."""
+        names = {mount["Destination"]: mount["Name"] for mount in self._containers[container]["Mounts"] if volume}
+        self._written[names.get(volume, container)] = size_bytes
+
+    def size_of(self, what: str) -> int:
+        return self._written.get(what, 0)
 
     def set_health(self, container: str, health: str, output: str = "") -> None:
         with self._lock:

@@ -13,7 +13,7 @@ from reconciler.report.store import Store
 from tests.fake_engine import FakeEngine
 
 IMAGE = "app:1"
-READS = {"facts", "containers", "inspect", "network", "image", "output"}
+READS = {"facts", "containers", "inspect", "network", "image", "output", "written", "volume_sizes"}
 
 
 @dataclass

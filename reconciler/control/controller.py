@@ -14,6 +14,7 @@ from reconciler.control.read import Reader
 from reconciler.control.sources import Volumes
 from reconciler.control.surroundings import Surroundings
 from reconciler.control.wake import (
+    DiskMeasured,
     EngineConnected,
     EngineSaid,
     EngineSilent,
@@ -87,6 +88,7 @@ class Controller:
         self._pass_at = self._clock.monotonic()
         self._resync_at = self._pass_at + RESYNC_SECONDS
         self._not_before = self._pass_at
+        self._measuring_due = False
         self._beat_seconds = min(BEAT_SECONDS, surroundings.manager.beat_seconds)
         self._beat_at = self._pass_at + self._beat_seconds
 
@@ -200,8 +202,15 @@ class Controller:
                 self._pass_soon()
             case OutputEnded(sandbox, container, last_words):
                 self._ledger.said(sandbox, container, last_words)
+            case DiskMeasured(sizes):
+                self._measured(sizes)
             case other:
                 assert_never(other)
+
+    def _measured(self, sizes: Mapping[str, int]) -> None:
+        self._ledger.measured(sizes, self._sandbox_of)
+        if max(sizes.values(), default=0) > self._reader.policy.limits.disk:
+            self._pass_soon()
 
     def _heard(self, event: Event) -> None:
         self._observer.forget(event.container)
@@ -221,6 +230,7 @@ class Controller:
         self._observer.forget_all()
         self._reader.doubt()
         self._resync_at = self._clock.monotonic() + RESYNC_SECONDS
+        self._measuring_due = True
         self._pass_soon()
 
     def _done(self, outcome: Outcome) -> None:
@@ -290,6 +300,9 @@ class Controller:
         self._sandbox_of = {container.id: container.sandbox for container in world.containers}
         self._sandbox_of |= dict.fromkeys((stranger.id for stranger in world.foreign), "")
         self._ledger.seen(world)
+        if self._measuring_due:
+            self._measuring_due = False
+            self._around.disk.measure(self.tell)
         self._followers.follow(world.containers, self.tell)
         self._plan = self._decide(desired, policy, world, self._memory())
         self._ledger.planned(self._plan, desired, world)

@@ -67,6 +67,14 @@ class Ledger:
         if sandbox in self._statuses:
             self._put(fold.said(self._statuses[sandbox], container, last_words, self._clock.now()))
 
+    def measured(self, sizes: Mapping[str, int], sandbox_of: Mapping[str, str]) -> None:
+        """After what containers have written was measured; of each that was seen, `sandbox_of` tells whose it is."""
+        sizes_of: dict[str, dict[str, int]] = {}
+        for container, size in sizes.items():
+            sizes_of.setdefault(sandbox_of.get(container, ""), {})[container] = size
+        for name in sizes_of.keys() & self._statuses.keys():
+            self._put(fold.measured(self._statuses[name], sizes_of[name], self._clock.now()))
+
     def done(self, outcome: Outcome) -> None:
         now, lane = self._clock.now(), outcome.lane
         if lane.sandbox in self._statuses:

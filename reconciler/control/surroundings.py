@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from reconciler.control.disk import DiskMeter
 from reconciler.control.followers import Followers
 from reconciler.control.notify import ServiceManager
 from reconciler.control.settings import Settings
@@ -59,6 +60,7 @@ class Surroundings:
     store: Store
     journal: Journal
     followers: Followers
+    disk: DiskMeter
     metrics: Metrics
     clock: Clock = field(default_factory=SystemClock)
     draw_seed: Callable[[], int] = draw_seed
@@ -77,6 +79,7 @@ class Surroundings:
             store=Store(settings.state),
             journal=Journal(settings.state / "journal.jsonl"),
             followers=Followers(engine, settings.state / "logs"),
+            disk=DiskMeter(engine),
             metrics=Metrics(settings.state / "metrics.prom"),
             manager=ServiceManager(os.environ),
         )

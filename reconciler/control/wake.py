@@ -7,7 +7,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,6 +93,13 @@ class OutputEnded:
     last_words: tuple[bytes, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class DiskMeasured:
+    """The bytes that each container of this instance has written, by full id."""
+
+    sizes: Mapping[str, int]
+
+
 Message = (
     FilesChanged
     | EngineConnected
@@ -104,6 +111,7 @@ Message = (
     | Outcome
     | LaneEnded
     | OutputEnded
+    | DiskMeasured
 )
 Tell = Callable[[Message], None]
 

@@ -4,12 +4,12 @@ Each method raises `EngineUnavailable` when there is no answer that can be trust
 engine says no. What is already as wanted (started, stopped, gone) is success. Containers are named by their full id.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from reconciler.model.output import Output
 from reconciler.model.rendered import Rendered
-from reconciler.model.world import EngineFacts, Event, Image, Inspection, Network, Summary
+from reconciler.model.world import EngineFacts, Event, Image, Inspection, Network, Summary, Written
 
 SUBSCRIBED = Event("", "subscribed")
 """The first of all events: what happens from now on will be told, what happened before must be looked for."""
@@ -39,6 +39,12 @@ class EngineReader(Protocol):
 
         Who reads too slowly may miss the last words while it runs: asked again afterwards, the engine has them.
         """
+
+    def written(self) -> tuple[Written, ...]:
+        """What each container that carries this instance's label has written; the engine adds it up file by file."""
+
+    def volume_sizes(self) -> Mapping[str, int]:
+        """The bytes in each volume of the engine, by name."""
 
     def events(self) -> Iterator[Event]:
         """`SUBSCRIBED`, then what happens to this instance; ends or raises `EngineUnavailable` with the connection."""

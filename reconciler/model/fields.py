@@ -116,12 +116,6 @@ def _path(value: str) -> str:
     return value
 
 
-def _memory(size: int) -> int:
-    if size < MEMORY_BYTES_MIN:
-        raise Mistake(f"{size_text(size)} is too little", f"at least {size_text(MEMORY_BYTES_MIN)}; 0 is not unlimited")
-    return size
-
-
 def _cpus(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise Mistake(f"{shown(value)} is no number of CPUs", "write such as 0.5")
@@ -158,6 +152,17 @@ def listed(value: object) -> object:
     if isinstance(value, tuple):
         return value
     raise Mistake(f"must be a list, not {shown(value)}")
+
+
+def at_least(minimum: int) -> AfterValidator:
+    """Of a size: 0, too, would be taken for unlimited."""
+
+    def check(size: int) -> int:
+        if size < minimum:
+            raise Mistake(f"{size_text(size)} is too little", f"at least {size_text(minimum)}; 0 is not unlimited")
+        return size
+
+    return AfterValidator(check)
 
 
 def whole(pattern: str) -> str:
@@ -213,7 +218,7 @@ Path = Annotated[str, AfterValidator(_path), matching(f"/|{BELOW_ROOT}")]
 """Absolute and normalised; not looked up anywhere."""
 Size = Annotated[int, BeforeValidator(parse_size), size_schema(0), default_as(size_text)]
 """Bytes."""
-Memory = Annotated[Size, AfterValidator(_memory), size_schema(MEMORY_BYTES_MIN)]
+Memory = Annotated[Size, at_least(MEMORY_BYTES_MIN), size_schema(MEMORY_BYTES_MIN)]
 """Bytes, at least what an engine accepts."""
 Cpus = Annotated[
     float,

@@ -15,6 +15,7 @@ from reconciler.model.fields import (
     Path,
     Size,
     Text,
+    at_least,
     duration_schema,
     listed,
     matching,
@@ -22,7 +23,7 @@ from reconciler.model.fields import (
     whole,
 )
 from reconciler.model.mistake import Mistake, shown
-from reconciler.model.quantities import KIB, MIB, SIZE, duration_text, parse_size, size_text
+from reconciler.model.quantities import KIB, MIB, SIZE, duration_text, parse_size
 
 TMPFS_BYTES_MIN = 4 * KIB
 """One page; an engine takes 0 for unlimited."""
@@ -82,13 +83,7 @@ _MOUNTABLE = r"(?!/(?:proc|sys|dev)(?:/|$))"
 Target = Annotated[Path, AfterValidator(_mountable), matching(f"{_MOUNTABLE}{BELOW_ROOT}")]
 
 
-def _enough(size: int) -> int:
-    if size < TMPFS_BYTES_MIN:
-        raise Mistake(f"{size_text(size)} is too little", f"at least {size_text(TMPFS_BYTES_MIN)}; 0 is not unlimited")
-    return size
-
-
-TmpfsSize = Annotated[Size, AfterValidator(_enough), size_schema(TMPFS_BYTES_MIN)]
+TmpfsSize = Annotated[Size, at_least(TMPFS_BYTES_MIN), size_schema(TMPFS_BYTES_MIN)]
 
 TMPFS_TEXT = f"{_MOUNTABLE}/[^:]+(?::size={SIZE.pattern})?"
 """The pattern of a tmpfs that is said as text."""

@@ -48,6 +48,7 @@ class Reason(StrEnum):
     UNHEALTHY = "Unhealthy"
     EXIT_CODE = "ExitCode"
     OOM_KILLED = "OOMKilled"
+    DISK_EXCEEDED = "DiskExceeded"
     IMAGE_PULL_FAILED = "ImagePullFailed"
     CREATE_FAILED = "CreateFailed"
     START_FAILED = "StartFailed"

@@ -9,10 +9,24 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
-from reconciler.model.fields import BELOW_ROOT, STRICT, Cpus, GracePeriod, Labels, Memory, Path, Pids, listed, matching
+from reconciler.model.fields import (
+    BELOW_ROOT,
+    STRICT,
+    Cpus,
+    GracePeriod,
+    Labels,
+    Memory,
+    Path,
+    Pids,
+    Size,
+    at_least,
+    listed,
+    matching,
+    size_schema,
+)
 from reconciler.model.mistake import Mistake, shown
 from reconciler.model.parts import PORT_MAX, PUBLISHED_MIN, TmpfsSize
-from reconciler.model.quantities import MIB
+from reconciler.model.quantities import GIB, MIB
 from reconciler.model.sandbox import ID_MAX, Sandbox
 
 SANDBOXES_MAX = 10_000
@@ -21,6 +35,9 @@ OWN_TO_SANDBOXES = ("state", "suspend")
 
 _PORTS = re.compile(r"([1-9][0-9]{3,4})-([1-9][0-9]{3,4})")
 _RUNTIME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+DiskSize = Annotated[Size, at_least(MIB), size_schema(MIB)]
 
 
 class OnViolation(StrEnum):
@@ -39,6 +56,7 @@ class Limits(BaseModel):
     cpus: Cpus = Field(1.0, description="CPUs.")
     pids_limit: Pids = Field(100, description="Processes and threads.")
     tmpfs: TmpfsSize = Field(64 * MIB, description="Bytes of each tmpfs.")
+    disk: DiskSize = Field(2 * GIB, description="Bytes that its containers may write; a file cannot ask for more.")
     stop_grace_period: GracePeriod = Field(120, description="Time between asking to stop and killing.")
 
 

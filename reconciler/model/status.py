@@ -110,6 +110,9 @@ class SandboxStatus(BaseModel):
     )
     doubtful: str = Field("", description="Id of the container whose start got no answer, and may happen late.")
     updated_at: float = 0
+    disk_bytes: dict[str, int] = Field(
+        {}, description="What each of its containers has written when that was last measured, by full id."
+    )
     attested: Attestation | None = None
 
     @property

@@ -43,6 +43,15 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """What a container has written to its own file system, and the names of the volumes that it has beside it."""
+
+    id: str
+    bytes: int
+    volumes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Inspection:
     """One container, inspected. Times are in seconds since the epoch; 0 means never.
 

@@ -19,6 +19,7 @@ from reconciler.model.plan import (
     Verify,
 )
 from reconciler.model.policy import OnViolation, Policy
+from reconciler.model.quantities import MIB, size_text
 from reconciler.model.rendered import Mismatch, Rendered
 from reconciler.model.sandbox import PullPolicy, Restart, Sandbox
 from reconciler.model.status import SandboxStatus
@@ -74,11 +75,18 @@ class Case:
         return max(self.others, key=lambda container: (container.up, container.created_at), default=None)
 
     @property
+    def full(self) -> bool:
+        """Whether the container that is meant to run has written too much: it is never started again as it is."""
+        return self.current is not None and over_disk(self.policy, self.current, self.status)
+
+    @property
     def ended(self) -> bool:
         """Whether it has come to its end, by its own restart rule."""
         current = self.current
-        if current is None or current.state is not State.EXITED or current.id in self.status.halted:
+        if current is None or current.state is not State.EXITED:
             return False
+        if self.full or current.id in self.status.halted:
+            return self.full
         match self.sandbox.restart:
             case Restart.ALWAYS:
                 return False
@@ -122,6 +130,11 @@ class Case:
     def _lane(self, limit_message: str) -> Lane:
         name, current = self.rendered.sandbox, self.current
         up = [container for container in self.containers if container.up]
+        if full := [one for one in up if self.full or over_disk(self.policy, one, self.status)]:
+            message = disk_message(self.policy, self.containers, self.status)
+            return self._rested(
+                Lane(name, Verdict.STOP, Reason.DISK_EXCEEDED, message, tuple(stops(full, FORCED_GRACE_SECONDS)))
+            )
         if limit_message and up:
             return self._rested(Lane(name, Verdict.STOP, Reason.LIMIT_EXCEEDED, limit_message, tuple(stops(up))))
         if current is not None and current.up:
@@ -165,6 +178,9 @@ class Case:
     def _end(self, current: Observed) -> Lane:
         inspection = current.inspection
         name, code = self.rendered.sandbox, inspection.exit_code
+        if self.full:
+            message = disk_message(self.policy, self.containers, self.status)
+            return Lane(name, Verdict.KEEP, Reason.DISK_EXCEEDED, message)
         if inspection.oom_killed:
             return Lane(name, Verdict.KEEP, Reason.OOM_KILLED, "it ran out of memory and is not restarted")
         if code:
@@ -276,6 +292,17 @@ def accepted_under(policy: Policy, container: Observed, status: SandboxStatus | 
         return False
     unchanged = attested.evidence == container.inspection.evidence
     return attested.ok and attested.policy == policy.fingerprint and unchanged
+
+
+def over_disk(policy: Policy, container: Observed, status: SandboxStatus | None) -> bool:
+    """Whether the container had written more than the policy allows when that was last measured."""
+    return status is not None and status.disk_bytes.get(container.id, 0) > policy.limits.disk
+
+
+def disk_message(policy: Policy, containers: Iterable[Observed], status: SandboxStatus) -> str:
+    written = max(status.disk_bytes.get(container.id, 0) for container in containers)
+    limit = size_text(policy.limits.disk)
+    return f"over disk {limit}: it has written {written // MIB}m; change its file for a new container"
 
 
 def stops(containers: Iterable[Observed], grace_seconds_max: int | None = None) -> Iterator[Action]:

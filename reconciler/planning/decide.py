@@ -27,7 +27,15 @@ from reconciler.model.sandbox import DesiredState, Sandbox
 from reconciler.model.status import SandboxStatus
 from reconciler.model.world import Observed, State, World
 from reconciler.planning import backoff
-from reconciler.planning.converge import FORCED_GRACE_SECONDS, Case, accepted_under, disposal, stops
+from reconciler.planning.converge import (
+    FORCED_GRACE_SECONDS,
+    Case,
+    accepted_under,
+    disk_message,
+    disposal,
+    over_disk,
+    stops,
+)
 from reconciler.planning.judge import effective, judge
 from reconciler.planning.ports import allot
 from reconciler.planning.recall import Recall
@@ -185,7 +193,7 @@ class _Decision:
             lanes[name] = Lane(name, Verdict.HOLD, reason or Reason.FILE_REMOVED, why)
         approvable = withheld if sure else set()
         ids = {name: tuple(container.id for container in self.containers[name]) for name in sorted(approvable)}
-        return list(lanes.values()), Removals(ids, reason if approvable else None)
+        return [self._within_disk(lane) for lane in lanes.values()], Removals(ids, reason if approvable else None)
 
     def _unwanted_lane(self, name: str) -> Lane:
         containers = self.world.of(name)
@@ -206,6 +214,19 @@ class _Decision:
                 Lane(name, Verdict.STOP, Reason.STOP_DECLARED, "the file says `state: stopped`", tuple(stops(up)))
             )
         return Lane(name, Verdict.KEEP, Reason.STOPPED)
+
+    def _within_disk(self, lane: Lane) -> Lane:
+        """What is held runs on only for as long as it keeps to its disk."""
+        status = self.memory.statuses.get(lane.sandbox)
+        up = [container for container in self.world.of(lane.sandbox) if container.up]
+        full = [container for container in up if over_disk(self.policy, container, status)]
+        if status is None or not full or lane.actions or lane.sandbox in self.memory.in_flight:
+            return lane
+        message = disk_message(self.policy, full, status)
+        actions = tuple(stops(full, FORCED_GRACE_SECONDS))
+        return self._rested(
+            replace(lane, verdict=Verdict.STOP, cause=Reason.DISK_EXCEEDED, message=message, actions=actions)
+        )
 
     def _removal(self, name: str, containers: tuple[Observed, ...]) -> Lane:
         if all(container.state is State.REMOVING for container in containers):

@@ -32,6 +32,7 @@ KEPT: Mapping[Reason, Phase] = {
     Reason.COMPLETED: Phase.COMPLETED,
     Reason.EXIT_CODE: Phase.FAILED,
     Reason.OOM_KILLED: Phase.FAILED,
+    Reason.DISK_EXCEEDED: Phase.FAILED,
 }
 
 WAITING: Mapping[Reason, Phase] = {
@@ -63,6 +64,8 @@ def seen(status: SandboxStatus, containers: Iterable[Observed], now: float) -> S
         status = _change(status, now, doubtful="")
     if not there.issuperset(status.halted):
         status = _change(status, now, halted=tuple(one for one in status.halted if one in there))
+    if not there.issuperset(status.disk_bytes):
+        status = _change(status, now, disk_bytes={id_: size for id_, size in status.disk_bytes.items() if id_ in there})
     for container in containers:
         if container.id != status.container_id:
             continue
@@ -188,6 +191,11 @@ def said(status: SandboxStatus, container: str, last_words: Iterable[bytes], now
         return status
     lines = tuple(printable(line.decode(errors="replace"), WORDS_LENGTH_MAX) for line in last_words)
     return _change(status, now, last_words=lines)
+
+
+def measured(status: SandboxStatus, sizes: Mapping[str, int], now: float) -> SandboxStatus:
+    """After a measurement of some of its containers."""
+    return _change(status, now, disk_bytes={**status.disk_bytes, **sizes})
 
 
 def done(status: SandboxStatus, outcome: Outcome, now: float) -> SandboxStatus:

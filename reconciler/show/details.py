@@ -5,7 +5,7 @@ from datetime import datetime
 
 from click import style, unstyle
 
-from reconciler.model.quantities import age_text
+from reconciler.model.quantities import MIB, age_text
 from reconciler.model.status import SandboxStatus
 from reconciler.model.text import printable
 from reconciler.show.cells import cells, dim, good, wrapped, wrong
@@ -52,6 +52,7 @@ def _container(status: SandboxStatus, now: float) -> list[str]:
         ("fingerprint", status.fingerprint[:SHORT_ID]),
         ("started", moment(status.started_at, now)),
         ("restarts", str(status.restarts)),
+        ("disk", _disk(status)),
         ("last exit", _exit(status, now)),
     ]
     return [f"{INDENT}{dim(f'{name:13}')}{printable(value, TEXT_MAX)}" for name, value in fields if value]
@@ -62,6 +63,12 @@ def _exit(status: SandboxStatus, now: float) -> str:
         return ""
     memory = ", out of memory" if status.oom_killed else ""
     return f"code {status.exit_code}{memory}, {moment(status.exited_at, now)}".removesuffix(", ")
+
+
+def _disk(status: SandboxStatus) -> str:
+    """Of its container; empty before it was measured."""
+    written = status.disk_bytes.get(status.container_id)
+    return "" if written is None else f"{written / MIB:.1f}m written"
 
 
 def _conditions(status: SandboxStatus, now: float) -> list[str]:

@@ -72,6 +72,12 @@ class Stranger:
     def write(self, container: str, output: bytes) -> None:
         self._tell(container, "do", f"printf '{output.decode()}'")
 
+    def fill(self, container: str, size_bytes: int, volume: str = "") -> None:
+        path = f"{volume or '/tmp'}/filled"
+        body = {"User": "0", "Cmd": ["dd", "if=/dev/zero", f"of={path}", f"bs={size_bytes}", "count=1"]}
+        execution = json.loads(self._post(f"/containers/{container}/exec", body=body))["Id"]
+        self._post(f"/exec/{execution}/start", body={"Detach": False})
+
     def remove_by_force(self, container: str) -> None:
         ask(self._host, "DELETE", f"/containers/{container}", {"force": 1, "v": 1})
 

@@ -366,6 +366,30 @@ def test_remove(bench: Bench) -> None:
     assert bench.engine.containers() == ()
 
 
+def test_what_containers_have_written_is_measured(bench: Bench) -> None:
+    """Running or not, each container of the instance is told with the bytes that are not its image's."""
+    bench.outside.run_foreign("stranger-1", IMAGE)
+    empty, filled = bench.started("empty"), bench.started("filled")
+    bench.outside.fill(filled, 300_000)
+    bench.engine.stop(filled, 0)
+    written = {one.id: one for one in bench.engine.written()}
+    assert written.keys() == {empty, filled}
+    assert written[empty].bytes < 100_000
+    assert 300_000 <= written[filled].bytes < 400_000
+    assert written[filled].volumes == ()
+
+
+def test_volumes_are_measured(bench: Bench) -> None:
+    """What is in a volume of the image is not the container's own, and is told beside it."""
+    bench.outside.add_image("volume:test", Volumes={"/data": {}})
+    container = bench.started(image="volume:test")
+    bench.outside.fill(container, 300_000, volume="/data")
+    (written,) = bench.engine.written()
+    (volume,) = written.volumes
+    assert written.bytes < 100_000
+    assert 300_000 <= bench.engine.volume_sizes()[volume] < 400_000
+
+
 def test_anonymous_volumes_go_with_the_container(bench: Bench) -> None:
     """A volume that the image asked for is made with the container and is removed with it."""
     bench.outside.add_image("volume:test", Volumes={"/data": {}})

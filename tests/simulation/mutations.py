@@ -143,6 +143,18 @@ MUTATIONS = {
         "keeps = running or mine not in fixed",
         6,
     ),
+    "start again what has written too much": Mutation(
+        "reconciler.planning.converge",
+        "        if self.full or current.id in self.status.halted:\n            return self.full\n",
+        "        if current.id in self.status.halted:\n            return False\n",
+        98,
+    ),
+    "let what is held fill the disk": Mutation(
+        "reconciler.planning.decide",
+        "[self._within_disk(lane) for lane in lanes.values()]",
+        "list(lanes.values())",
+        69,
+    ),
     "believe what was worked out for ever": Mutation(
         "reconciler.planning.recall",
         "if known is None or not all(map(_same, known[0], arguments)):",

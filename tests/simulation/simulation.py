@@ -15,6 +15,7 @@ from reconciler.engine.protocol import Engine
 from reconciler.model.desired import Desired
 from reconciler.model.plan import Lane, Outcome, Plan, Reason, Remove, Start, Stop
 from reconciler.model.policy import OnViolation, Policy
+from reconciler.model.quantities import GIB
 from reconciler.model.sandbox import DesiredState, Sandbox
 from reconciler.model.status import Approval
 from reconciler.model.world import World
@@ -181,6 +182,10 @@ class Simulation:
         if container := self._pick(number, "running"):
             self.host.engine.exit(container, code, oom=oom)
             self.ended_itself.add(container)
+
+    def fill(self, number: int, size_gib: int) -> None:
+        if container := self._pick(number, "running"):
+            self.host.engine.fill(container, size_gib * GIB)
 
     def health(self, number: int, health: str) -> None:
         if (container := self._pick(number, "running")) and "Health" in self._raw(container)["State"]:
@@ -379,6 +384,12 @@ class Simulation:
         if name in self._running():
             self.replacing.add(name)
         self._check_updates(lane, policy.replacements.max_parallel)
+        status = memory.statuses.get(name)
+        full = {id_ for id_, size in status.disk_bytes.items() if size > policy.limits.disk} if status else set()
+        if full & {action.container for action in lane.actions if isinstance(action, Start)}:
+            raise ViolationError(f"{lane}: it has written too much, and is started again")
+        if all(isinstance(action, Stop) and action.container in full for action in lane.actions):
+            return
         if name in desired.broken or (name in desired.declared and desired.declared[name].sandbox.suspend):
             raise ViolationError(f"{lane}: it is held")
         if name in desired.strays and name not in desired.declared:
@@ -458,6 +469,13 @@ class Simulation:
             if not judge(declaration, policy, {}) and name not in held
         }
         running = set(self._running())
+        full = {
+            raw["Config"]["Labels"][LABEL]: raw["State"]["Status"] in UP
+            for raw in self._containers.values()
+            if raw["Id"] in self.ours and self.host.engine.size_of(raw["Id"]) > policy.limits.disk
+        }
+        if any(full.values()):
+            raise ViolationError(f"of {sorted(full)}, some have written too much, and run")
         for name in running - held:
             refused_but_good = name in files and name not in accepted
             stopped = name in accepted and accepted[name].state is DesiredState.STOPPED
@@ -473,7 +491,7 @@ class Simulation:
             for status in self.host.store.statuses().values()
             if status.phase in {"Completed", "Failed"} and (self.forgetful or status.container_id in self.ended_itself)
         }
-        waiting = able - running - ended
+        waiting = able - running - ended - full.keys()
         if any(FIXED_PORT in str(raw["HostConfig"]["PortBindings"]) for raw in self._all_up()):
             waiting -= {name for name in able if any(port.published for port in accepted[name].ports)}
         if waiting and len(running) < policy.sandboxes_max:

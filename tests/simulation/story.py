@@ -32,6 +32,7 @@ POLICIES: dict[str, dict[str, Any] | None] = {
     "labelled": {"labels": {"team": "blue"}},
     "report": {"limits": {"mem_limit": "256m"}, "on_violation": "report"},
     "careful": {"removals": {"max": 1, "share": 0.2}},
+    "much disk": {"limits": {"disk": "4g"}},
     "few ports": {"published": "9000-9099"},
     "one at a time": {"replacements": {"max_parallel": 1}, "labels": {"team": "red"}},
     "broken": None,
@@ -93,6 +94,7 @@ WEIGHTS = {
     "purge": 1,
     "halt": 1,
     "late start": 2,
+    "fill": 2,
 }
 
 
@@ -118,6 +120,9 @@ def _steps(kind: str, dice: random.Random) -> list[Step]:  # noqa: C901 - one ca
             return [Step(kind, (number, dice.randrange(len(DRIFTS)))), *([Step("deaf")] if dice.random() < 0.5 else [])]
         case "exit":
             return [Step(kind, (number, dice.choice((0, 1, 137)), dice.random() < 0.2))]
+        case "fill":
+            look = [Step("resync"), Step("work")] if dice.random() < 0.5 else []
+            return [Step(kind, (number, dice.choice((1, 3)))), *look]
         case "health":
             return [Step(kind, (number, dice.choice(("healthy", "unhealthy"))))]
         case "restart":

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reconciler.control.disk import DiskMeter
 from reconciler.control.settings import Settings
 from reconciler.control.surroundings import Surroundings
 from reconciler.engine.docker import decode
@@ -212,7 +213,7 @@ def _may_fail(name: str) -> Callable[..., Any]:
     return call
 
 
-READS = ("facts", "containers", "inspect", "network", "image")
+READS = ("facts", "containers", "inspect", "network", "image", "written", "volume_sizes")
 CHANGES = ("create_network", "remove_network", "pull", "create", "start", "stop", "unpause", "remove")
 for _name in READS + CHANGES:
     setattr(FaultyEngine, _name, _may_fail(_name))
@@ -267,6 +268,7 @@ class Host:
             store=self.store,  # type: ignore[arg-type]
             journal=self.journal,  # type: ignore[arg-type]
             followers=Deaf(),  # type: ignore[arg-type]
+            disk=DiskMeter(self.engine, lambda work: work()),
             metrics=Unmeasured(),  # type: ignore[arg-type]
             clock=self.clock,
             draw_seed=self._draw_seed,

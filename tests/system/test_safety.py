@@ -1,6 +1,7 @@
 """What must never happen: too many, too much removed, strangers touched, a policy evaded."""
 
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,26 @@ def test_out_of_memory_is_told_apart(operator: Operator) -> None:
     operator.until(lambda: operator.reconciler("apply") and operator.phase("hungry") == "Failed")
     status = operator.status("hungry")
     assert (status["oom_killed"], status["reason"]) == (True, "OOMKilled")
+
+
+def test_who_fills_the_disk_is_stopped(operator: Operator) -> None:
+    """The measure is told, what was stopped stays so over a restart of the controller, and a changed file mends it."""
+    fill = "dd if=/dev/zero of=/tmp/filled bs=1M count=40 && exec sleep 1000"
+    operator.decree(limits={"disk": "20m"})
+    operator.declare("greedy", command=["sh", "-c", fill], restart="always")
+    operator.declare("web")
+    with operator.run() as process:
+        operator.until_phase(greedy="Running", web="Running")
+        operator.until(lambda: "40.0M" in operator.inside("greedy", "ls -lh /tmp/filled"))
+        process.send_signal(signal.SIGHUP)
+        operator.until_phase(greedy="Failed")
+        assert operator.status("greedy")["message"].startswith("over disk 20m: it has written 40m")
+    operator.reconciler("apply", code=1)
+    assert (operator.phase("greedy"), operator.phase("web")) == ("Failed", "Running")
+    assert running(operator) == {"web"}
+    operator.declare("greedy", command=["sleep", "1000"])
+    operator.reconciler("apply", code=0)
+    assert running(operator) == {"greedy", "web"}
 
 
 def test_an_image_that_brings_our_labels_makes_no_container_ours(operator: Operator) -> None:

@@ -372,6 +372,27 @@ def test_the_commit_follows_at_the_next_resync(house: House) -> None:
     controller.apply(0)
 
 
+def test_who_has_written_too_much_is_stopped_for_good(house: House) -> None:
+    """Another controller knows it from the status, asks nothing more in its passes, and a changed file mends it."""
+    house.decree(limits={"disk": "1m"})
+    house.engine.add_image("app:1", Volumes={"/data": {}})
+    house.declare("web")
+    house.apply()
+    house.engine.fill(house.id_of("web"), 600_000)
+    house.engine.fill(house.id_of("web"), 600_000, volume="/data")
+    controller = house.controller()
+    controller.tell(ResyncAsked())
+    eventually(lambda: controller.work() or house.status("web").reason is Reason.DISK_EXCEEDED)
+    eventually(lambda: controller.work() or house.status("web").phase is Phase.FAILED)
+    controller.apply(0)
+    house.apply()
+    assert house.writes() == []
+    assert not {"written", "volume_sizes"} & set(house.engine.calls)
+    house.declare("web", mem_limit="256m")
+    house.apply()
+    assert house.running() == ["web"]
+
+
 def test_a_sandbox_that_was_removed_is_forgotten(house: House) -> None:
     """Without a file and without a container there is no status."""
     house.declare("web")

@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.model.plan import Reason, Stop
 from reconciler.model.policy import Limits, OnViolation, Policy
-from reconciler.model.world import Health, Network, State
+from reconciler.model.world import Health, Network, Observed, State
 from tests.scene import NOW, Scene, up_to
 
 A, B, C = ("1" * 12, "2" * 12, "3" * 12)
@@ -462,6 +462,78 @@ def _(scene: Scene) -> None:
     scene.in_flight.add("web")
 
 
+# --- disk ------------------------------------------------------------------------------------------------------------
+
+MIB = 1024 * 1024
+
+
+@case("what has written more than the policy allows is stopped", f"web STOP DiskExceeded: stop {A}")
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    fill(scene, "web", scene.container("web"), 2049 * MIB)
+
+
+@case("as much as the policy allows may be written", "web KEEP Running")
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    fill(scene, "web", scene.container("web"), 2048 * MIB)
+
+
+@case(
+    "what was stopped for its disk is not started again, and holds no place",
+    "other CREATE Absent: create reconciler.default.other, verify new, start new",
+    "web KEEP DiskExceeded",
+)
+def _(scene: Scene) -> None:
+    scene.policy = up_to(1)
+    scene.declare("web")
+    scene.declare("other")
+    fill(scene, "web", scene.container("web", State.EXITED), 3000 * MIB)
+
+
+@case(
+    "a changed file gives what was stopped for its disk a new container",
+    f"web REPLACE ConfigurationChanged: create reconciler.default.web, verify new, remove {A}, verify new, start new",
+)
+def _(scene: Scene) -> None:
+    scene.declare("web", mem_limit="256m")
+    fill(scene, "web", scene.container("web", State.EXITED), 3000 * MIB)
+
+
+@case("a policy that allows more lets it start again", f"web START NotStarted: verify {A}, start {A}")
+def _(scene: Scene) -> None:
+    scene.policy = Policy(limits=Limits(disk=4096 * MIB))
+    scene.declare("web")
+    container = scene.container("web", State.EXITED, policy=scene.policy)
+    fill(scene, "web", container, 3000 * MIB, halted=(container.id,))
+
+
+@case(
+    "what runs of an older file, and fills its disk while the new one fails, is stopped",
+    f"web STOP DiskExceeded: stop {A}",
+)
+def _(scene: Scene) -> None:
+    scene.declare("web", mem_limit="256m")
+    container = scene.container("web")
+    scene.failed("web", Reason.IMAGE_PULL_FAILED, container, disk_bytes={container.id: 3000 * MIB})
+
+
+@case(
+    "whatever is held is stopped for its disk all the same",
+    f"broken STOP DiskExceeded: stop {A}",
+    f"suspended STOP DiskExceeded: stop {B}",
+)
+def _(scene: Scene) -> None:
+    scene.broken.add("broken")
+    scene.declare("suspended", suspend="I am looking into it")
+    for name in ("broken", "suspended"):
+        fill(scene, name, scene.container(name), 3000 * MIB)
+
+
+def fill(scene: Scene, name: str, container: Observed, size: int, **fields: object) -> None:
+    scene.remember(name, container, disk_bytes={container.id: size}, **fields)
+
+
 # --- removing --------------------------------------------------------------------------------------------------------
 
 
@@ -679,6 +751,14 @@ def test_limit_message_names_who_has_the_slots() -> None:
         "3 of 3 slots are used; by a, b; reserved for c, which cannot start yet; "
         "stop or remove one, or raise sandboxes_max"
     )
+
+
+def test_disk_message_says_what_mends_it() -> None:
+    """The cause first, then what to do, in one line of a terminal."""
+    scene = Scene()
+    scene.declare("web")
+    fill(scene, "web", scene.container("web", State.EXITED), 3000 * MIB)
+    assert scene.plan().lanes[0].message == "over disk 2g: it has written 3000m; change its file for a new container"
 
 
 def test_withheld_removals_name_exactly_the_containers() -> None:

@@ -251,6 +251,16 @@ def test_a_stop_is_remembered_as_our_own() -> None:
     assert after_plan(scene).halted == ()
 
 
+def test_what_was_written_is_remembered_as_long_as_the_container_is_there() -> None:
+    """A measurement that leaves a container out says nothing about it; the size goes with the container."""
+    scene = web()
+    old, new = scene.container("web", State.EXITED), scene.container("web", mem_limit="256m")
+    status = fold.measured(SandboxStatus(name="web"), {old.id: 5, new.id: 6}, NOW)
+    status = fold.measured(status, {new.id: 7}, NOW)
+    assert status.disk_bytes == {old.id: 5, new.id: 7}
+    assert fold.seen(status, [new], NOW).disk_bytes == {new.id: 7}
+
+
 def test_the_last_words_are_of_what_exited_by_itself() -> None:
     """What the controller stopped has no last words, and neither has what was replaced; all of them are escaped."""
     status = SandboxStatus(name="web", container_id="a" * 64)

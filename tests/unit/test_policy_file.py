@@ -8,7 +8,7 @@ import pytest
 from reconciler.desired.policy_file import read_policy, rule_lines
 from reconciler.model.errors import PolicyInvalid
 from reconciler.model.policy import Limits, OnViolation, Policy, Removals, Replacements, VolumeRoot
-from reconciler.model.quantities import MIB
+from reconciler.model.quantities import GIB, MIB
 from reconciler.model.sandbox import Port, Sandbox
 
 WHOLE = """\
@@ -18,6 +18,7 @@ limits:
   cpus: 2
   pids_limit: 200
   tmpfs: 32m
+  disk: 10g
   stop_grace_period: 1m
 images: ["ghcr.io/openclaw/*", "busybox:*"]
 uid_min: 2000
@@ -46,6 +47,7 @@ BROKEN = {
         "limits: {mem_limit: 0}",
         "1:21: limits.mem_limit: 0 is too little (at least 6m; 0 is not unlimited)",
     ),
+    "no disk": ("limits: {disk: 0}", "1:16: limits.disk: 0 is too little (at least 1m; 0 is not unlimited)"),
     "no bound of cpus": (
         "limits: {cpus: .inf}",
         "1:16: limits.cpus: '.inf' is no number of CPUs (write such as 0.5)",
@@ -112,7 +114,9 @@ def test_whole(tmp_path: Path) -> None:
     policy = policy_of(WHOLE, tmp_path)
     assert policy == Policy(
         sandboxes_max=8,
-        limits=Limits(mem_limit=1024 * MIB, cpus=2.0, pids_limit=200, tmpfs=32 * MIB, stop_grace_period=60),
+        limits=Limits(
+            mem_limit=1024 * MIB, cpus=2.0, pids_limit=200, tmpfs=32 * MIB, disk=10 * GIB, stop_grace_period=60
+        ),
         images=("ghcr.io/openclaw/*", "busybox:*"),
         uid_min=2000,
         volumes=(VolumeRoot(root="/srv/sandboxes"), VolumeRoot(root="/srv/scratch", read_only=False)),
@@ -177,4 +181,4 @@ def test_a_rule_is_found_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "policy.yaml"
     path.write_text(WHOLE)
     lines = rule_lines(path)
-    assert (lines["sandboxes_max"], lines["limits.mem_limit"], lines["defaults.ports"]) == (1, 3, 21)
+    assert (lines["sandboxes_max"], lines["limits.mem_limit"], lines["defaults.ports"]) == (1, 3, 22)

@@ -27,9 +27,10 @@ from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
 from reconciler.model.output import Output
 from reconciler.model.rendered import Rendered
 from reconciler.model.text import printable
-from reconciler.model.world import EngineFacts, EngineHealth, Event, Image, Inspection, Network, Summary
+from reconciler.model.world import EngineFacts, EngineHealth, Event, Image, Inspection, Network, Summary, Written
 
 READ_SECONDS = 10
+MEASURE_SECONDS = 60
 CHANGE_SECONDS = 60
 STOP_SECONDS = 30
 """Besides the grace period."""
@@ -111,8 +112,7 @@ class DockerEngine:
 
     def containers(self) -> tuple[Summary, ...]:
         with self._asking("list the containers", READ_SECONDS) as client:
-            rows = client.containers(all=True, filters={"label": f"{labels.INSTANCE}={self._instance}"})
-            return tuple(map(decode.summary, rows))
+            return tuple(map(decode.summary, client.containers(all=True, filters=self._ours)))
 
     def inspect(self, container: str) -> Inspection:
         with self._asking(f"inspect container {full_id(container)}", READ_SECONDS) as client:
@@ -139,6 +139,17 @@ class DockerEngine:
         with self._streaming(what, path, query, None) as response:
             yield from decode.outputs(response.raw.stream(OUTPUT_PIECE_BYTES))
 
+    def written(self) -> tuple[Written, ...]:
+        with self._asking("measure what the containers have written", MEASURE_SECONDS) as client:
+            return tuple(map(decode.written, client.containers(all=True, size=True, filters=self._ours)))
+
+    def volume_sizes(self) -> Mapping[str, int]:
+        with self._asking("measure the volumes", MEASURE_SECONDS) as client:
+            url = f"{client.base_url}/v{client.api_version}/system/df"
+            response = client.get(url, params={"type": "volume"})
+            response.raise_for_status()
+            return decode.volume_sizes(response.json())
+
     def events(self) -> Iterator[Event]:
         """The first one tells nothing but that the engine listens: what happened before must be looked for."""
         query = {"filters": json.dumps({"type": ["container", "network"], "event": EVENTS})}
@@ -147,6 +158,10 @@ class DockerEngine:
             for line in response.iter_lines():
                 if event := decode.event(json.loads(line), self._instance):
                     yield event
+
+    @property
+    def _ours(self) -> Mapping[str, str]:
+        return {"label": f"{labels.INSTANCE}={self._instance}"}
 
     def create_network(self) -> None:
         with _accepting(Refusal.NAME_TAKEN), self._asking("create the network", CHANGE_SECONDS) as client:

@@ -16,7 +16,18 @@ from reconciler.engine.docker.references import digest_of
 from reconciler.model import labels
 from reconciler.model.output import Output
 from reconciler.model.text import printable
-from reconciler.model.world import EngineFacts, EngineHealth, Event, Health, Image, Inspection, Network, State, Summary
+from reconciler.model.world import (
+    EngineFacts,
+    EngineHealth,
+    Event,
+    Health,
+    Image,
+    Inspection,
+    Network,
+    State,
+    Summary,
+    Written,
+)
 
 Answer = Mapping[str, Any]
 
@@ -66,6 +77,17 @@ def summary(row: Answer) -> Summary:
         health=next((health for sign, health in HEALTH_IN_STATUS.items() if sign in row["Status"]), None),
         created_at=float(row["Created"]),
     )
+
+
+def written(row: Answer) -> Written:
+    """One row of the list of containers with their sizes; of one that has written nothing there is none."""
+    volumes = tuple(str(mount["Name"]) for mount in row.get("Mounts") or () if mount["Type"] == "volume")
+    return Written(full_id(row["Id"]), int(row.get("SizeRw") or 0), volumes)
+
+
+def volume_sizes(usage: Answer) -> Mapping[str, int]:
+    """From `GET /system/df`; of a volume that is elsewhere the engine says -1."""
+    return {str(one["Name"]): max(0, int(one["UsageData"]["Size"])) for one in usage["Volumes"] or ()}
 
 
 def _name(names: list[str]) -> str:
