@@ -9,8 +9,7 @@ help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 run: .venv/made ## keep the examples in sandboxes.d/ running, on an engine that is there or a private one; Ctrl-C ends it
-	@$(PYTHON) -m tests.run_with_engine "see what it does and did: $(BIN)/reconciler --state state status" \
-		$(BIN)/reconciler --dir sandboxes.d --state state run
+	@$(PYTHON) -m tests.run_with_engine $(BIN)/reconciler --dir sandboxes.d --state state run
 
 WORKERS := --numprocesses=4
 

@@ -5,6 +5,7 @@ installs what is missing.
 """
 
 import atexit
+import ctypes
 import fcntl
 import os
 import shutil
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from tests.busybox_image import static_busybox
@@ -42,13 +44,23 @@ START_SECONDS = 60
 STOP_SECONDS = 60
 END_SECONDS = 20
 
+PR_SET_PDEATHSIG = 1
+
 
 class NoEngineError(Exception):
     """An engine of our own cannot be had here; the text says what to do."""
 
 
-def say(text: str) -> None:
-    print(f"engine: {text}", file=sys.stderr, flush=True)
+def say(text: str, label: str = "engine: ") -> None:
+    """To people; a terminal that was closed meanwhile is no reason to stop."""
+    with suppress(OSError):
+        print(label + text, file=sys.stderr, flush=True)
+
+
+def end_with_parent() -> None:
+    """Linux sends SIGTERM to this process when the thread that has started it is gone, however that came about."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def install() -> None:
@@ -124,6 +136,7 @@ class PrivateEngine:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,  # a Ctrl-C at the terminal is not for it
+                preexec_fn=None if self.inside else end_with_parent,  # noqa: PLW1509 - we have one thread then
             )
         if not _until(lambda: answers(self.host) or not self._alive(), START_SECONDS) or not self._alive():
             raise NoEngineError(f"dockerd did not start; the end of {log}:\n{log.read_text(errors='replace')[-2000:]}")
