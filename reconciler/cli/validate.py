@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
@@ -11,7 +11,7 @@ import click
 
 from reconciler.control.settings import Settings
 from reconciler.control.sources import Volumes
-from reconciler.desired.directory import Directory, Outcome, read_file
+from reconciler.desired.directory import Directory, port_clashes, read_file, rest_of
 from reconciler.desired.names import display
 from reconciler.model.desired import Declaration
 from reconciler.model.errors import DirectoryUnreadable, PolicyInvalid, Problem
@@ -28,7 +28,8 @@ def validate(settings: Settings, files: tuple[Path, ...], output: str) -> None:
     """Check files and policy, without an engine: all of the directory, or the FILEs that are named.
 
     Tells all problems of all files in one run. `-o github` annotates the lines of a pull request, `-o sarif` is for
-    whatever shows results of code analysis. Exit code 0: all is good; 1: something is not.
+    whatever shows results of code analysis. Directories in the directory are passed over, and noted. Exit code 0: all
+    is good; 1: something is not.
 
     \b
     Examples:
@@ -37,23 +38,28 @@ def validate(settings: Settings, files: tuple[Path, ...], output: str) -> None:
       reconciler --policy policy.yaml validate new.yaml    before it is put into place
     """
     settings = replace(settings, policy_file=settings.policy_file and nearby(settings.policy_file))
-    outcomes = list(_of_files(map(nearby, files)) if files else _of_directory(nearby(settings.directory)))
-    declarations = [outcome for outcome in outcomes if isinstance(outcome, Declaration)]
-    problems = [problem for outcome in outcomes if isinstance(outcome, tuple) for problem in outcome]
-    problems += _judged(declarations, settings)
-    problems.sort(key=lambda problem: (problem.file, not problem.line, problem))  # those of a whole file come last
+    found = _Found()
+    for path in map(nearby, files or (settings.directory,)):
+        if files and not path.is_dir():
+            found.take_file(path)
+        else:
+            found.take_directory(path)
+    problems, notes = found.problems(settings), found.notes
     match output:
         case "json":
-            click.echo(json.dumps({"problems": [asdict(problem) for problem in problems]}, indent=2))
+            told = {"problems": list(map(asdict, problems)), "notes": list(map(asdict, notes))}
+            click.echo(json.dumps(told, indent=2))
         case "github":
             for problem in problems:
                 click.echo(github(problem))
+            for note in notes:
+                click.echo(github(note, "notice"))
         case "sarif":
-            click.echo(json.dumps(sarif(problems), indent=2))
-        case _ if problems:
-            print_problems(problems, settings.policy_file)
+            click.echo(json.dumps(sarif(problems, notes), indent=2))
         case _:
-            click.echo(f"{count(len(declarations), 'file')}, all good")
+            print_problems(problems, notes, settings.policy_file)
+            if not problems:
+                click.echo(f"{count(len(found.declarations), 'file')}, all good")
     sys.exit(1 if problems else 0)
 
 
@@ -63,34 +69,55 @@ def nearby(path: Path) -> Path:
     return (here / path).relative_to(here) if (here / path).is_relative_to(here) else path
 
 
-def _of_files(paths: Iterable[Path]) -> Iterator[Outcome]:
-    for path in paths:
-        if path.is_dir():
-            yield from _of_directory(path)
+class _Found:
+    """What comes of files and directories, under paths that can be opened."""
+
+    def __init__(self) -> None:
+        self.declarations: list[Declaration] = []
+        self.notes: list[Problem] = []
+        self._broken: list[Problem] = []
+        self._named: list[Declaration] = []
+
+    def take_file(self, path: Path) -> None:
+        outcome = read_file(path)
+        if isinstance(outcome, Declaration):
+            self._named.append(outcome)
+            self.declarations.append(outcome)
         else:
-            yield read_file(path)
+            self._broken += outcome
+
+    def take_directory(self, path: Path) -> None:
+        try:
+            desired = Directory(path).scan()
+        except DirectoryUnreadable as error:
+            self._broken.append(Problem(display(str(path)), 0, 0, str(error)))
+            return
+        self.declarations += (replace(one, file=_below(path, one.file)) for one in desired.declared.values())
+        problems = chain(desired.ignored, *desired.broken.values())
+        self._broken += (replace(problem, file=_below(path, problem.file)) for problem in problems)
+        self.notes += (replace(note, file=_below(path, note.file)) for note in desired.notes)
+
+    def problems(self, settings: Settings) -> list[Problem]:
+        """Also what the policy forbids, of broken files too; those of a whole file come after its others."""
+        problems = [*self._broken, *chain(*port_clashes(self._named).values())]
+        rests = filter(None, (rest_of(Path(file)) for file in {problem.file for problem in self._broken}))
+        problems += _judged(self.declarations, list(rests), settings)
+        return sorted(problems, key=lambda problem: (problem.file, not problem.line, problem))
 
 
-def _of_directory(path: Path) -> Iterator[Outcome]:
-    """What comes of each file, under a path that can be opened."""
-    try:
-        desired = Directory(path).scan()
-    except DirectoryUnreadable as error:
-        yield (Problem(display(str(path)), 0, 0, str(error)),)
-        return
-    for declaration in desired.declared.values():
-        yield replace(declaration, file=display(str(path / declaration.file)))
-    for problem in chain(desired.ignored, *desired.broken.values()):
-        yield (replace(problem, file=display(str(path / problem.file))),)
+def _below(path: Path, file: str) -> str:
+    return display(str(path / file))
 
 
-def _judged(declarations: Iterable[Declaration], settings: Settings) -> Iterator[Problem]:
+def _judged(declarations: list[Declaration], rests: list[Declaration], settings: Settings) -> Iterator[Problem]:
     """What is wrong with the policy; if nothing is, what it forbids."""
     try:
         policy = settings.policy()
     except PolicyInvalid as error:
         yield from error.problems
         return
-    sources = Volumes(settings.engine_host).examined(declarations, policy)
+    sources = Volumes(settings.engine_host).examined([*declarations, *rests], policy)
     for declaration in declarations:
         yield from judge(declaration, policy, sources)
+    for rest in rests:  # what it lacks may be what is wrong in it
+        yield from (problem for problem in judge(rest, policy, sources) if problem.line)

@@ -1,8 +1,9 @@
 """The watched directory: files to what should exist."""
 
 import hashlib
+import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from reconciler.desired.commit import commit_of
@@ -17,11 +18,14 @@ from reconciler.desired.names import (
     stem_of,
 )
 from reconciler.desired.root import Root
-from reconciler.desired.validation import validated
+from reconciler.desired.validation import remaining, validated
 from reconciler.model.desired import Declaration, Desired, likeness
 from reconciler.model.errors import DirectoryUnreadable, Problem
 from reconciler.model.mistake import Mistake
-from reconciler.model.sandbox import Sandbox
+from reconciler.model.sandbox import DesiredState, Sandbox
+
+NAMED_MAX = 3
+"""So many other files are named in a problem."""
 
 Outcome = Declaration | tuple[Problem, ...]
 """What came of one file."""
@@ -44,23 +48,29 @@ class Directory:
         A file that cannot be read or understood is broken; only one that is really gone is absent.
         """
         with self._open_root(self._path) as root:
-            seen = frozenset(filter(meant, root.names(self._seen)))
+            listed = root.names(self._seen)
+            seen = frozenset(filter(meant, listed))
             groups = by_folded_stem(seen)
             conflicts = {
                 stem: _conflict(files) for stem, files in groups.items() if len(files) > 1 and is_sandbox_name(stem)
             }
             names, strays = _named(file for stem in groups.keys() - conflicts.keys() for file in groups[stem])
             outcomes = {name: self._outcome(root, name, file) for name, file in sorted(names.items())}
+            notes = tuple(_notes(root, sorted(listed - seen)))
             commit = commit_of(self._path)
             root.check_still_there()
             identity = root.identity
         self._seen = seen
         self._outcomes = {file: kept for file, kept in self._outcomes.items() if file in seen}
+        declared = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, Declaration)}
+        broken = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, tuple)}
+        clashes = port_clashes(declared.values())
         return Desired(
             directory=identity,
-            declared={name: outcome for name, outcome in outcomes.items() if isinstance(outcome, Declaration)},
-            broken={**conflicts, **{name: outcome for name, outcome in outcomes.items() if isinstance(outcome, tuple)}},
+            declared={name: declaration for name, declaration in declared.items() if name not in clashes},
+            broken={**conflicts, **broken, **clashes},
             strays={like: tuple(sorted(problems)) for like, problems in strays.items()},
+            notes=notes,
             commit=commit,
         )
 
@@ -83,16 +93,56 @@ class Directory:
 def read_file(path: Path) -> Outcome:
     """What comes of one file that somebody names, by the rules of a scan: also those for links and names."""
     try:
-        name = sandbox_name(path.name)
-        with Root(path.parent) as root:
-            contents = root.read(path.name)
+        return _declared(sandbox_name(path.name), display(str(path)), _contents(path))
     except Mistake as mistake:
         return (_problem(str(path), mistake),)
+
+
+def rest_of(path: Path) -> Declaration | None:
+    """What a file says beside the keys that are wrong, to be judged, never to be run; only that has places.
+
+    None when it cannot be read.
+    """
+    try:
+        name, document = sandbox_name(path.name), read_document(_contents(path), display(str(path)))
+    except (Mistake, FileBroken):
+        return None
+    sandbox = remaining(document)
+    said = {
+        key: place for key, place in document.places.items() if re.split(r"[.\[]", key)[0] in sandbox.model_fields_set
+    }
+    return Declaration(name, document.file, sandbox, places=said)
+
+
+def _contents(path: Path) -> bytes:
+    """Raises `Mistake`."""
+    try:
+        with Root(path.parent) as root:
+            contents = root.read(path.name)
     except DirectoryUnreadable as error:
-        return (_problem(str(path), Mistake(str(error))),)
+        raise Mistake(str(error)) from error
     if contents is None:
-        return (_problem(str(path), Mistake("does not exist")),)
-    return _declared(name, display(str(path)), contents)
+        raise Mistake("does not exist")
+    return contents
+
+
+def port_clashes(declarations: Iterable[Declaration]) -> dict[str, tuple[Problem, ...]]:
+    """By sandbox, the ports of the host that others publish too: of those that are meant to run, only one could."""
+    publishers: dict[int, list[tuple[Declaration, int]]] = defaultdict(list)
+    for declaration in declarations:
+        if declaration.sandbox.state is DesiredState.RUNNING:
+            for index, port in enumerate(declaration.sandbox.ports):
+                if port.published:
+                    publishers[port.published].append((declaration, index))
+    clashes: dict[str, tuple[Problem, ...]] = {}
+    for number, found in publishers.items():
+        files = [declaration.file for declaration, _ in found]
+        for declaration, index in found if len(found) > 1 else ():
+            what = f"port {number} of the host is also published by {_others(declaration.file, files)}"
+            place = declaration.place(f"ports[{index}].published")
+            problem = Problem(declaration.file, *place, what, "choose another one, or leave `published` out")
+            clashes[declaration.name] = (*clashes.get(declaration.name, ()), problem)
+    return clashes
 
 
 def _declared(name: str, file: str, contents: bytes) -> Outcome:
@@ -125,7 +175,22 @@ def _conflict(files: list[str]) -> tuple[Problem, ...]:
 
 
 def _others(file: str, files: list[str]) -> str:
-    return " and ".join(display(other) for other in files if other != file)
+    """At most `NAMED_MAX` of them."""
+    others = [display(other) for other in files if other != file]
+    more = [f"{len(others) - NAMED_MAX} more"] if len(others) > NAMED_MAX else []
+    return " and ".join([*others[:NAMED_MAX], *more])
+
+
+def _notes(root: Root, names: Iterable[str]) -> Iterator[Problem]:
+    """Directories that are passed over, and the files in them that somebody may mean; hidden ones are not meant."""
+    for name in names:
+        inner = None if name.startswith(".") else root.names_in(name)
+        if inner is not None:
+            files = sorted(filter(meant, inner))
+            what = f", with {_others('', files)} in it" if files else ""
+            yield _problem(
+                name, Mistake(f"is a directory, which is passed over{what}", "put files beside it to use them")
+            )
 
 
 def _problem(file: str, mistake: Mistake) -> Problem:

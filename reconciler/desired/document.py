@@ -36,6 +36,9 @@ _UNFIT = re.compile(
 )
 """Control characters, line breaks that editors do not count, bidirectional controls, surrogates, non-characters."""
 
+_CONFLICT = re.compile(r"^(?:<{7}|\|{7}|={7}|>{7})(?: |$)", re.MULTILINE)
+"""A line that git puts around what it could not merge; no mapping has one."""
+
 _CONSTANTS: Mapping[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -154,6 +157,9 @@ def _decoded(data: bytes, file: str) -> str:
         raise FileBroken([Problem(file, *place, "the file is not UTF-8", "save it as UTF-8")]) from None
     if match := _UNFIT.search(text):
         raise FileBroken([_unfit(match, file, _place_in(text, match.start()))])
+    if match := _CONFLICT.search(text):
+        what, hint = "a merge conflict is not resolved", "keep one version, and delete the lines that git has added"
+        raise FileBroken([Problem(file, *_place_in(text, match.start()), what, hint)])
     return text
 
 

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+from itertools import islice
 from pathlib import Path
 from typing import Self
 
@@ -13,6 +14,7 @@ from reconciler.model.mistake import Mistake
 
 _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 """A plain open of a FIFO waits for ever."""
+LISTED_MAX = 1_000
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -52,6 +54,26 @@ class Root:
         except OSError as error:
             raise DirectoryUnreadable(f"cannot list the directory {self._shown}: {_why(error)}") from error
         return listed | {name for name in remembered - listed if self.has(name)}
+
+    def names_in(self, name: str) -> list[str] | None:
+        """Of what is in the directory of that name, up to `LISTED_MAX` names; None when it is none.
+
+        What a link leads to is not looked into.
+        """
+        try:
+            if not stat.S_ISDIR(os.stat(name, dir_fd=self._descriptor).st_mode):
+                return None
+        except OSError:
+            return None
+        try:
+            descriptor = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=self._descriptor)
+        except OSError:
+            return []
+        try:
+            with os.scandir(descriptor) as found:
+                return [entry.name for entry in islice(found, LISTED_MAX)]
+        finally:
+            os.close(descriptor)
 
     def has(self, name: str) -> bool:
         """Whether there is something of that name, be it a link to nothing. Doubt counts as yes."""

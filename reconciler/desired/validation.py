@@ -42,6 +42,23 @@ def validated(document: Document, model: type[Model]) -> Model:
         raise FileBroken([_problem(document, model, detail) for detail in details]) from None
 
 
+def remaining(document: Document) -> Sandbox:
+    """The document as a sandbox, without those of its top keys that are wrong."""
+    said = document.value if isinstance(document.value, dict) else {}
+    while True:
+        try:
+            return Sandbox.model_validate(said)
+        except ValidationError as error:
+            details = error.errors(include_url=False, include_input=False)
+            wrong = {key for detail in details for key in _path(detail)[:1]} & said.keys()
+            said = {key: said[key] for key in said.keys() - wrong} if wrong else {}
+
+
+def _path(detail: ErrorDetails) -> KeyPath:
+    mistake = detail.get("ctx", {}).get("error")
+    return detail["loc"] + (mistake.at if isinstance(mistake, Mistake) else ())
+
+
 def _problem(document: Document, model: type[BaseModel], detail: ErrorDetails) -> Problem:
     path: KeyPath = detail["loc"]
     if detail["type"] == "extra_forbidden":

@@ -36,16 +36,17 @@ def likeness(stem: str) -> str:
 class Desired:
     """One whole scan. Every file is in exactly one of `declared`, `broken` and `strays`.
 
-    `strays` are files that no sandbox can come from, because their name is no sandbox's name; by its likeness.
-    `directory` is `(st_dev, st_ino)` of the directory that was read. `sound` is false for a scan kept from
-    earlier because the directory cannot be read now: it says what should run, but removes nothing. `commit` is the
-    git commit that was checked out there, empty when none was.
+    `strays` are files that no sandbox can come from, because their name is no sandbox's name; by its likeness. `notes`
+    are what is passed over, and is no mistake. `directory` is `(st_dev, st_ino)` of the directory that was read.
+    `sound` is false for a scan kept from earlier because the directory cannot be read now: it says what should run, but
+    removes nothing. `commit` is the git commit that was checked out there, empty when none was.
     """
 
     directory: tuple[int, int]
     declared: Mapping[str, Declaration] = field(default_factory=dict)
     broken: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)
     strays: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)
+    notes: tuple[Problem, ...] = ()
     sound: bool = True
     commit: str = ""
 

@@ -179,6 +179,7 @@ class ControllerStatus(BaseModel):
     frozen_reason: str = ""
     withheld: WithheldRemovals | None = None
     broken: dict[str, tuple[str, ...]] = Field({}, description="The problems of each file that cannot be used.")
+    notes: tuple[str, ...] = Field((), description="What is passed over in the directory, and is no mistake.")
     foreign: tuple[str, ...] = Field((), description="Containers that carry our labels and are not ours.")
     updated_at: float = 0
 

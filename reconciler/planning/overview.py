@@ -36,6 +36,7 @@ def overview(
             **{desired.file_of(name): tuple(map(str, problems)) for name, problems in desired.broken.items()},
             **{problem.file: (str(problem),) for problem in desired.ignored},
         },
+        "notes": tuple(map(str, desired.notes)),
         "foreign": tuple(f"{found.name} ({found.id[:12]}): {found.why}" for found in world.foreign),
     }
 

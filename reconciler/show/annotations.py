@@ -1,6 +1,6 @@
 """Problems for other programs: annotations of a pull request on GitHub, and SARIF."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,12 +25,12 @@ def sentence(problem: Problem) -> str:
     return printable(f"{problem.message} ({problem.hint})" if problem.hint else problem.message, MESSAGE_MAX)
 
 
-def github(problem: Problem) -> str:
-    """The workflow command that puts the problem beside its line."""
+def github(problem: Problem, level: str = "error") -> str:
+    """The workflow command that puts the problem beside its line; `level` is `error` or `notice`."""
     place = {"line": str(problem.line), "col": str(problem.column)} if problem.line else {}
     properties = {"file": problem.file, **place, "title": f"reconciler: {rule_id(problem)}"}
     listed = ",".join(f"{key}={escaped_property(value)}" for key, value in properties.items())
-    return f"::error {listed}::{escaped(sentence(problem))}"
+    return f"::{level} {listed}::{escaped(sentence(problem))}"
 
 
 def escaped(text: str) -> str:
@@ -43,12 +43,11 @@ def escaped_property(text: str) -> str:
     return escaped(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def sarif(problems: Iterable[Problem]) -> dict[str, Any]:
+def sarif(problems: Sequence[Problem], notes: Sequence[Problem] = ()) -> dict[str, Any]:
     """One run in the Static Analysis Results Interchange Format 2.1.0; files have URIs relative to where it ran."""
-    found = list(problems)
-    rules = sorted({rule_id(problem) for problem in found})
+    rules = sorted({rule_id(problem) for problem in (*problems, *notes)})
     driver = {"name": "reconciler", "version": __version__, "rules": [_rule(id_) for id_ in rules]}
-    results = [_result(problem) for problem in found]
+    results = [*(_result(problem, "error") for problem in problems), *(_result(note, "note") for note in notes)]
     run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
     return {"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}
 
@@ -59,13 +58,13 @@ def _rule(id_: str) -> dict[str, Any]:
     return {"id": id_, "shortDescription": {"text": text}, "defaultConfiguration": {"level": "error"}}
 
 
-def _result(problem: Problem) -> dict[str, Any]:
+def _result(problem: Problem, level: str) -> dict[str, Any]:
     location: dict[str, Any] = {"artifactLocation": {"uri": uri(problem.file)}}
     if problem.line:
         location["region"] = {"startLine": problem.line, "startColumn": problem.column}
     return {
         "ruleId": rule_id(problem),
-        "level": "error",
+        "level": level,
         "message": {"text": sentence(problem)},
         "locations": [{"physicalLocation": location}],
     }

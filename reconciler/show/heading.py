@@ -88,10 +88,14 @@ def problems(controller: ControllerStatus, statuses: Iterable[SandboxStatus]) ->
 
 
 def problem_lines(controller: ControllerStatus, statuses: Iterable[SandboxStatus], width: int | None) -> list[str]:
-    """The problems, marked; without a width each on one line."""
+    """The problems, marked, then the notes; without a width each on one line."""
+    marked = [
+        *(("!", text, wrong) for text in problems(controller, statuses)),
+        *(("-", text, dim) for text in controller.notes),
+    ]
     lines = []
-    for problem in problems(controller, statuses):
-        text = printable(problem, 2000)
+    for mark, told, style in marked:
+        text = printable(told, 2000)
         first, *more = [text] if width is None else wrapped(text, width - 2, LINES_MAX)
-        lines += [wrong(f"! {first}"), *(wrong(f"  {line}") for line in more)]
+        lines += [style(f"{mark} {first}"), *(style(f"  {line}") for line in more)]
     return lines

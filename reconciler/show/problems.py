@@ -16,8 +16,11 @@ from reconciler.show.excerpt import ROOM_MIN, excerpt, source_lines
 MESSAGE_MAX = 2000
 
 
-def print_problems(problems: Sequence[Problem], policy_file: Path | None) -> None:
-    """Tells problems, in the order of their files, on stderr, each as a good compiler does."""
+ERROR, NOTE = (click.style(word, fg=colour, bold=True) for word, colour in (("error", "red"), ("note", "cyan")))
+
+
+def print_problems(problems: Sequence[Problem], notes: Sequence[Problem], policy_file: Path | None) -> None:
+    """Tells problems, in the order of their files, on stderr, each as a good compiler does; then notes."""
     columns = shutil.get_terminal_size().columns
     rules = rule_lines(policy_file) if policy_file and any(problem.rule for problem in problems) else {}
     files = 0
@@ -25,16 +28,22 @@ def print_problems(problems: Sequence[Problem], policy_file: Path | None) -> Non
         files += 1
         lines = source_lines(file)
         for problem in of_file:
-            for line in _told(problem, lines, _rule(problem.rule, policy_file, rules), columns):
-                click.echo(line, err=True)
-            click.echo(err=True)
-    click.echo(f"{count(len(problems), 'problem')} in {count(files, 'file')}", err=True)
+            _print(_told(ERROR, problem, lines, _rule(problem.rule, policy_file, rules), columns))
+    for note in notes:
+        _print(_told(NOTE, note, (), "", columns))
+    if problems:
+        click.echo(f"{count(len(problems), 'problem')} in {count(files, 'file')}", err=True)
 
 
-def _told(problem: Problem, lines: Sequence[str], rule: str, columns: int) -> Iterator[str]:
+def _print(lines: Iterator[str]) -> None:
+    for line in (*lines, ""):
+        click.echo(line, err=True)
+
+
+def _told(label: str, problem: Problem, lines: Sequence[str], rule: str, columns: int) -> Iterator[str]:
     number = str(problem.line or "")
     gutter = " " * (len(number) + 2)
-    yield from _wrapped(click.style("error", fg="red", bold=True) + ": ", problem.message, columns, bold=True)
+    yield from _wrapped(f"{label}: ", problem.message, columns, bold=True)
     place = f"{problem.file}:{problem.line}:{problem.column}" if problem.line else problem.file
     yield f"{_frame(gutter[:-1] + '-->')} {printable(place, MESSAGE_MAX)}"
     if found := excerpt(lines, problem.line, problem.column, columns - len(gutter) - 2):

@@ -79,6 +79,9 @@ MUTATIONS = {
         "",
         16,
     ),
+    "let two files publish one port": Mutation(
+        "reconciler.desired.directory", "found if len(found) > 1 else ()", "found if len(found) > 2 else ()", 2
+    ),
     "work twice on one sandbox": Mutation(
         "reconciler.planning.decide",
         "for name in self.running if name not in self.memory.in_flight}",

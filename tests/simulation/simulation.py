@@ -392,6 +392,10 @@ class Simulation:
             return
         if name in desired.broken or (name in desired.declared and desired.declared[name].sandbox.suspend):
             raise ViolationError(f"{lane}: it is held")
+        wanted = [one for one in desired.declared.values() if one.sandbox.state is DesiredState.RUNNING]
+        fixed = [one.name for one in wanted if any(port.published for port in one.sandbox.ports)]
+        if len(fixed) > 1:
+            raise ViolationError(f"{lane}: {fixed} publish the same port")
         if name in desired.strays and name not in desired.declared:
             raise ViolationError(f"{lane}: a stray may be meant as it")
         if any(isinstance(action, Start) for action in lane.actions):
@@ -461,7 +465,7 @@ class Simulation:
     def _check_settled(self) -> None:
         policy, files = self.host.policy or Policy(), self.host.directory.files
         desired = self.host.directory.scan()
-        held = {name for name, sandbox in files.items() if sandbox is None or sandbox.suspend}
+        held = {name for name, sandbox in files.items() if name in desired.broken or (sandbox and sandbox.suspend)}
         held |= self.host.directory.strays - files.keys()
         accepted = {
             name: effective(declaration.sandbox, policy)

@@ -9,6 +9,7 @@ from typing import Any
 from reconciler.control.disk import DiskMeter
 from reconciler.control.settings import Settings
 from reconciler.control.surroundings import Surroundings
+from reconciler.desired.directory import port_clashes
 from reconciler.engine.docker import decode
 from reconciler.engine.host import EngineHost
 from reconciler.model.desired import Declaration, Desired
@@ -59,16 +60,13 @@ class FakeDirectory:
     def scan(self) -> Desired:
         if not self.readable:
             raise DirectoryUnreadable("it cannot be read")
+        whole = {name: self._declaration(name, sandbox) for name, sandbox in self.files.items() if sandbox is not None}
+        clashes = port_clashes(whole.values())
+        broken = {name: (Problem(f"{name}.yaml", 1, 1, "it is broken"),) for name in self.files.keys() - whole.keys()}
         return Desired(
             directory=(1, self.identity),
-            declared={
-                name: self._declaration(name, sandbox) for name, sandbox in self.files.items() if sandbox is not None
-            },
-            broken={
-                name: (Problem(f"{name}.yaml", 1, 1, "it is broken"),)
-                for name, sandbox in self.files.items()
-                if sandbox is None
-            },
+            declared={name: declaration for name, declaration in whole.items() if name not in clashes},
+            broken=broken | clashes,
             strays={name: (Problem(f"{name.upper()}.yaml", 0, 0, "is no name"),) for name in self.strays},
         )
 

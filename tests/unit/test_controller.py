@@ -214,6 +214,32 @@ def test_a_file_that_gets_a_wrong_name_removes_nothing(house: House, file: str) 
     assert (house.status("my-app").phase, house.id_of("my-app")) == (Phase.RUNNING, kept)
 
 
+def test_a_port_that_two_publish_holds_both_as_they_are(house: House) -> None:
+    """Who had it keeps it; which file is meant, nobody can know."""
+    port = {"target": 3000, "published": 18080}
+    house.declare("web", ports=[port])
+    house.apply()
+    kept = house.id_of("web")
+    house.declare("web", ports=[port], mem_limit="64m")
+    house.declare("new", ports=[port])
+    house.apply()
+    assert house.writes() == []
+    assert {house.status(name).reason for name in ("web", "new")} == {Reason.INVALID_FILE}
+    house.remove("new")
+    house.apply()
+    assert (house.running(), house.id_of("web") != kept) == (["web"], True)
+
+
+def test_a_directory_in_the_directory_is_noted_and_no_mistake(house: House) -> None:
+    """As `validate` does; sandboxes that are all as declared are so."""
+    (house.root / "sandboxes.d" / "more").mkdir()
+    house.declare("web")
+    status = house.apply()
+    (note,) = status.notes
+    assert note.startswith("more: is a directory, which is passed over")
+    assert (status.broken, status.frozen) == ({}, False)
+
+
 def test_a_directory_that_was_away_is_not_believed_when_it_comes_back_empty(house: House) -> None:
     """Not even when it has the same inode, as file systems give that of a directory which is gone to the next one."""
     house.declare("web")

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from reconciler.desired.directory import Directory, read_file
-from reconciler.desired.root import Root
+from reconciler.desired.root import LISTED_MAX, Root
 from reconciler.model.desired import Declaration, Desired
 from reconciler.model.errors import DirectoryUnreadable, Problem
 from reconciler.model.mistake import Mistake
@@ -28,6 +28,10 @@ def watched(tmp_path: Path) -> Path:
 
 def scan(directory: Path) -> Desired:
     return Directory(directory).scan()
+
+
+def notes(directory: Path) -> list[str]:
+    return [f"{note.file}: {note.message}" for note in scan(directory).notes]
 
 
 def message_of(desired: Desired, name: str) -> str:
@@ -80,6 +84,33 @@ def test_other_directories_are_ignored(watched: Path) -> None:
     (watched / "more").mkdir()
     (watched / "more" / "a.yaml").write_text(GOOD)
     assert scan(watched).empty
+
+
+def test_other_directories_are_noted(watched: Path) -> None:
+    """They are named, with what somebody may mean in them; what they are is no mistake, and stops nothing."""
+    assert notes(watched) == []
+    for name in ("empty", "more", ".hidden", "..data"):
+        (watched / name).mkdir()
+    for name in ("c.yaml", "b.yml", "a.yaml", "d.YAML", "e.yaml", ".x.yaml", "README.md"):
+        (watched / "more" / name).write_text("image: [")
+    (watched / "link").symlink_to("more")
+    (watched / "loop").symlink_to("loop")
+    (watched / "README.md").touch()
+    assert notes(watched) == [
+        "empty: is a directory, which is passed over",
+        "link: is a directory, which is passed over",
+        "more: is a directory, which is passed over, with a.yaml and b.yml and c.yaml and 2 more in it",
+    ]
+    assert not scan(watched).problems_of("a")
+
+
+def test_a_large_directory_is_not_read_to_its_end(watched: Path) -> None:
+    """What is passed over costs little."""
+    (watched / "more").mkdir()
+    for number in range(LISTED_MAX + 10):
+        (watched / "more" / f"{number}.yaml").touch()
+    with Root(watched) as root:
+        assert len(root.names_in("more") or ()) == LISTED_MAX
 
 
 @pytest.mark.parametrize(
@@ -148,6 +179,34 @@ def test_two_files_for_one_name(names: tuple[str, str], watched: Path) -> None:
     assert desired.strays == {}
     assert {problem.file for problem in desired.broken["a"]} == set(names)
     assert all(set(names) - {problem.file} <= set(problem.message.split()) for problem in desired.broken["a"])
+
+
+PORT = "image: x\nports: [3000, {target: 80, published: 18080}]\n"
+
+
+def test_two_files_for_one_port(watched: Path) -> None:
+    """Files that publish the same port of the host are all broken at that place; others are not."""
+    for name in ("a", "b", "c", "d", "e"):
+        (watched / f"{name}.yaml").write_text(PORT)
+    (watched / "other.yaml").write_text(PORT.replace("18080", "18081"))
+    (watched / "free.yaml").write_text("image: x\nports: [18080]\n")
+    desired = scan(watched)
+    assert list(desired.declared) == ["free", "other"]
+    (problem,) = desired.broken["b"]
+    assert (problem.line, problem.column) == (2, 39)
+    assert problem.message == ("port 18080 of the host is also published by a.yaml and c.yaml and d.yaml and 1 more")
+
+
+def test_a_stopped_sandbox_leaves_its_port_to_another(watched: Path) -> None:
+    """Two take turns by their `state`; only those that are meant to run at the same time are wrong."""
+    (watched / "a.yaml").write_text(PORT)
+    (watched / "b.yaml").write_text(PORT + "state: stopped\n")
+    directory = Directory(watched)
+    assert list(directory.scan().declared) == ["a", "b"]
+    (watched / "b.yaml").write_text(PORT)
+    assert list(directory.scan().broken) == ["a", "b"]
+    (watched / "a.yaml").write_text(PORT + "state: stopped\n")
+    assert list(directory.scan().declared) == ["a", "b"]
 
 
 def test_two_names_that_fold_into_one(watched: Path) -> None:

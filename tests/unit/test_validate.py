@@ -106,6 +106,48 @@ def test_all_problems_of_all_files() -> None:
 
 
 @pytest.mark.usefixtures("here")
+def test_all_problems_of_one_file() -> None:
+    """Of what is not wrong itself, a broken file is told what the policy forbids, and never that it lacks something."""
+    declare("a", "imag: x\ncpus: 2\nmem_limit: lots\nuser: 1:1\nports: [{target: 1, published: 80}]\n")
+    assert re.findall(r"error: (.*)\n.*--> (.*)", told()) == [
+        ("unknown key 'imag'", "sandboxes.d/a.yaml:1:1"),
+        ("cpus 2 is over the policy's ceiling", "sandboxes.d/a.yaml:2:7"),
+        ("mem_limit: 'lots' is no size", "sandboxes.d/a.yaml:3:12"),
+        ("user 1:1 is below the policy's minimum", "sandboxes.d/a.yaml:4:7"),
+        ("ports[0].published: must be greater than or equal to 1024", "sandboxes.d/a.yaml:5:32"),
+    ]
+
+
+@pytest.mark.parametrize("named", [[], ["sandboxes.d/a.yaml", "sandboxes.d/b.yaml"]])
+@pytest.mark.usefixtures("here")
+def test_a_port_that_two_publish(named: list[str]) -> None:
+    """It is a problem of both, each at its place."""
+    declare("a", "image: x\nports: [{target: 1, published: 8080}]\n")
+    declare("b", "image: x\nports: [80, {target: 1, published: 8080}]\n")
+    said = told(*named)
+    assert re.findall(r"--> (.*)", said) == ["sandboxes.d/a.yaml:2:32", "sandboxes.d/b.yaml:2:36"]
+    assert "port 8080 of the host is also published by" in said
+
+
+def test_directories_are_noted(here: Path) -> None:
+    """What is passed over is told in each form, and is no mistake."""
+    declare("a", "image: x\n")
+    (here / "sandboxes.d" / "more").mkdir()
+    (here / "sandboxes.d" / "more" / "b.yaml").write_text("image: x\n")
+    result = validate()
+    assert (result.exit_code, result.stdout) == (0, "1 file, all good\n")
+    assert result.stderr == (
+        "note: is a directory, which is passed over, with b.yaml in it\n"
+        " --> sandboxes.d/more\n  = help: put files beside it to use them\n\n"
+    )
+    (note,) = json.loads(validate("-o", "json").stdout)["notes"]
+    assert note["file"] == "sandboxes.d/more"
+    assert validate("-o", "github").stdout.startswith("::notice file=sandboxes.d/more,")
+    (found,) = json.loads(validate("-o", "sarif").stdout)["runs"][0]["results"]
+    assert found["level"] == "note"
+
+
+@pytest.mark.usefixtures("here")
 def test_a_wrong_policy() -> None:
     """A policy's file is told in the same way, together with the sandboxes' own mistakes."""
     declare("a", "imag: x\n")
@@ -181,7 +223,8 @@ def test_json() -> None:
                 "hint": "at most 1",
                 "rule": "limits.cpus",
             }
-        ]
+        ],
+        "notes": [],
     }
 
 
