@@ -78,12 +78,11 @@ def plan(settings: Settings, output: str, against: TextIO | None) -> None:
 def _compared(settings: Settings, desired: Desired, now: float) -> Plan:
     """With what the engine says now. Only here are docker-py and its kin needed, which are slow to import."""
     from reconciler.control.observe import Observer
-    from reconciler.control.sources import Volumes
     from reconciler.engine.docker.client import DockerEngine
 
     store, policy = Store(settings.state), settings.policy()
     engine = DockerEngine(settings.host, settings.instance, read_only=True)
-    world = Observer(engine, settings.instance, Volumes(settings.engine_host)).observe(desired, policy, now)
+    world = Observer(engine, settings.instance, settings.engine_host).observe(desired, policy, now)
     controller = store.controller()
     memory = Memory(
         statuses=store.statuses(),

@@ -45,7 +45,7 @@ ProtectHome=read-only
 PrivateTmp=yes
 PrivateDevices=yes
 ProtectProc=invisible
-ProcSubset=pid
+# Not ProcSubset=pid: whether neighbours on a bridge are kept apart is a setting in /proc/sys.
 
 {network}
 ProtectClock=yes

@@ -11,7 +11,6 @@ from reconciler.control.lanes import Lanes
 from reconciler.control.ledger import Ledger
 from reconciler.control.observe import Observer
 from reconciler.control.read import Reader
-from reconciler.control.sources import Volumes
 from reconciler.control.surroundings import Surroundings
 from reconciler.control.wake import (
     DiskMeasured,
@@ -73,10 +72,9 @@ class Controller:
         self._ledger = Ledger(self._store, surroundings.journal, self._metrics, self._clock, on_outcome)
         self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
         known = {status.container_id for status in self._ledger.statuses.values() if status.container_id}
-        volumes = Volumes(surroundings.host)
-        self._observer = Observer(engine, self._settings.instance, volumes, surroundings.spread, known)
+        self._observer = Observer(engine, self._settings.instance, surroundings.host, surroundings.spread, known)
         self._followers = surroundings.followers
-        self._lanes = lanes(engine, volumes, self.tell, self._followers.finish, self._clock)
+        self._lanes = lanes(engine, self._observer.volumes, self.tell, self._followers.finish, self._clock)
         self._in_flight: dict[str, Lane] = {}
         self._sandbox_of: dict[str, str] = {}
         """Of each container that was seen; empty for a stranger's."""

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.control.sources import Volumes
 from reconciler.control.spread import Spread, over_threads
+from reconciler.engine.host import EngineHost
 from reconciler.engine.protocol import EngineReader
 from reconciler.model import labels
 from reconciler.model.desired import Desired
@@ -32,11 +33,12 @@ class Observer:
         self,
         engine: EngineReader,
         instance: str,
-        volumes: Volumes,
+        host: EngineHost,
         spread: Spread = over_threads,
         known: Iterable[str] = (),
     ) -> None:
-        self._engine, self._instance, self._volumes, self._spread = engine, instance, volumes, spread
+        self._engine, self._instance, self._host, self._spread = engine, instance, host, spread
+        self.volumes = Volumes(host)
         self._facts: EngineFacts | None = None
         self._network: Network | None = None
         self._seen: dict[str, _Seen] = {}
@@ -86,14 +88,15 @@ class Observer:
             containers=tuple(self._recall(_observed, id_, seen) for id_, seen in self._seen.items()),
             foreign=foreign,
             images=self._present(_references(desired, policy)),
-            sources=self._volumes.examined(desired.declared.values(), policy, facts.data),
+            sources=self.volumes.examined(desired.declared.values(), policy, facts.data),
         )
 
     def _look(self) -> tuple[EngineFacts, tuple[Summary, ...]]:
         if self._facts is None:
             self._facts = self._engine.facts()
-        if self._network is None or self._network.why_unfit:
-            self._network = self._engine.network()
+        if self._network is None or self._network.why_unfit or self._network.unfiltered:
+            network = self._engine.network()
+            self._network = network and replace(network, unfiltered=self._host.unfiltered(network, self._facts))
         return self._facts, self._engine.containers()
 
     def _confirm_gone(self, listed: set[str]) -> None:

@@ -65,7 +65,6 @@ class Host:
     network: Network | Unknown | None
     interfaces: frozenset[str]
     rules: Rules | Unknown
-    bridges_filtered: bool
     clock_ahead_seconds: float
     synchronised: bool | None
     inotify: Mapping[str, int] | Unknown

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,7 +21,7 @@ from reconciler.engine.docker.client import DockerEngine
 from reconciler.model.errors import PolicyInvalid, ReconcilerError
 from reconciler.model.policy import Policy
 from reconciler.model.text import printable
-from reconciler.model.world import EngineHealth
+from reconciler.model.world import EngineHealth, Network
 
 Found = TypeVar("Found")
 
@@ -46,7 +47,7 @@ def look(settings: Settings) -> Host:
     before = time.time()
     health = _found(engine.health)
     after = time.time()
-    network = health if isinstance(health, Unknown) else _found(engine.network)
+    network = health if isinstance(health, Unknown) else _found(lambda: _network(settings, engine, health))
     data = health if isinstance(health, Unknown) else _found(lambda: _local_data(settings, health))
     policy, policy_trouble = _policy(settings)
     return Host(
@@ -56,7 +57,6 @@ def look(settings: Settings) -> Host:
         network=network,
         interfaces=_interfaces(),
         rules=_found(lambda: firewall.parse(_output("iptables", "-S"))) if network else Unknown("there is no network"),
-        bridges_filtered=_found(lambda: _number("/proc/sys/net/bridge/bridge-nf-call-iptables")) == 1,
         clock_ahead_seconds=0 if isinstance(health, Unknown) else _outside(health.clock, before, after),
         synchronised=_synchronised(),
         inotify=_found(_inotify),
@@ -73,6 +73,11 @@ def look(settings: Settings) -> Host:
         directory_path=settings.directory,
         directory_mount=_found(lambda: _mount(settings.directory)),
     )
+
+
+def _network(settings: Settings, engine: DockerEngine, health: EngineHealth) -> Network | None:
+    network = engine.network()
+    return network and replace(network, unfiltered=settings.engine_host.unfiltered(network, health.facts))
 
 
 def _found(look: Callable[[], Found]) -> Found | Unknown:

@@ -27,9 +27,10 @@ def bridge(host: Host) -> Iterator[Finding]:
     elif host.network.why_unfit:
         why = "It does not confine sandboxes, so none is started in it."
         yield wrong("bridge", host.network.why_unfit, why, f"{host.docker} network rm {host.network.name}")
-    elif host.engine.facts.name == "Docker" and host.network.bridge in host.interfaces and not host.bridges_filtered:
+    elif host.network.unfiltered:
         mend = "sudo modprobe br_netfilter", "sudo sysctl -w net.bridge.bridge-nf-call-iptables=1"
-        yield wrong("bridge", "traffic on bridges is not filtered", "Sandboxes can reach one another.", *mend)
+        why = "Sandboxes could reach one another, so none is started."
+        yield wrong("bridge", host.network.unfiltered, why, *mend)
     else:
         yield good("bridge", f"{host.network.name} keeps neighbours apart")
 

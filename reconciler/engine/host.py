@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.model.text import printable
-from reconciler.model.world import Source
+from reconciler.model.world import EngineFacts, Network, Source
 
 SYSTEM = ("/var/run", "/run", "/proc", "/sys", "/dev")
 
@@ -51,6 +51,22 @@ class EngineHost:
             sockets[self.engine_socket] = "the engine's socket"
         holders = {real: what for path, what in sockets.items() for real in _with_parents(path)}
         return Protected(places, {real: what for path, what in places.items() for real in path.parents} | holders)
+
+    def unfiltered(self, network: Network, engine: EngineFacts) -> str:
+        """Why traffic between containers of the network gets past the engine's rules; empty also when nobody knows.
+
+        It is known of a bridge in this network namespace, where this process may see the kernel's settings.
+        """
+        interfaces, settings = self.proc / "self/net/dev", self.proc / "sys/net"
+        if engine.name != "Docker" or not interfaces.exists() or not settings.exists():
+            return ""
+        if not re.search(rf"^ *{re.escape(network.bridge)}:", interfaces.read_text(), re.MULTILINE):
+            return ""
+        try:
+            value = (settings / "bridge/bridge-nf-call-iptables").read_text().strip()
+        except FileNotFoundError:
+            return "the kernel's module br_netfilter is missing"
+        return "" if value == "1" else f"net.bridge.bridge-nf-call-iptables is {value}"
 
     def _listening(self) -> Iterator[Path]:
         """Of all sockets of this network namespace: a sandbox's own are in another one. Nothing where nobody tells."""

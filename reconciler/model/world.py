@@ -111,7 +111,8 @@ class Foreign:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The instance's bridge network. `why_unfit` is empty when it is what we would create.
+    """The instance's bridge network. `why_unfit` is empty when it is what we would create, `unfiltered` when the host's
+    kernel applies the engine's rules to it, or when that cannot be seen from here.
 
     An engine that was asked twice may make two of the same name, and starts nothing then; `surplus` are the ids of all
     but the oldest, when all are ours. `bridge` is the host's interface, `subnets` are such as `172.18.0.0/16`.
@@ -123,6 +124,7 @@ class Network:
     surplus: tuple[str, ...] = ()
     bridge: str = ""
     subnets: tuple[str, ...] = ()
+    unfiltered: str = ""
 
 
 @dataclass(frozen=True, slots=True)

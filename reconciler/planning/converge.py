@@ -274,8 +274,10 @@ class Case:
             why = "the engine has no seccomp, without which no sandbox is started"
             return Lane(lane.sandbox, Verdict.WAIT, Reason.SECCOMP_MISSING, why, current=lane.current)
         network = self.world.network
-        if network is not None and network.why_unfit and self.sandbox.network_mode is None:
-            why = f"network {network.name} {network.why_unfit}; remove it, and it is created anew"
+        if network is not None and self.sandbox.network_mode is None and (network.why_unfit or network.unfiltered):
+            why = f"{network.unfiltered}: sandboxes could reach one another; `reconciler doctor` says what mends it"
+            if network.why_unfit:
+                why = f"network {network.name} {network.why_unfit}; remove it, and it is created anew"
             return Lane(lane.sandbox, Verdict.WAIT, Reason.NETWORK_UNFIT, why, current=lane.current)
         return lane
 

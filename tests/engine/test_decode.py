@@ -142,11 +142,13 @@ def test_an_unfit_network_names_all_that_is_wrong() -> None:
         "Options": None,
         "Labels": None,
         "Internal": True,
+        "EnableIPv6": True,
     }
     found = network([row, row], "default")
     assert found is not None
     assert found.why_unfit == (
         "2 networks have this name; its driver is macvlan, not bridge; traffic between its containers is not off; "
+        "it has IPv6, over which neighbours may reach one another; "
         "it is internal, so no port can be published; it lacks the label reconciler.instance=default"
     )
 

@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,49 @@ def test_neighbours_cannot_talk_and_instances_do_not_see_each_other(operator: Op
     other.directory.mkdir(parents=True)
     other.reconciler("apply", code=0)
     assert running(operator) == {"a", "b"}
+
+
+def test_a_kernel_that_lets_neighbours_talk_starts_nobody(operator: Operator) -> None:
+    """Somebody turns the bridges' filter off: the next resync sees it, and after it is on again so does another one."""
+    operator.before = operator.engine.inside  # where the bridge is
+    operator.declare("web")
+    with operator.run() as process:
+        operator.until_phase(web="Running")
+        try:
+            _set_filter(operator, "0")
+            passes = operator.controller()["passes"]
+            process.send_signal(signal.SIGHUP)
+            operator.until(lambda: operator.controller()["passes"] > passes)
+            operator.declare("late")
+            operator.until_phase(late="Refused")
+            status = operator.status("late")
+            assert status["reason"] == "NetworkUnfit"
+            assert status["message"].startswith("net.bridge.bridge-nf-call-iptables is 0")
+            assert running(operator) == {"web"}
+            assert "bridge: net.bridge.bridge-nf-call-iptables is 0" in operator.reconciler("doctor", code=1).stdout
+        finally:
+            _set_filter(operator, "1")
+        process.send_signal(signal.SIGHUP)
+        operator.until_phase(late="Running")
+
+
+def _set_filter(operator: Operator, value: str) -> None:
+    command = f"echo {value} > /proc/sys/net/bridge/bridge-nf-call-iptables"
+    subprocess.run([*operator.engine.inside, "sh", "-c", command], check=True)
+
+
+def test_a_network_with_ipv6_is_unfit(operator: Operator) -> None:
+    """Its rules are another family's: neighbours reach one another although traffic between them is off."""
+    name = f"reconciler.{operator.instance}"
+    subnets = [{"Subnet": "172.31.77.0/24"}, {"Subnet": "fd00:77::/64"}]
+    options = {"com.docker.network.bridge.enable_icc": "false"}
+    labels = {"reconciler.instance": operator.instance}
+    network = {"Name": name, "EnableIPv6": True, "IPAM": {"Config": subnets}, "Options": options, "Labels": labels}
+    operator.api("POST", "/networks/create", body=network)
+    operator.declare("web")
+    operator.reconciler("apply", code=1)
+    assert (operator.phase("web"), operator.status("web")["reason"]) == ("Refused", "NetworkUnfit")
+    assert "it has IPv6" in operator.status("web")["message"]
 
 
 def test_an_absent_engine_is_a_state_to_report(operator: Operator, tmp_path: Path) -> None:

@@ -72,6 +72,11 @@ def test_systemd_accepts_the_unit_and_finds_it_hardened(tmp_path: Path, options:
     analyze("security", "--offline=true", f"--threshold={EXPOSURE_MAX * 10:.0f}", unit)
 
 
+def test_nothing_is_hidden_that_is_looked_at(tmp_path: Path) -> None:
+    """The kernel's settings of bridges are in a part of /proc that systemd can take away."""
+    assert "\nProcSubset" not in printed(tmp_path).read_text()
+
+
 def test_what_is_not_given_is_where_services_have_it(tmp_path: Path) -> None:
     """The command is this one, all paths are absolute, and each instance has its own."""
     unit = printed(tmp_path)

@@ -113,6 +113,22 @@ def _(scene: Scene) -> None:
 
 
 @case(
+    "a kernel that lets neighbours talk admits nobody, and stops nobody",
+    "alone CREATE Absent: create reconciler.default.alone, verify new, start new",
+    "down WAIT NetworkUnfit",
+    "up KEEP Running",
+    "web WAIT NetworkUnfit",
+)
+def _(scene: Scene) -> None:
+    for name in ("web", "down", "up"):
+        scene.declare(name)
+    scene.container("down", State.EXITED)
+    scene.container("up")
+    scene.declare("alone", network_mode="none")
+    scene.network = Network("reconciler.default", "n" * 64, unfiltered="the kernel filters nothing")
+
+
+@case(
     "a network that lets neighbours talk admits nobody",
     "alone CREATE Absent: create reconciler.default.alone, verify new, start new",
     "web WAIT NetworkUnfit",

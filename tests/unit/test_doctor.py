@@ -39,7 +39,6 @@ SOUND = Host(
     network=Network("reconciler.default", "n" * 64, bridge="br-1", subnets=("172.18.0.0/16",)),
     interfaces=frozenset({"lo", "br-1"}),
     rules=parse("-P INPUT DROP\n-P FORWARD DROP"),
-    bridges_filtered=True,
     clock_ahead_seconds=0.5,
     synchronised=None,
     inotify={"max_user_instances": 128, "max_user_watches": 65536},
@@ -138,7 +137,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "inotify unknown": ({"inotify": Unknown("why")}, "could be better: inotify: could not be checked: why"),
     "unfit network": (network(why_unfit="its driver is macvlan"), "wrong: bridge: its driver is macvlan"),
-    "unfiltered bridge": ({"bridges_filtered": False}, "wrong: bridge: traffic on bridges is not filtered"),
+    "unfiltered bridge": (network(unfiltered="a setting is 0"), "wrong: bridge: a setting is 0"),
     "network unknown": ({"network": Unknown("why")}, "could be better: bridge: could not be checked: why"),
     "no network": (
         {"network": None},
@@ -289,9 +288,9 @@ def test_no_engine(changes: dict[str, Any], trouble: str, mend: str) -> None:
 
 
 def test_podman() -> None:
-    """Podman's containers do not end with it, and its rules are not Docker's."""
+    """Podman's containers do not end with it."""
     host = replace(SOUND, **engine(facts=EngineFacts("Podman", "4.3.1", "1.41", True, ()), live_restore=False))
-    assert troubles(replace(host, bridges_filtered=False)) == []
+    assert troubles(host) == []
 
 
 def test_a_rootless_engine_needs_other_advice() -> None:

@@ -10,7 +10,6 @@ from click.testing import CliRunner, Result
 
 from reconciler.cli.main import cli
 from reconciler.control.observe import Observer
-from reconciler.control.sources import Volumes
 from reconciler.desired.directory import Directory
 from reconciler.model.plan import Lane, Plan, Verdict
 from reconciler.model.status import Saved
@@ -42,7 +41,7 @@ def by_status(house: House, told: Saved) -> Plan:
 
 def by_engine(house: House) -> Plan:
     desired, policy = Directory(house.settings.directory).scan(), house.settings.policy()
-    world = Observer(house.engine, "default", Volumes(house.settings.engine_host)).observe(desired, policy, NOW)
+    world = Observer(house.engine, "default", house.settings.engine_host).observe(desired, policy, NOW)
     return decide(desired, policy, world, Memory(house.store.statuses(), desired.directory, seed=None), NOW)
 
 

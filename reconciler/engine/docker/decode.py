@@ -171,6 +171,8 @@ def _unfit(named: list[Answer], instance: str) -> Iterator[str]:
         yield f"its driver is {printable(row['Driver'])}, not bridge"
     if not NO_TRAFFIC_BETWEEN.items() <= (row["Options"] or {}).items():
         yield "traffic between its containers is not off"
+    if row.get("EnableIPv6"):
+        yield "it has IPv6, over which neighbours may reach one another"
     if row.get("Internal"):
         yield "it is internal, so no port can be published"
     if (row["Labels"] or {}).get(labels.INSTANCE) != instance:
