@@ -7,6 +7,7 @@ LOOPBACK = "127.0.0.1"
 """The only literal that an engine publishes on this host alone; a name or nothing opens the port to the world."""
 
 MIB = 1024 * 1024
+TMPFS_OPTIONS = ("rw", "nosuid", "nodev", "noexec")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -25,7 +26,7 @@ class TmpfsMount:
 
     target: str
     size: int
-    options: tuple[str, ...] = ("rw", "nosuid", "nodev", "noexec")
+    options: tuple[str, ...] = TMPFS_OPTIONS
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from reconciler.model.fields import (
     whole,
 )
 from reconciler.model.mistake import Mistake, shown
-from reconciler.model.quantities import KIB, MIB, SIZE, duration_text, parse_size
+from reconciler.model.quantities import KIB, MIB, SIZE, duration_text
 
 TMPFS_BYTES_MIN = 4 * KIB
 """One page; an engine takes 0 for unlimited."""
@@ -85,17 +85,40 @@ Target = Annotated[Path, AfterValidator(_mountable), matching(f"{_MOUNTABLE}{BEL
 
 TmpfsSize = Annotated[Size, at_least(TMPFS_BYTES_MIN), size_schema(TMPFS_BYTES_MIN)]
 
-TMPFS_TEXT = f"{_MOUNTABLE}/[^:]+(?::size={SIZE.pattern})?"
+_MODE = re.compile(r"(?:0o|0)?(1?[0-7]{3})")
+
+
+def _mode(value: object) -> object:
+    """Octal digits, whether they are written as text or as a number."""
+    match = _MODE.fullmatch(value) if isinstance(value, str) else None
+    if match is None and isinstance(value, int) and not isinstance(value, bool):
+        match = _MODE.fullmatch(str(value))
+    if match is None:
+        raise Mistake(f"{shown(value)} is no mode of a directory", "write in octal, such as 0o755")
+    return match[1]
+
+
+Mode = Annotated[
+    str,
+    BeforeValidator(_mode),
+    WithJsonSchema({"type": ["string", "integer"], "pattern": whole(_MODE.pattern), "minimum": 0, "maximum": 1777}),
+]
+_OPTION = rf"(?:size={SIZE.pattern}|mode={_MODE.pattern})"
+TMPFS_TEXT = f"{_MOUNTABLE}/[^:]+(?::{_OPTION}(?:,{_OPTION})?)?"
 """The pattern of a tmpfs that is said as text."""
 
 
 class Tmpfs(BaseModel):
-    """A file system in memory; always nosuid, nodev and noexec."""
+    """A file system in memory, which belongs to the sandbox's user; always nosuid, nodev and noexec."""
 
     model_config = STRICT | ConfigDict(json_schema_extra={"type": ["object", "string"], "pattern": whole(TMPFS_TEXT)})
 
     target: Target = Field(description="Path in the container.")
     size: TmpfsSize = Field(16 * MIB, description="Bytes, such as `64m`; what is in it counts as memory.")
+    mode: Mode = Field(
+        "755",
+        description="In octal, such as `1777`. Over a directory of the image, older versions of runc keep that one's.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -107,13 +130,13 @@ class Tmpfs(BaseModel):
         target, colon, options = value.partition(":")
         if not colon:
             return {"target": target}
-        key, _, size = options.partition("=")
-        if key != "size" or "," in size:
+        said = [(key, value) for key, _, value in (option.partition("=") for option in options.split(","))]
+        if not {"size", "mode"}.issuperset(chosen := [key for key, _ in said]) or len(set(chosen)) < len(chosen):
             raise Mistake(
-                "only the size of a tmpfs can be chosen, nosuid, nodev and noexec are always set",
-                "write /run:size=64m",
+                "only size and mode of a tmpfs can be chosen; it is the sandbox's own, nosuid, nodev and noexec",
+                "write such as /run:size=64m,mode=1777",
             )
-        return {"target": target, "size": parse_size(size)}
+        return {"target": target, **dict(said)}
 
 
 def _bind(value: object) -> object:

@@ -10,7 +10,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from reconciler.model import labels
-from reconciler.model.container import BindMount, ContainerSpec, HealthcheckSpec, PublishedPort, TmpfsMount
+from reconciler.model.container import (
+    TMPFS_OPTIONS,
+    BindMount,
+    ContainerSpec,
+    HealthcheckSpec,
+    PublishedPort,
+    TmpfsMount,
+)
 from reconciler.model.policy import Policy
 from reconciler.model.rendered import Rendered
 from reconciler.model.sandbox import Healthcheck, Sandbox
@@ -52,7 +59,7 @@ def render(
         network_mode=sandbox.network_mode or labels.network_name(instance),
         ports=_published(fixed),
         read_only=sandbox.read_only,
-        tmpfs=tuple(sorted((TmpfsMount(one.target, one.size) for one in sandbox.tmpfs), key=lambda one: one.target)),
+        tmpfs=_tmpfs(sandbox),
         volumes=tuple(BindMount(sources[one.source].real, one.target, one.read_only) for one in sandbox.volumes),
         runtime=policy.runtime,
     )
@@ -70,6 +77,15 @@ def render(
 
 def _published(ports: Mapping[int, int]) -> tuple[PublishedPort, ...]:
     return tuple(PublishedPort(target, published) for target, published in sorted(ports.items()))
+
+
+def _tmpfs(sandbox: Sandbox) -> tuple[TmpfsMount, ...]:
+    """Without an owner, it would be of whoever the image's directory at that place is: mostly of root."""
+    owner = f"uid={sandbox.uid}", f"gid={sandbox.gid}"
+    return tuple(
+        TmpfsMount(mount.target, mount.size, (*TMPFS_OPTIONS, *owner, f"mode={mount.mode}"))
+        for mount in sorted(sandbox.tmpfs, key=lambda one: one.target)
+    )
 
 
 def _healthcheck(check: Healthcheck) -> HealthcheckSpec:

@@ -210,7 +210,9 @@ def _is_mountable(mount: Mapping[str, Any], policy: Policy) -> bool:
 
 
 def _is_limited(options: str, policy: Policy) -> bool:
-    match = re.fullmatch(r"rw,nosuid,nodev,noexec,size=([1-9][0-9]*)", options)
+    match = re.fullmatch(
+        r"rw,nosuid,nodev,noexec,uid=[0-9]{4,},gid=[0-9]{4,},mode=1?[0-7]{3},size=([1-9][0-9]*)", options
+    )
     return match is not None and int(match[1]) <= policy.limits.tmpfs
 
 

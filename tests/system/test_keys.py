@@ -178,6 +178,28 @@ def test_every_key_converges_and_stays_converged(operator: Operator) -> None:
     operator.reconciler("plan", code=0)
 
 
+def test_a_tmpfs_belongs_to_the_sandbox(operator: Operator) -> None:
+    """Also over a directory of root's in the image, whose mode it may keep (runc 1.1 does), and never its owner."""
+    operator.declare(
+        "web",
+        user="1234:2345",
+        tmpfs=["/www", "/root", "/new", {"target": "/private", "mode": "0o700"}, "/shared:mode=1777,size=8m"],
+        command=["sleep", "1000"],
+    )
+    operator.reconciler("apply", code=0)
+    said = operator.inside(
+        "web", "for one in /www /root /new /private /shared; do touch $one/x && stat -c '%n %u:%g %a' $one; done"
+    )
+    assert said.split("\r\n")[:-1] == [
+        "/www 1234:2345 755",
+        "/root 1234:2345 700",
+        "/new 1234:2345 755",
+        "/private 1234:2345 700",
+        "/shared 1234:2345 1777",
+    ]
+    operator.reconciler("plan", code=0)
+
+
 def test_a_container_that_ignores_its_stop_signal_is_killed_after_its_grace_period(operator: Operator) -> None:
     """A slow stop delays its own sandbox and no other."""
     operator.declare("slow", command=["sh", "-c", "trap '' TERM; while true; do sleep 1; done"], stop_grace_period="4s")
