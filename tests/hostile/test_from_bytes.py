@@ -105,7 +105,7 @@ PLAUSIBLE: dict[str, list[Any]] = {
     "cpus": [0.05, "1", 1.001, 100_000],
     "pids_limit": [1, 100, 101],
     "read_only": [True, False],
-    "tmpfs": [["/run"], ["/run:size=64m", "/tmp:size=4k"], [{"target": "/run", "size": "65m"}], ["/a:mode=1777"]],
+    "tmpfs": [["/run"], ["/run:size=64m", "/tmp:size=4k"], [{"target": "/run", "size": "65m"}], ["/m:mode=1777"]],
     "volumes": [
         [{"source": source, "target": "/a", "read_only": read_only}]
         for source in ("/usr/lib", "/usr/share", "/usr", "/usr/bin", "/usr/bin/docker.sock", "/etc", "/proc/self", "/")
