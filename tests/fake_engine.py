@@ -16,11 +16,11 @@ from typing import Any
 
 from reconciler.engine.docker import decode
 from reconciler.engine.docker.encode import encode
-from reconciler.engine.docker.references import familiar, repository, tagged
-from reconciler.engine.docker.refusals import refusal
+from reconciler.engine.docker.refusals import not_pulled, refusal
 from reconciler.engine.protocol import SUBSCRIBED, PullProgressed
 from reconciler.model import labels
-from reconciler.model.errors import EngineRefused, EngineUnavailable
+from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
+from reconciler.model.image import Reference
 from reconciler.model.output import Output
 from reconciler.model.rendered import Rendered
 from reconciler.model.world import UP, EngineFacts, Event, Image, Inspection, Network, Summary, Written
@@ -130,10 +130,10 @@ class FakeEngine:
 
     def pull(self, reference: str, progress: PullProgressed) -> None:
         with self._call("pull", reference):
-            if tagged(reference) not in self.registry:
-                raise _refused(404, f"manifest for {reference} not found: manifest unknown")
+            if reference not in self.registry:
+                raise EngineRefused(Refusal.OTHER, f"{not_pulled('manifest unknown')}: {reference}")
             progress("1 of 1 layers, 100 %", 1.0)
-            self.add_image(reference, digest="sha256:" + full_id(reference, 0), **self.registry[tagged(reference)])
+            self.add_image(reference, digest="sha256:" + full_id(reference, 0), **self.registry[reference])
 
     def create(self, rendered: Rendered) -> str:
         with self._call("create", rendered.name):
@@ -186,9 +186,10 @@ class FakeEngine:
     def add_image(self, reference: str, *, digest: str = "", **config: Any) -> str:
         """`config` in the words of the Engine API: `Env`, `Labels`, `Volumes`. Returns the id."""
         image = f"sha256:{full_id('image', next(self._numbers))}"
-        named = f"{repository(reference)}@{digest}"
-        answer = {"Id": image, "RepoDigests": [named] if digest else [], "Config": config}
-        self._images[familiar(tagged(reference))] = self._images[named] = answer
+        named = Reference.parse(reference)
+        short = named.repository.removeprefix("docker.io/").removeprefix("library/")
+        answer = {"Id": image, "RepoDigests": [f"{short}@{digest}"] if digest else [], "Config": config}
+        self._images[image] = self._images[str(named)] = self._images[f"{named.repository}@{digest}"] = answer
         return image
 
     def add_network(
@@ -295,7 +296,7 @@ class FakeEngine:
         return [network["Name"] for network in self._networks.values()]
 
     def _find_image(self, reference: str) -> dict[str, Any] | None:
-        return self._images.get(familiar(tagged(reference)))
+        return self._images.get(decode.unmistakable(reference))
 
     def _is_up(self, container: str) -> bool:
         return self._get(container)["State"]["Status"] in UP

@@ -32,7 +32,7 @@ class EngineReader(Protocol):
         """The instance's network, None when there is none."""
 
     def image(self, reference: str) -> Image | None:
-        """The image, None when the engine does not have it."""
+        """The image of a reference or of a full id, None when the engine does not have it."""
 
     def output(self, container: str, since: bytes) -> Iterator[list[Output]]:
         """What the container has said and says, from the moment `since` on (empty: all); ends when the container does.

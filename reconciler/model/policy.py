@@ -24,6 +24,7 @@ from reconciler.model.fields import (
     matching,
     size_schema,
 )
+from reconciler.model.image import PUBLIC_REGISTRIES, ImagePattern, Pattern
 from reconciler.model.mistake import Mistake, shown
 from reconciler.model.parts import PORT_MAX, PUBLISHED_MIN, TmpfsSize
 from reconciler.model.quantities import GIB, MIB
@@ -108,15 +109,6 @@ def _runtime(name: str) -> str:
     return name
 
 
-def _pattern(pattern: str) -> str:
-    if not pattern:
-        raise Mistake("is empty", "write such as ghcr.io/owner/*")
-    return pattern
-
-
-Pattern = Annotated[str, AfterValidator(_pattern), Field(json_schema_extra={"minLength": 1})]
-
-
 def _for_all(defaults: Sandbox) -> Sandbox:
     for key in OWN_TO_SANDBOXES:
         if key in defaults.model_fields_set:
@@ -133,8 +125,8 @@ class Policy(BaseModel):
     limits: Limits = Field(Limits(), description="The most that a sandbox may ask for.")
     images: Annotated[tuple[Pattern, ...], BeforeValidator(listed)] = Field(
         (),
-        description="Patterns of the images that are allowed. Empty: all.",
-        examples=[["docker.io/library/*", "ghcr.io/owner/*"]],
+        description=f"Patterns of the images that are allowed. Empty: all of {', '.join(PUBLIC_REGISTRIES)}.",
+        examples=[["docker.io/library/*", "ghcr.io/owner/**", "registry.example:5000/team/app:1.*"]],
     )
     uid_min: int = Field(1000, ge=1, le=ID_MAX, description="The least user id and group id.")
     volumes: Annotated[tuple[VolumeRoot, ...], BeforeValidator(listed)] = Field(
@@ -169,6 +161,10 @@ class Policy(BaseModel):
     def published_ports(self) -> range:
         first, last = map(int, self.published.split("-"))
         return range(first, last + 1)
+
+    @cached_property
+    def image_patterns(self) -> tuple[ImagePattern, ...]:
+        return tuple(map(ImagePattern.parse, self.images or [f"{registry}/**" for registry in PUBLIC_REGISTRIES]))
 
     @cached_property
     def fingerprint(self) -> str:

@@ -1,11 +1,11 @@
 """Whether the policy allows what a sandbox asks for."""
 
 from collections.abc import Callable, Iterator, Mapping
-from fnmatch import fnmatchcase
 from typing import Any
 
 from reconciler.model.desired import Declaration
 from reconciler.model.errors import Problem
+from reconciler.model.image import Reference
 from reconciler.model.policy import Policy
 from reconciler.model.quantities import duration_text, size_text
 from reconciler.model.sandbox import Sandbox, Volume
@@ -48,9 +48,8 @@ _Violation = tuple[str, str, str, str]
 def _violations(sandbox: Sandbox, policy: Policy, sources: Mapping[str, Source]) -> Iterator[_Violation]:
     if not sandbox.image:
         yield "image", "no image is given", "say `image:`, or give one in the policy's defaults", ""
-    elif policy.images and not any(fnmatchcase(sandbox.image, pattern) for pattern in policy.images):
-        image = printable(sandbox.image, SHOWN_MAX)
-        yield "image", f"the policy does not allow the image {image}", f"allowed: {', '.join(policy.images)}", "images"
+    else:
+        yield from _image_refused(Reference.parse(sandbox.image), policy)
     yield from _over_ceilings(sandbox, policy)
     if min(sandbox.uid, sandbox.gid) < policy.uid_min:
         message = f"user {sandbox.user} is below the policy's minimum"
@@ -62,6 +61,13 @@ def _violations(sandbox: Sandbox, policy: Policy, sources: Mapping[str, Source])
     for index, volume in enumerate(sandbox.volumes):
         for key, why, hint, rule in _volume_refused(volume, policy, sources):
             yield f"volumes[{index}].{key}", f"volume {printable(volume.source, SHOWN_MAX)}: {why}", hint, rule
+
+
+def _image_refused(image: Reference, policy: Policy) -> Iterator[_Violation]:
+    if not any(pattern.allows(image) for pattern in policy.image_patterns):
+        allowed = ", ".join(policy.images) or "well-known public registries"
+        hint = f"allowed: {allowed}; the policy's owner can list {image.repository}"
+        yield "image", f"the policy does not allow the image {printable(image, SHOWN_MAX)}", hint, "images"
 
 
 def _over_ceilings(sandbox: Sandbox, policy: Policy) -> Iterator[_Violation]:

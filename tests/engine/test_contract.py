@@ -14,6 +14,7 @@ from reconciler.engine.docker.encode import encode
 from reconciler.model import labels
 from reconciler.model.container import ContainerSpec, Logging, PublishedPort
 from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
+from reconciler.model.mistake import Mistake
 from reconciler.model.output import Output
 from reconciler.model.rendered import Rendered
 from reconciler.model.world import Event, Health, State
@@ -686,10 +687,15 @@ def test_an_image_without_a_tag_is_the_latest(bench: Bench) -> None:
 
 
 def test_the_beginning_of_an_id_is_no_image(bench: Bench) -> None:
-    """A word that an image's id begins with is not taken for that image."""
+    """What an image's id begins with is not sent to an engine, which would take it for that image; the id itself is."""
     found = bench.engine.image(IMAGE)
     assert found is not None
-    assert bench.engine.image(found.id.removeprefix("sha256:")[:12]) is None
+    by_id = bench.engine.image(found.id)
+    assert by_id is not None
+    assert by_id.id == found.id
+    for text in (found.id[:-1], found.id[:19], found.id[7:19]):
+        with pytest.raises(Mistake, match="image"):
+            bench.engine.image(text)
 
 
 def test_a_pull_that_fails(bench: Bench) -> None:

@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 
-from reconciler.engine.docker.decode import MALFORMED, epoch, event, facts, health, inspection, network, summary
+from reconciler.engine.docker.decode import MALFORMED, epoch, event, facts, health, image, inspection, network, summary
 from reconciler.engine.docker.pulling import PullProgress
-from reconciler.engine.docker.references import digest_of, repository, tagged
-from reconciler.engine.docker.refusals import refusal
+from reconciler.engine.docker.refusals import not_pulled, refusal
 from reconciler.model.errors import Refusal
 from reconciler.model.world import Event, Health, State
 
@@ -30,12 +29,6 @@ ROW: dict[str, Any] = {
         (404, 'no container with name or ID "abc" found: no such container', Refusal.NOT_FOUND),
         (404, "No such image: nope:1", Refusal.IMAGE_MISSING),
         (404, "nope:1: image not known", Refusal.IMAGE_MISSING),
-        (404, "manifest for nope:1 not found: manifest unknown: manifest unknown", Refusal.IMAGE_MISSING),
-        (
-            404,
-            "pull access denied for x, repository does not exist or may require 'docker login'",
-            Refusal.IMAGE_MISSING,
-        ),
         (404, "network reconciler.default not found", Refusal.OTHER),
         (409, 'Conflict. The container name "/web" is already in use by container "abc".', Refusal.NAME_TAKEN),
         (500, 'the container name "web" is already in use by abc: that name is already in use', Refusal.NAME_TAKEN),
@@ -46,13 +39,66 @@ ROW: dict[str, Any] = {
         (409, "removal of container abc is already in progress", Refusal.BUSY),
         (409, "You cannot remove a running container abc. Stop the container before", Refusal.BUSY),
         (500, "cannot remove container abc as it is running: container state improper", Refusal.BUSY),
-        (500, "Get https://registry: dial tcp: lookup registry: no such host", Refusal.OTHER),
         (400, "", Refusal.OTHER),
     ],
 )
 def test_refusals(status: int, message: str, kind: Refusal) -> None:
     """The reason of a refusal is found in what the engine says, as its status does not tell."""
     assert refusal(status, message) is kind
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("manifest for nope:1 not found: manifest unknown: manifest unknown", "the registry has no such image"),
+        ("failed to resolve reference ghcr.io/a/b:1: ghcr.io/a/b:1: not found", "the registry has no such image"),
+        (
+            "pull access denied for x, repository does not exist or may require 'docker login': denied: requested",
+            "the registry has no such image, or wants a login",
+        ),
+        (
+            "Head https://x/v2/: no basic auth credentials",
+            "the registry has no such image, or wants a login",
+        ),
+        (
+            "unexpected status from HEAD: 429 Too Many Requests",
+            "the registry allows no more pulls for now",
+        ),
+        ("toomanyrequests: You have reached your pull rate limit.", "the registry allows no more pulls for now"),
+        (
+            "Get https://x: tls: failed to verify certificate: x509: unknown authority",
+            "the registry's certificate is not trusted",
+        ),
+        ("no matching manifest for linux/arm64/v8 in the manifest list", "the image is for other platforms only"),
+        ("failed to register layer: write /a: no space left on device", "no space left to store the image"),
+        ("filesystem layer verification failed for digest sha256:0", "the engine's log says why it cannot be pulled"),
+        ("", "the engine's log says why it cannot be pulled"),
+        ("manifest for a/denied/x509:1 not found", "the registry has no such image"),
+        *(
+            (said, "no usable answer from the registry")
+            for said in (
+                "Get http://10.0.0.1/v2/: dial tcp 10.0.0.1:80: connect: connection refused",
+                "Get https://registry: dial tcp: lookup registry: no such host",
+                "Get https://x/v2/: dial tcp 10.0.0.1:443: connect: no route to host",
+                "Get https://x/v2/: net/http: TLS handshake timeout",
+                "Get https://x/v2/: net/http: request canceled (Client.Timeout exceeded while awaiting headers)",
+                "Get https://x/v2/: context deadline exceeded",
+                "Get https://x/v2/: EOF",
+                "Get https://x/v2/: read tcp 10.0.0.2:4->10.0.0.1:443: read: connection reset by peer",
+                "Get https://x/v2/: http: server gave HTTP response to HTTPS client",
+                "Get https://x/v2/: tls: first record does not look like a TLS handshake",
+                'Get http://x/v2/: net/http: HTTP/1.x transport connection broken: malformed HTTP response "SSH-2.0"',
+                "error parsing HTTP 404 response body: invalid character 'p' looking for beginning: \"page not found\"",
+                "received unexpected HTTP status: 500 Internal Server Error",
+                "unexpected status from HEAD request to http://x/v2/a/manifests/1: 404 Not Found",
+                'pinging container registry 127.0.0.1:9: Get "https://127.0.0.1:9/v2/": connect: connection refused',
+            )
+        ),
+    ],
+)
+def test_pulls_that_are_refused(said: str, told: str) -> None:
+    """A pull fails for one of a few reasons of our own, whatever the engine says and whomever it quotes."""
+    assert not_pulled(said) == told
 
 
 @pytest.mark.parametrize(
@@ -222,35 +268,21 @@ def test_the_bridge_of_a_network(options: dict[str, str], bridge: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reference", "with_tag", "name"),
-    [
-        ("busybox", "busybox:latest", "busybox"),
-        ("docker.io/library/busybox:1.36", "docker.io/library/busybox:1.36", "busybox"),
-        ("localhost:5000/a/b", "localhost:5000/a/b:latest", "localhost:5000/a/b"),
-        ("localhost:5000/a/b:1", "localhost:5000/a/b:1", "localhost:5000/a/b"),
-        ("a/b@sha256:0", "a/b@sha256:0", "a/b"),
-        ("a/b:1@sha256:0", "a/b:1@sha256:0", "a/b"),
-    ],
-)
-def test_references(reference: str, with_tag: str, name: str) -> None:
-    """A reference has a registry with a port, a tag and a digest, or none of them."""
-    assert (tagged(reference), repository(reference)) == (with_tag, name)
-
-
-@pytest.mark.parametrize(
     ("reference", "digest"),
     [
-        ("docker.io/library/busybox:1.36", "busybox@sha256:1"),
-        ("mirror/busybox", "mirror/busybox@sha256:2"),
-        ("mirror/busybox@sha256:3", "mirror/busybox@sha256:3"),
-        ("elsewhere/busybox", "busybox@sha256:1"),
+        ("docker.io/library/busybox:1.36", f"busybox@sha256:{'1' * 64}"),
+        ("mirror/busybox", f"mirror/busybox@sha256:{'2' * 64}"),
+        (f"mirror/busybox@sha256:{'3' * 64}", f"docker.io/mirror/busybox@sha256:{'3' * 64}"),
+        ("elsewhere/busybox", "<none>@<none>"),
     ],
 )
 def test_digests(reference: str, digest: str) -> None:
     """Of an image that was pulled from several places, the digest of the place that was named is told."""
-    digests = ["busybox@sha256:1", "mirror/busybox@sha256:2", "mirror/busybox@sha256:3"]
-    assert digest_of(reference, digests) == digest
-    assert digest_of(reference, []) == ""
+    digests = ["<none>@<none>", f"busybox@sha256:{'1' * 64}", f"mirror/busybox@sha256:{'2' * 64}"]
+    digests.append(f"docker.io/mirror/busybox@sha256:{'3' * 64}")
+    assert image(reference, {"Id": "1", "RepoDigests": digests}).digest == digest
+    assert image(reference, {"Id": "1", "RepoDigests": None}).digest == ""
+    assert image(f"sha256:{'0' * 64}", {"Id": "1", "RepoDigests": digests}).digest in digests
 
 
 def test_progress_of_a_pull() -> None:

@@ -23,7 +23,7 @@ VERSION = b'{"ApiVersion": "1.41", "Version": "1"}'
 
 ROW = b'{"Id": "%s", "Names": ["/x"], "Labels": {}, "State": "%s", "Status": "", "Created": 1}'
 
-Serve = Callable[[bytes], DockerEngine]
+Serve = Callable[..., DockerEngine]
 
 
 def reply(body: bytes, status: bytes = b"200 OK") -> bytes:
@@ -37,16 +37,23 @@ def unavailable(engine: DockerEngine, match: str) -> None:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """A socket that tells its version, and answers everything else with the bytes given."""
-    answers: list[bytes] = []
+    """A socket that tells its version, and answers everything else with the bytes given, or with None not at all."""
+    answers: list[bytes | None] = []
+    known: dict[bytes, bytes | None] = {b"/version": VERSION}
 
     class Answer(StreamRequestHandler):
         def handle(self) -> None:
-            head = list(iter(self.rfile.readline, b"\r\n"))
-            self.wfile.write(reply(VERSION) if b" /version " in head[0] else answers[0])
+            (_, path, _), *_ = map(bytes.split, iter(self.rfile.readline, b"\r\n"))
+            if body := next((body for end, body in known.items() if path.endswith(end)), None):
+                self.wfile.write(reply(body))
+            elif answers[0] is None:
+                self.rfile.read(1)
+            else:
+                self.wfile.write(answers[0])
 
-    def start(answer: bytes) -> DockerEngine:
+    def start(answer: bytes | None, info: bytes | None = None) -> DockerEngine:
         answers.append(answer)
+        known[b"/info"] = info
         return DockerEngine(f"unix://{tmp_path}/engine.sock", "test")
 
     with ThreadingUnixStreamServer(str(tmp_path / "engine.sock"), Answer) as server:
@@ -102,6 +109,31 @@ def test_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         silent.bind(str(tmp_path / "engine.sock"))
         silent.listen()
         unavailable(DockerEngine(f"unix://{tmp_path}/engine.sock", "test"), "no answer in time")
+
+
+def test_a_silent_registry(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pull of which nothing is heard has failed, while the engine answers: nothing else waits for it."""
+    monkeypatch.setattr(client, "PULL_SECONDS", 0.2)
+    with pytest.raises(EngineRefused, match="no usable answer from the registry: busybox"):
+        serve(None, info=b"{}").pull("busybox", lambda *_: None)
+
+
+def test_silence_in_a_pull(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pull of which nothing is heard tells nothing about the registry while the engine is silent altogether."""
+    for limit in ("PULL_SECONDS", "READ_SECONDS"):
+        monkeypatch.setattr(client, limit, 0.2)
+    with pytest.raises(EngineUnavailable, match="no answer in time"):
+        serve(None).pull("busybox", lambda *_: None)
+
+
+@pytest.mark.parametrize("status", [b"404 Not Found", b"500 Oh", b"503 Service Unavailable"])
+def test_a_refused_pull(serve: Serve, status: bytes) -> None:
+    """What a registry answers is neither told nor taken for the engine's own: a 503 can be its own."""
+    answer = reply(b'{"message": "port is already allocated, name is already in use"}', status)
+    with pytest.raises(EngineRefused) as refused:
+        serve(answer).pull("busybox", lambda *_: None)
+    assert str(refused.value) == "the engine's log says why it cannot be pulled: busybox"
+    assert refused.value.refusal is Refusal.OTHER
 
 
 @pytest.mark.parametrize(

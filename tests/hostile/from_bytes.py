@@ -29,7 +29,7 @@ ROOT = "/usr"
 SOCKET = Path("/usr/bin/docker.sock")
 POLICY = Policy.model_validate(
     {
-        "images": ["app:*", "busybox*", "ghcr.io/*"],
+        "images": ["app:*", "busybox", "ghcr.io/**"],
         "volumes": [{"root": ROOT}],
         "labels": {"owner": "host"},
         "runtime": "runsc",
@@ -188,13 +188,19 @@ def breaches(body: Mapping[str, Any], policy: Policy = POLICY) -> list[str]:
         "it stops in time": 0 <= body["StopTimeout"] <= policy.limits.stop_grace_period,
         "the log is bounded": host["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "3"},
         "the runtime is the policy's": host.get("Runtime") == policy.runtime,
-        "the image is allowed": not policy.images or body["Image"].startswith(("app:", "busybox", "ghcr.io/")),
+        "the image is allowed": not policy.images or _is_allowed(body["Image"]),
         "our labels are ours": _are_ours(body["Labels"], policy),
         "variables have values": all("=" in entry.lstrip("=") for entry in body["Env"]),
         "nothing else is asked": host.keys() <= HOST_CONFIG,
         "an engine can read it": _is_json(body),
     }
     return [rule for rule, holds in rules.items() if not holds]
+
+
+def _is_allowed(image: str) -> bool:
+    """Of ghcr.io all, of the Hub two repositories, and of nobody else anything."""
+    hub = re.fullmatch(r"((index\.)?docker\.io/)?(library/)?(app|busybox)([:@][^/]*)?", image)
+    return image.startswith("ghcr.io/") or hub is not None
 
 
 def _is_mountable(mount: Mapping[str, Any], policy: Policy) -> bool:

@@ -234,7 +234,8 @@ def test_refusals(refusal: bytes, reason: str, lists: bool, tmp_path: Path) -> N
         "Options": {"com.docker.network.bridge.enable_icc": "false"},
         "Labels": {"reconciler.instance": "test"},
     }
-    good = {"/containers/json": [], "/networks": [network]} if lists else {}
+    image = {"/images/docker.io/library/sandbox:test/json": {"Id": "i"}}  # why a pull is refused is told in our words
+    good = {"/containers/json": [], "/networks": [network], **image} if lists else {}
     with hostile_engine(refusal, reason, good) as operator.host:
         assert ESCAPED in tell_all(operator)
         with operator.run():

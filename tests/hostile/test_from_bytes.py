@@ -60,6 +60,7 @@ VALUES = r"""
 -1 0 1 100 101 3000 18080 61000 65536 4294967297 0.05 1.0000000001 1.1 6m 512m 513m 99999999999999999999t 64m 65m
 10s 2m 121s 1d -5s 1h1h 1000:1000 0:0 root 999:1000 1000 00:00 +0:+0 :1000 2147483648:1000 1000:1000:1000
 app:1 busybox evil:1 ghcr.io/a/b@sha256:0 sha256:0123 ../images busybox:$TAG //a a/ - none host bridge
+cafe busybox:5000/evil ghcr.io:22/a 127.0.0.1/a
 container:neighbour default always never missing on-failure unless-stopped running stopped bind volume
 / /usr /usr/lib /usr/share /usr/bin /usr/bin/docker.sock /usr/.. /usr/lib/../bin /proc/1 /etc /dev/shm /var/run /run
 /run:size=64m /run:size=65m /run:exec /run:size=0 /tmp:size=1m,exec 8080:80 0.0.0.0:80:80 3000/udp 3000-3010
@@ -87,7 +88,7 @@ documents = st.builds(
 )
 
 PLAUSIBLE: dict[str, list[Any]] = {
-    "image": ["app:1", "app:1", "busybox", "ghcr.io/a/b:1", "evil:1"],
+    "image": ["app:1", "app:1", "busybox", "ghcr.io/a/b:1", "evil:1", "busybox:5000/app:1"],
     "command": ["sleep 1", ["sleep", 1, 1.5], None, "x" * 15_000],
     "entrypoint": [["/bin/sh", "-c"], "tini --"],
     "environment": [{"A": "x", "B": 1}, ["A=1", "B="], {}],

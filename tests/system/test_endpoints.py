@@ -9,7 +9,7 @@ from tests.system.faults.proxy import Proxy, refused
 
 README = Path(__file__).parents[2] / "README.md"
 ROW = re.compile(r"^\| `((?:GET|HEAD|POST|PUT|DELETE) /[^`]*)` \|", re.MULTILINE)
-NEVER_THERE = "reconciler.invalid/team/app:1"
+NEVER_THERE = "docker.io/team/never-there:1"
 
 
 def pattern(call: str) -> str:

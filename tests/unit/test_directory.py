@@ -41,13 +41,13 @@ def message_of(desired: Desired, name: str) -> str:
 
 def test_files_become_declarations(watched: Path) -> None:
     """Each *.yaml and *.yml is the sandbox of its name, with the lines of its keys."""
-    (watched / "b.yml").write_text("# two\nimage: b\nuser: 2000:2000\n")
-    (watched / "a-1.yaml").write_text("image: a\n")
+    (watched / "b.yml").write_text("# two\nimage: b:1\nuser: 2000:2000\n")
+    (watched / "a-1.yaml").write_text("image: a:1\n")
     desired = scan(watched)
     assert list(desired.declared) == ["a-1", "b"]
     assert desired.declared["b"].file == "b.yml"
     assert desired.declared["b"].lines == {"image": 2, "user": 3}
-    assert desired.declared["a-1"].sandbox.image == "a"
+    assert desired.declared["a-1"].sandbox.image == "a:1"
     assert desired.sound
     assert (desired.broken, desired.strays) == ({}, {})
 

@@ -12,6 +12,7 @@ from reconciler.model.world import Source
 from reconciler.planning.judge import judge
 
 POLICY = Policy.model_validate({"images": ["app:*"], "volumes": [{"root": "/usr"}], "published": "8000-9999"})
+DIGEST = f"sha256:{'0' * 64}"
 SOURCES = {path: Source(path) for path in ("/etc", "/usr", "/usr/lib")} | {"/gone": Source("/gone", "cannot be read")}
 
 FORBIDDEN = {
@@ -44,6 +45,31 @@ def test_place_and_rule(text: str, expected: str, tmp_path: Path) -> None:
     """A problem points at the value that is forbidden, and names the rule, if the policy could say otherwise."""
     (problem,) = problems_of(text, POLICY, tmp_path)
     assert f"{problem.line}:{problem.column} {problem.rule}" == expected
+
+
+PUBLIC = "allowed: well-known public registries; the policy's owner can list"
+
+
+@pytest.mark.parametrize(
+    ("images", "image", "hint"),
+    [
+        ([], "busybox", None),
+        ([], "registry.k8s.io/pause:3.9", None),
+        ([], f"ghcr.io/a/b/c@{DIGEST}", None),
+        ([], "127.0.0.1:5000/x:1", f"{PUBLIC} 127.0.0.1:5000/x"),
+        ([], "localhost/x", f"{PUBLIC} localhost/x"),
+        ([], "ghcr.io:22/x", f"{PUBLIC} ghcr.io:22/x"),
+        (["127.0.0.1:5000/x"], "127.0.0.1:5000/x:1", None),
+        (["a/*", "x"], "busybox", "allowed: a/*, x; the policy's owner can list docker.io/library/busybox"),
+        (["app@sha256:*"], f"app:1@{DIGEST}", None),
+        (["app@sha256:*"], "app:1", "allowed: app@sha256:*; the policy's owner can list docker.io/library/app"),
+        (["app:1"], f"app:1@{DIGEST}", "allowed: app:1; the policy's owner can list docker.io/library/app"),
+    ],
+)
+def test_images(images: list[str], image: str, hint: str | None, tmp_path: Path) -> None:
+    """Well-known public registries need no leave; the hint says what the policy must list for any other."""
+    problems = problems_of(f"image: {image}", Policy.model_validate({"images": images}), tmp_path)
+    assert [problem.hint for problem in problems] == ([] if hint is None else [hint])
 
 
 def test_what_the_defaults_say(tmp_path: Path) -> None:

@@ -56,6 +56,14 @@ BROKEN = {
     "whole host": ("volumes: [{root: /}]", "1:18: volumes[0].root: is the whole host (allow a directory)"),
     "no mapping": ("volumes: [/srv]", "1:11: volumes[0]: must be a mapping"),
     "pattern": ('images: [""]', "1:10: images[0]: is empty (write such as ghcr.io/owner/*)"),
+    "pattern with a port left open": (
+        'images: ["app", "127.0.0.1:*/app"]',
+        "1:17: images[1]: '127.0.0.1:*/app' is no pattern of images (write such as ghcr.io/owner/* or docker.io/**)",
+    ),
+    "pattern of a registry alone": (
+        "images: [ghcr.io]",
+        "1:10: images[0]: 'ghcr.io' is no pattern of images (write such as ghcr.io/owner/* or docker.io/**)",
+    ),
     "images as text": ("images: busybox", "1:9: images: must be a list, not 'busybox'"),
     "one port": ("published: 8000", "1:12: published: 8000 is no range of ports (write such as 8000-9999)"),
     "port of a list": (

@@ -88,7 +88,7 @@ def test_mistake() -> None:
 def test_over_merges_by_key() -> None:
     """A sandbox is laid over the policy's defaults: environment and labels by key, the rest whole."""
     defaults = Sandbox(
-        image="a",
+        image="app",
         environment={"A": "1", "B": "1"},
         labels={"x": "1", "z": "1"},
         ports=(Port(target=1),),
@@ -96,7 +96,7 @@ def test_over_merges_by_key() -> None:
     )
     sandbox = Sandbox(environment={"B": "2"}, labels={"y": "2", "z": "2"}, command=("c",), cpus=0.5)
     result = sandbox.over(defaults)
-    assert result.image == "a"
+    assert result.image == "app"
     assert result.environment == {"A": "1", "B": "2"}
     assert result.labels == {"x": "1", "y": "2", "z": "2"}
     assert result.command == ("c",)
@@ -107,7 +107,7 @@ def test_over_merges_by_key() -> None:
 
 def test_over_nothing() -> None:
     """Without defaults a sandbox stays as it is, also in what it did not say."""
-    sandbox = Sandbox(image="a", user="2000:2000")
+    sandbox = Sandbox(image="app", user="2000:2000")
     assert sandbox.over(Sandbox()) == sandbox
     assert sandbox.over(Sandbox()).model_fields_set == {"image", "user"}
 

@@ -1,6 +1,7 @@
 """A Docker Engine, or what speaks its API. The only file that knows docker-py; none of its errors leave it."""
 
 import json
+import logging
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -16,11 +17,10 @@ from urllib3.exceptions import HTTPError as Urllib3Error
 from urllib3.exceptions import TimeoutError as Urllib3Timeout
 
 from reconciler.engine.docker import decode
-from reconciler.engine.docker.decode import full_id
+from reconciler.engine.docker.decode import full_id, unmistakable
 from reconciler.engine.docker.encode import encode
 from reconciler.engine.docker.pulling import PullProgress
-from reconciler.engine.docker.references import tagged
-from reconciler.engine.docker.refusals import refusal
+from reconciler.engine.docker.refusals import not_pulled, refusal
 from reconciler.engine.protocol import SUBSCRIBED, PullProgressed
 from reconciler.model import labels
 from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
@@ -28,6 +28,8 @@ from reconciler.model.output import Output
 from reconciler.model.rendered import Rendered
 from reconciler.model.text import printable
 from reconciler.model.world import EngineFacts, EngineHealth, Event, Image, Inspection, Network, Summary, Written
+
+log = logging.getLogger(__name__)
 
 READ_SECONDS = 10
 MEASURE_SECONDS = 60
@@ -61,11 +63,13 @@ ENGINE_TROUBLE = (
     *decode.MALFORMED,
 )
 
+SILENCE = (TimeoutError, Urllib3Timeout)
+
 REMEDIES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
     (FileNotFoundError, "no engine is there; start Docker, or name another host"),
     (ConnectionRefusedError, "no engine listens there; start Docker, or name another host"),
     (PermissionError, "not allowed; run as root or as a member of the group that owns the socket, mostly `docker`"),
-    ((TimeoutError, Urllib3Timeout), "no answer in time"),
+    (SILENCE, "no answer in time"),
 )
 
 UNAVAILABLE = 503
@@ -123,9 +127,10 @@ class DockerEngine:
             return decode.network(client.networks(names=[labels.network_name(self._instance)]), self._instance)
 
     def image(self, reference: str) -> Image | None:
+        in_full = unmistakable(reference)
         try:
             with self._asking(f"look for image {reference}", READ_SECONDS) as client:
-                return decode.image(reference, client.inspect_image(tagged(reference)))
+                return decode.image(reference, client.inspect_image(in_full))
         except EngineRefused as refused:
             if refused.refusal is Refusal.IMAGE_MISSING:
                 return None
@@ -179,13 +184,13 @@ class DockerEngine:
             client.remove_network(network)
 
     def pull(self, reference: str, progress: PullProgressed) -> None:
+        in_full = unmistakable(reference)
         so_far = PullProgress()
         told_at = -PROGRESS_SECONDS
-        with self._asking(f"pull {reference}", PULL_SECONDS) as client:
-            for message in client.pull(tagged(reference), stream=True, decode=True):
+        with self._asking(f"pull {reference}", PULL_SECONDS) as client, self._hearing_a_registry(reference):
+            for message in client.pull(in_full, stream=True, decode=True):
                 if error := message.get("error"):
-                    text = printable(error)
-                    raise EngineRefused(refusal(0, text), f"cannot pull {reference}: {text}")
+                    raise _not_pulled(reference, error)
                 so_far.hear(message)
                 if time.monotonic() - told_at >= PROGRESS_SECONDS:
                     told_at = time.monotonic()
@@ -238,6 +243,19 @@ class DockerEngine:
             self._version = None
             raise EngineUnavailable(f"cannot {what}: {self._host}: {remedy(error)}") from error
 
+    @contextmanager
+    def _hearing_a_registry(self, reference: str) -> Iterator[None]:
+        """What a registry answers is not told; one that does not answer is not taken for an engine that does not."""
+        try:
+            yield
+        except HTTPError as error:
+            raise _not_pulled(reference, _message(error.response)) from error
+        except ENGINE_TROUBLE as error:
+            if not any(isinstance(cause, SILENCE) for cause in _causes(error)):
+                raise
+            self.facts()
+            raise _not_pulled(reference, "timed out") from error
+
     def _borrow(self) -> _Client:
         try:
             return self._idle.pop()
@@ -288,6 +306,11 @@ def _said_no(what: str, response: Response) -> EngineRefused | EngineUnavailable
     if response.status_code == UNAVAILABLE:
         return EngineUnavailable(f"cannot {what}: {text}")
     return EngineRefused(refusal(response.status_code, text), f"cannot {what}: {text}")
+
+
+def _not_pulled(reference: str, text: str) -> EngineRefused:
+    log.debug("cannot pull %s: %s", reference, printable(text))
+    return EngineRefused(Refusal.OTHER, f"{not_pulled(text)}: {reference}")
 
 
 def _message(response: Response) -> str:

@@ -12,8 +12,9 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.engine.docker.decode_spec import decode, published_ports
-from reconciler.engine.docker.references import digest_of
 from reconciler.model import labels
+from reconciler.model.image import Reference
+from reconciler.model.mistake import Mistake
 from reconciler.model.output import Output
 from reconciler.model.text import printable
 from reconciler.model.world import (
@@ -34,6 +35,7 @@ Answer = Mapping[str, Any]
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError)
 
 FULL_ID = re.compile(r"[0-9a-f]{64}")
+IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
 
 BRIDGE = "com.docker.network.bridge.name"
 NO_TRAFFIC_BETWEEN = {"com.docker.network.bridge.enable_icc": "false"}
@@ -181,7 +183,22 @@ def _unfit(named: list[Answer], instance: str) -> Iterator[str]:
 
 def image(reference: str, raw: Answer) -> Image:
     """An image, inspected under this reference."""
-    return Image(reference, str(raw["Id"]), digest_of(reference, raw.get("RepoDigests") or []))
+    digests: list[str] = raw.get("RepoDigests") or []
+    return Image(reference, str(raw["Id"]), max(digests, key=lambda one: _likeness(reference, one), default=""))
+
+
+def _likeness(reference: str, digest: str) -> tuple[bool, bool]:
+    """How well one of an image's repository digests fits what was asked for."""
+    try:
+        wanted, found = Reference.parse(reference), Reference.parse(digest)
+    except Mistake:  # it was asked for by its id, or has none: `<none>@<none>`
+        return False, False
+    return found.repository == wanted.repository, found.digest == wanted.digest
+
+
+def unmistakable(reference: str) -> str:
+    """An image's full id, or a reference in full. Raises `Mistake` for what an engine may take for part of an id."""
+    return reference if IMAGE_ID.fullmatch(reference) else str(Reference.parse(reference))
 
 
 def facts(version: Answer, info: Answer) -> EngineFacts:

@@ -10,16 +10,35 @@ SIGNS: tuple[tuple[Refusal, re.Pattern[str]], ...] = (
     # At the end, as the middle of a message may quote a sandbox's command.
     (Refusal.PORT_TAKEN, re.compile(r"(port is already allocated|address already in use)\W*$", re.I)),
     (Refusal.NAME_TAKEN, re.compile(r"name .* is already in use|network .* already (exists|used)", re.I)),
+    (Refusal.IMAGE_MISSING, re.compile(r"no such image|image not known", re.I)),
+    (Refusal.NOT_FOUND, re.compile(r"no such container|no container with name or id", re.I)),
+    (Refusal.BUSY, re.compile(r"container state improper", re.I)),  # Podman's 500 for what is a conflict elsewhere
+)
+
+PULL_SIGNS: tuple[tuple[str, re.Pattern[str]], ...] = (
+    # Each has a space, as a message may quote a reference, which has none.
+    ("the registry allows no more pulls for now", re.compile(r"toomanyrequests: |too many requests|rate limit", re.I)),
+    ("the registry's certificate is not trusted", re.compile(r"x509: ", re.I)),
     (
-        Refusal.IMAGE_MISSING,
+        "no usable answer from the registry",
         re.compile(
-            r"no such image|image not known|manifest unknown|manifest for .* not found|pull access denied"
-            r"|repository does not exist|access to the resource is denied",
+            r"dial tcp|no such host|lookup \S+ on|pinging container registry|i/o timeout|TLS handshake|tls: "
+            r"|timed out|deadline exceeded|Timeout exceeded|connection (refused|reset|broken)|is unreachable"
+            r"|: (unexpected )?EOF|malformed HTTP|error parsing HTTP|HTTP (response|status)|unexpected status"
+            r"|invalid character '|of JSON input|cannot unmarshal|missing signature|unsupported .* type",
             re.I,
         ),
     ),
-    (Refusal.NOT_FOUND, re.compile(r"no such container|no container with name or id", re.I)),
-    (Refusal.BUSY, re.compile(r"container state improper", re.I)),  # Podman's 500 for what is a conflict elsewhere
+    ("the image is for other platforms only", re.compile(r"no matching manifest|no image found in .* index", re.I)),
+    ("no space left to store the image", re.compile(r"no space left", re.I)),
+    (
+        "the registry has no such image, or wants a login",
+        re.compile(r"access denied|denied: |unauthorized: |is denied|authentication required|no basic auth", re.I),
+    ),
+    (
+        "the registry has no such image",
+        re.compile(r"manifest unknown|name unknown|manifest for .* not found|: not found", re.I),
+    ),
 )
 
 
@@ -29,3 +48,13 @@ def refusal(status: int, message: str) -> Refusal:
         if sign.search(message):
             return kind
     return Refusal.BUSY if status == CONFLICT else Refusal.OTHER
+
+
+def not_pulled(message: str) -> str:
+    """Why an image could not be pulled, in our own words: an engine quotes whatever answered at the registry's address.
+
+    To be refused, to hear nothing and to hear what no registry says are one: nobody is told which ports are open.
+    """
+    return next(
+        (why for why, sign in PULL_SIGNS if sign.search(message)), "the engine's log says why it cannot be pulled"
+    )
