@@ -68,7 +68,7 @@ def as_declared(controller: ControllerStatus | None, statuses: Iterable[SandboxS
         not controller.available or controller.pass_error or controller.frozen or controller.broken
     ):
         return False
-    return all(status.ready for status in statuses)
+    return all(status.as_declared for status in statuses)
 
 
 def overview(

@@ -350,7 +350,8 @@ class Controller:
         self._wake_for_retries(plan)
 
     def _wake_for_retries(self, plan: Plan) -> None:
-        waits = [lane.retry_at - self._clock.now() for lane in plan.lanes if lane.retry_at]
+        due = [at for lane in plan.lanes for at in (lane.retry_at, lane.ready_at) if at]
+        waits = [at - self._clock.now() for at in due]
         if any(lane.cause is Reason.ENGINE_BUSY for lane in plan.lanes):
             waits.append(1.0)
         if waits:

@@ -16,6 +16,9 @@ class Reason(StrEnum):
     HEALTHY = "Healthy"
     STOPPED = "Stopped"
     COMPLETED = "Completed"
+    ACCEPTED = "Accepted"
+    SYNCED = "Synced"
+    NO_FAILURE = "NoFailure"
     # a change is due
     ABSENT = "Absent"
     CONFIGURATION_CHANGED = "ConfigurationChanged"
@@ -168,8 +171,9 @@ class Lane:
 
     `message` says the cause as a sentence. `rendered` is what should run, where something should. `current` is the
     container that stands for the sandbox now. `changes` are the knobs in which it differs from `rendered`.
-    `problems` are all that is wrong with its file. `retry_at`, in seconds since the epoch, is when a WAIT ends by
-    itself.
+    `problems` are all that is wrong with its file. `synced` says whether what runs is what is declared. `retry_at` is
+    when a WAIT ends by itself, `ready_at` when what runs counts as ready, as it has failed before; both in seconds
+    since the epoch, 0 for neither.
     """
 
     sandbox: str
@@ -181,7 +185,9 @@ class Lane:
     current: Observed | None = None
     changes: tuple[Mismatch, ...] = ()
     problems: tuple[Problem, ...] = ()
+    synced: bool = False
     retry_at: float = 0
+    ready_at: float = 0
 
     @property
     def is_update(self) -> bool:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from reconciler.model.plan import Reason
 
@@ -35,16 +35,22 @@ class Phase(StrEnum):
 
 class ConditionType(StrEnum):
     ACCEPTED = "Accepted"
+    SYNCED = "Synced"
     READY = "Ready"
     STALLED = "Stalled"
 
 
+ASKED_FOR = frozenset({Reason.STOPPED, Reason.COMPLETED, Reason.SUSPENDED})
+"""Reasons for not being ready that a file gives."""
+
+
 class Condition(BaseModel):
-    """One of the three questions that are asked of every sandbox, in the manner of Kubernetes."""
+    """One of the four questions that are asked of every sandbox, in the manner of Kubernetes."""
 
     model_config = FIELD
     type: ConditionType = Field(
-        description="Accepted: the file and the policy allow it. Ready: it is as declared. Stalled: it keeps failing."
+        description="Accepted: the file and the policy allow it. Synced: what runs is what is declared. "
+        "Ready: it serves. Stalled: it keeps failing, or cannot be tried again."
     )
     status: bool
     reason: Reason
@@ -115,10 +121,34 @@ class SandboxStatus(BaseModel):
     )
     attested: Attestation | None = None
 
+    @field_validator("conditions", mode="before")
+    @classmethod
+    def _known(cls, conditions: object) -> object:
+        """What only another version knows is left out: the next pass works it out anew."""
+        if not isinstance(conditions, list):
+            return conditions
+        kinds, reasons = list(ConditionType), list(Reason)
+        return [one for one in conditions if _entry(one, "type") in kinds and _entry(one, "reason") in reasons]
+
+    def condition(self, kind: ConditionType) -> Condition | None:
+        return next((condition for condition in self.conditions if condition.type is kind), None)
+
     @property
     def ready(self) -> bool:
-        """Whether it is as declared."""
-        return any(condition.type is ConditionType.READY and condition.status for condition in self.conditions)
+        """Whether it serves."""
+        condition = self.condition(ConditionType.READY)
+        return condition is not None and condition.status
+
+    @property
+    def as_declared(self) -> bool:
+        """Whether it is accepted, synced, not stalled, and ready unless somebody has asked for it not to be."""
+        answers = {condition.type: condition.status for condition in self.conditions}
+        good = answers.get(ConditionType.ACCEPTED, True) and answers.get(ConditionType.SYNCED, True)
+        return good and not answers.get(ConditionType.STALLED, False) and (self.ready or self.reason in ASKED_FOR)
+
+
+def _entry(thing: object, key: str) -> object:
+    return thing.get(key) if isinstance(thing, dict) else getattr(thing, key, None)
 
 
 class Approval(BaseModel):

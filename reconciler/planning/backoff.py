@@ -8,6 +8,11 @@ from reconciler.model.status import SandboxStatus
 FIRST_SECONDS = 1.0
 MAX_SECONDS = 300.0
 
+MIN_READY_SECONDS = 10.0
+"""What has failed counts as ready only after it has run for so long: a crash loop never does."""
+
+SETTLING = f"it has failed, and counts as ready once it has run for {MIN_READY_SECONDS:.0f} s"
+
 EXIT = frozenset({Reason.EXITED, Reason.EXIT_CODE, Reason.OOM_KILLED})
 """Failures of what had started: starting it once more makes none of them good."""
 
@@ -33,6 +38,12 @@ def rests(status: SandboxStatus, after: frozenset[Reason], now: float) -> bool:
     if status.failure is None or status.failure.reason not in after:
         return False
     return 0 < status.retry_at - now <= MAX_SECONDS
+
+
+def ready_at(status: SandboxStatus, started_at: float, now: float) -> float:
+    """When what runs counts as ready, 0 when it does; a time too far ahead comes from a clock that was set back."""
+    at = started_at + MIN_READY_SECONDS
+    return at if status.failures and 0 < at - now <= 2 * MIN_READY_SECONDS else 0
 
 
 def wait(lane: Lane, status: SandboxStatus) -> Lane:

@@ -80,6 +80,13 @@ class Case:
         return self.current is not None and over_disk(self.policy, self.current, self.status)
 
     @property
+    def standing(self) -> Observed | None:
+        """The container that stands for the sandbox: the one that is meant to run, unless only an older one does."""
+        if self.old is not None and self.old.up and not (self.current and self.current.up):
+            return self.old
+        return self.current
+
+    @property
     def ended(self) -> bool:
         """Whether it has come to its end, by its own restart rule."""
         current = self.current
@@ -125,7 +132,16 @@ class Case:
     def lane(self, limit_message: str) -> Lane:
         """`limit_message` is not empty when it has no place under the limit."""
         lane = self._lane(limit_message) if limit_message else self.with_a_slot
-        return replace(lane, rendered=self.rendered, current=lane.current or self.current)
+        current = lane.current or self.standing
+        return replace(lane, rendered=self.rendered, current=current, synced=self._is_synced(lane))
+
+    def _is_synced(self, lane: Lane) -> bool:
+        """Whether what runs, or has come to its end by itself, is what is declared, and nothing else runs."""
+        current = self.current
+        if current is None or self.mismatches[current.id] or lane.cause is Reason.LIMIT_EXCEEDED:
+            return False
+        exited = current.state is State.EXITED and current.id not in self.status.halted
+        return (current.up or exited) and not any(other.up for other in self.others)
 
     def _lane(self, limit_message: str) -> Lane:
         name, current = self.rendered.sandbox, self.current

@@ -89,8 +89,22 @@ class _Decision:
     def plan(self) -> Plan:
         unwanted, withheld = self._unwanted()
         wanted = self._wanted(unwanted)
-        lanes = tuple(sorted(unwanted + wanted, key=lambda lane: lane.sandbox))
+        lanes = tuple(map(self._with_what_runs, sorted(unwanted + wanted, key=lambda lane: lane.sandbox)))
         return Plan(tuple(self._setup(wanted)), lanes, withheld)
+
+    def _with_what_runs(self, lane: Lane) -> Lane:
+        """The lane with the container that runs on, and the time at which that counts as ready if it has failed."""
+        up = [container for container in self.world.of(lane.sandbox) if container.up]
+        if lane.verdict in {Verdict.HOLD, Verdict.WAIT} and up and not (lane.current and lane.current.up):
+            lane = replace(lane, current=up[-1])
+        status, current = self.memory.statuses.get(lane.sandbox), lane.current
+        if status is None or current is None or current.state is not State.RUNNING:
+            return lane
+        if lane.rendered is None or lane.rendered.fingerprint == status.fingerprint:
+            lane = replace(lane, ready_at=backoff.ready_at(status, current.inspection.started_at, self.now))
+        if lane.ready_at and lane.cause in {Reason.RUNNING, Reason.HEALTHY}:
+            return replace(lane, cause=Reason.STARTING, message=backoff.SETTLING)
+        return lane
 
     def _setup(self, wanted: list[Lane]) -> Iterator[Action]:
         network = self.world.network
@@ -122,7 +136,8 @@ class _Decision:
         }
 
     def _wanted(self, unwanted: list[Lane]) -> list[Lane]:
-        cases = {name: self._case(name) for name in self.running if name not in self.memory.in_flight}
+        free = self.running.keys() - self.memory.in_flight
+        cases = {name: self._case(name, self.running[name], self.rendered[name]) for name in sorted(free)}
         admitted, message = self._admission(cases, unwanted)
         lanes = [_in_flight(name) for name in self.memory.in_flight & self.running.keys()]
         decided = [case.lane(message if name not in admitted else "") for name, case in cases.items()]
@@ -142,10 +157,10 @@ class _Decision:
                 why = f"{limit} replacements are under way, as many as the policy allows at a time"
                 yield replace(lane, verdict=Verdict.WAIT, cause=Reason.REPLACEMENT_QUEUED, message=why, actions=())
 
-    def _case(self, name: str) -> Case:
+    def _case(self, name: str, sandbox: Sandbox, rendered: Rendered) -> Case:
         return Case(
-            sandbox=self.running[name],
-            rendered=self.rendered[name],
+            sandbox=sandbox,
+            rendered=rendered,
             containers=self.world.of(name),
             status=self.memory.statuses.get(name) or SandboxStatus(name=name),
             policy=self.policy,
@@ -206,14 +221,24 @@ class _Decision:
         if declaration is None:
             return self._rested(self._removal(name, containers))
         if declaration.sandbox.suspend is not None:
-            return Lane(name, Verdict.HOLD, Reason.SUSPENDED, declaration.sandbox.suspend)
+            why, synced = declaration.sandbox.suspend, self._is_synced(name, declaration.sandbox, up)
+            return Lane(name, Verdict.HOLD, Reason.SUSPENDED, why, problems=self.problems[name], synced=synced)
         if self.problems[name]:
             return self._rested(replace(self._refused(name, up, self.problems[name]), problems=self.problems[name]))
         if up:
             return self._rested(
                 Lane(name, Verdict.STOP, Reason.STOP_DECLARED, "the file says `state: stopped`", tuple(stops(up)))
             )
-        return Lane(name, Verdict.KEEP, Reason.STOPPED)
+        return Lane(name, Verdict.KEEP, Reason.STOPPED, synced=True)
+
+    def _is_synced(self, name: str, suspended: Sandbox, up: list[Observed]) -> bool:
+        """Whether what runs of a suspended sandbox is what its file says."""
+        if self.problems[name] or not up or suspended.state is DesiredState.STOPPED:
+            return not up and suspended.state is DesiredState.STOPPED
+        sandbox, world = self.recall(effective, name, suspended, self.policy), self.world
+        ports = up[-1].ports
+        rendered = self.recall(render, name, name, sandbox, self.policy, world.instance, ports, world.sources)
+        return self._case(name, sandbox, rendered).lane("").synced
 
     def _within_disk(self, lane: Lane) -> Lane:
         """What is held runs on only for as long as it keeps to its disk."""

@@ -1,12 +1,13 @@
 """From what was seen, planned and done to the next status: the only place where a status changes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import dropwhile
 from typing import Any
 
-from reconciler.model.plan import Create, Lane, Outcome, Pull, Reason, Start, Stop, Verdict, Verify
+from reconciler.model.plan import Action, Create, Lane, Outcome, Pull, Reason, Start, Stop, Verdict, Verify
 from reconciler.model.status import Attestation, Condition, ConditionType, Failure, Phase, SandboxStatus
 from reconciler.model.text import printable
-from reconciler.model.world import Image, Observed, State
+from reconciler.model.world import Health, Image, Observed, State
 from reconciler.planning import backoff
 from reconciler.planning.words import configuration
 
@@ -21,7 +22,11 @@ WORDS_LENGTH_MAX = 200
 STALLED_AFTER = 5
 """So many failures in a row are not bad luck."""
 
-AS_DECLARED = frozenset({Phase.RUNNING, Phase.STOPPED, Phase.COMPLETED})
+UNFIT = frozenset({Reason.SECCOMP_MISSING, Reason.NETWORK_UNFIT})
+"""Somebody has to mend the engine before anything is started."""
+
+Answer = tuple[bool, Reason, str]
+"""Of a condition: whether it is so, why, and a sentence."""
 
 KEPT: Mapping[Reason, Phase] = {
     Reason.RUNNING: Phase.RUNNING,
@@ -81,8 +86,8 @@ def seen(status: SandboxStatus, containers: Iterable[Observed], now: float) -> S
 
 def _ready_since(status: SandboxStatus, now: float) -> float:
     """By our own clock, which need not agree with the engine's."""
-    ready = (one.since for one in status.conditions if one.type is ConditionType.READY and one.status)
-    return next(ready, now)
+    ready = status.condition(ConditionType.READY)
+    return ready.since if ready and ready.status else now
 
 
 def _exited(status: SandboxStatus, container: Observed, now: float) -> SandboxStatus:
@@ -126,7 +131,14 @@ def planned(status: SandboxStatus, lane: Lane, file: str, images: Mapping[str, I
         changes |= _identity(lane.current, images.get(status.image))
         changes |= _configuration(status, lane, lane.current)
         changes |= _attestation(lane, lane.current)
-    return _phase(_change(status, now, **changes), _phase_of(lane), lane.cause, lane.message, now)
+    status = _phase(_change(status, now, **changes), _phase_of(lane), lane.cause, lane.message, now)
+    answers = {
+        ConditionType.ACCEPTED: _accepted(lane),
+        ConditionType.SYNCED: (True, Reason.SYNCED, "") if lane.synced else (False, lane.cause, lane.message),
+        ConditionType.READY: _ready(lane),
+        ConditionType.STALLED: _stalled(status),
+    }
+    return _answered(status, answers, now)
 
 
 def _without(containers: tuple[str, ...], *gone: str) -> tuple[str, ...]:
@@ -134,9 +146,12 @@ def _without(containers: tuple[str, ...], *gone: str) -> tuple[str, ...]:
 
 
 def _phase_of(lane: Lane) -> Phase:
+    runs = lane.current is not None and lane.current.state is State.RUNNING
     match lane.verdict:
         case Verdict.KEEP:
             return KEPT[lane.cause]
+        case Verdict.HOLD | Verdict.WAIT if runs:
+            return Phase.RUNNING
         case Verdict.WAIT:
             return WAITING.get(lane.cause, Phase.BACKOFF)
         case Verdict.HOLD:
@@ -209,7 +224,12 @@ def done(status: SandboxStatus, outcome: Outcome, now: float) -> SandboxStatus:
         return _phase(status, status.phase, outcome.failure, outcome.message, now)
     if outcome.failure is not None:
         status = _failed(status, outcome.failure, outcome.message, now)
-        return _phase(status, Phase.BACKOFF, outcome.failure, outcome.message, now)
+        phase = Phase.RUNNING if status.ready else Phase.BACKOFF
+        status = _phase(status, phase, outcome.failure, outcome.message, now)
+        return _answered(status, {ConditionType.STALLED: _stalled(status)}, now)
+    following = tuple(dropwhile(lambda one: one != action, lane.actions))[1:]
+    if _stops_next(following, status.container_id):
+        status = _answered(status, {ConditionType.READY: (False, lane.cause, lane.message)}, now)
     if isinstance(action, Pull):
         return _phase(status, ACTING[lane.verdict], lane.cause, lane.message, now)
     if isinstance(action, Start):
@@ -254,15 +274,51 @@ def _failed(status: SandboxStatus, reason: Reason, message: str, now: float) -> 
 def _phase(
     status: SandboxStatus, phase: Phase, reason: Reason, message: str, now: float, progress: float | None = None
 ) -> SandboxStatus:
-    ready = phase in AS_DECLARED and reason is not Reason.UNHEALTHY
-    accepted = reason not in {Reason.INVALID_FILE, Reason.POLICY_VIOLATION}
-    stalled = phase in {Phase.FAILED, Phase.REFUSED} or status.failures >= STALLED_AFTER
-    answers = {ConditionType.ACCEPTED: accepted, ConditionType.READY: ready, ConditionType.STALLED: stalled}
-    before = {condition.type: condition for condition in status.conditions}
-    conditions = tuple(
-        _condition(before.get(kind), kind, answer, reason, message, now) for kind, answer in answers.items()
-    )
-    return _change(status, now, phase=phase, reason=reason, message=message, progress=progress, conditions=conditions)
+    return _change(status, now, phase=phase, reason=reason, message=message, progress=progress)
+
+
+def _accepted(lane: Lane) -> Answer:
+    if lane.rendered is None and lane.cause in {Reason.INVALID_FILE, Reason.POLICY_VIOLATION}:
+        return False, lane.cause, lane.message
+    if lane.problems:
+        return False, Reason.POLICY_VIOLATION, str(lane.problems[0])
+    return True, Reason.ACCEPTED, ""
+
+
+def _ready(lane: Lane) -> Answer:
+    """What is about to be stopped does not count as serving: a stop is told only when it has ended."""
+    current = lane.current
+    if current is None or not current.up or _stops_next(lane.actions, current.id):
+        return False, lane.cause, lane.message
+    if current.state is not State.RUNNING:
+        return False, Reason.PAUSED, f"its container is {current.state}"
+    match current.health:
+        case Health.STARTING:
+            return False, Reason.STARTING, "its health check has not passed yet"
+        case Health.UNHEALTHY:
+            return False, Reason.UNHEALTHY, "its health check fails"
+    if lane.ready_at:
+        return False, Reason.STARTING, backoff.SETTLING
+    return True, Reason.HEALTHY if current.health else Reason.RUNNING, ""
+
+
+def _stops_next(actions: Sequence[Action], container: str) -> bool:
+    return bool(actions) and isinstance(actions[0], Stop) and actions[0].container == container
+
+
+def _stalled(status: SandboxStatus) -> Answer:
+    if status.phase is Phase.FAILED or status.reason in UNFIT:
+        return True, status.reason, status.message
+    if status.failure is None:
+        return False, Reason.NO_FAILURE, ""
+    return status.failures >= STALLED_AFTER, status.failure.reason, status.failure.message
+
+
+def _answered(status: SandboxStatus, answers: Mapping[ConditionType, Answer], now: float) -> SandboxStatus:
+    """With these conditions; the others stay."""
+    known = {condition.type: condition for condition in status.conditions}
+    known |= {kind: _condition(known.get(kind), kind, *answer, now) for kind, answer in answers.items()}
+    return _change(status, now, conditions=tuple(known[kind] for kind in ConditionType if kind in known))
 
 
 def _condition(

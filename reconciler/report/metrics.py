@@ -42,8 +42,18 @@ class Metrics:
         )
         self._limit = Gauge("reconciler_sandboxes_max", "How many may run at the same time.", registry=registry)
         self._phases = Gauge("reconciler_sandboxes", "Sandboxes by phase.", ["phase"], registry=registry)
-        self._ready = Gauge(
-            "reconciler_sandbox_ready", "Whether the sandbox is as declared.", ["sandbox"], registry=registry
+        self._ready = Gauge("reconciler_sandbox_ready", "Whether the sandbox serves.", ["sandbox"], registry=registry)
+        self._as_declared = Gauge(
+            "reconciler_sandbox_as_declared",
+            "Whether it is accepted, synced, not stalled, and ready unless its file asks for it not to be.",
+            ["sandbox"],
+            registry=registry,
+        )
+        self._conditions = Gauge(
+            "reconciler_sandbox_condition",
+            "Whether the condition is true: `Accepted`, `Synced`, `Ready`, `Stalled`.",
+            ["sandbox", "condition"],
+            registry=registry,
         )
         self._restarts = Counter(
             "reconciler_sandbox_restarts",
@@ -92,10 +102,13 @@ class Metrics:
         self._limit.set(controller.limit)
         for phase in Phase:
             self._phases.labels(phase).set(controller.counts.get(phase, 0))
-        self._ready.clear()
-        self._restarts.clear()
+        for of_sandboxes in (self._ready, self._as_declared, self._conditions, self._restarts):
+            of_sandboxes.clear()
         for status in sandboxes:
             self._ready.labels(status.name).set(status.ready)
+            self._as_declared.labels(status.name).set(status.as_declared)
+            for condition in status.conditions:
+                self._conditions.labels(status.name, condition.type).set(condition.status)
             self._restarts.labels(status.name).inc(status.restarts)
         self._write()
 

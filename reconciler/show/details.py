@@ -72,10 +72,11 @@ def _disk(status: SandboxStatus) -> str:
 
 
 def _conditions(status: SandboxStatus, now: float) -> list[str]:
-    rows = [
-        f"{INDENT}{one.type:10} {'yes' if one.status else 'no':5}{one.reason:22}{moment(one.since, now)}"
-        for one in status.conditions
-    ]
+    told = {"", status.message, status.failure.message if status.failure else ""}
+    rows = []
+    for one in status.conditions:
+        rows.append(f"{INDENT}{one.type:10} {'yes' if one.status else 'no':5}{one.reason:22}{moment(one.since, now)}")
+        rows += [] if one.message in told else _indented(f"{INDENT}{one.message}")
     return [*_title(f"{'CONDITION':10} {'':5}{'REASON':22}SINCE"), *rows] if rows else []
 
 

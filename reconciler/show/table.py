@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 
+from reconciler.model.plan import Reason
 from reconciler.model.quantities import age_text
 from reconciler.model.status import ConditionType, Phase, SandboxStatus
 from reconciler.model.text import printable
 from reconciler.show.cells import Style, busy, cells, cut, dim, good, padding, wrapped, wrong
 
-COLUMNS = ("NAME", "PHASE", "READY", "ADDRESS", "RESTARTS", "AGE")
+COLUMNS = ("NAME", "PHASE", "READY", "SYNCED", "ADDRESS", "RESTARTS", "AGE")
 NAME_MIN, ADDRESS_MAX, MESSAGE_MIN = 12, 22, 40
 """Cells: a name is cut to no less, an address to no more, and a message stands under its row when it has less."""
 
@@ -19,12 +20,15 @@ BAR_CELLS = 32
 
 UNDER_WAY = frozenset({Phase.PULLING, Phase.STARTING, Phase.UPDATING, Phase.STOPPING})
 
+PLAIN = frozenset({Reason.RUNNING, Reason.HEALTHY, Reason.STOPPED, Reason.COMPLETED})
+"""Reasons that say nothing beside the phase."""
+
 Cell = tuple[str, Style]
 
 
 def table(statuses: Iterable[SandboxStatus], now: float, width: int | None) -> list[str]:
     """Fits the width; without one each sandbox has one line, and nothing is cut."""
-    found = sorted(statuses, key=lambda status: (status.ready, status.name))
+    found = sorted(statuses, key=lambda status: (status.as_declared, status.name))
     rows = [_row(status, now) for status in found]
     columns = _columns(rows, width)
     left = (width or 0) - sum(columns) - len(GAP) * len(columns)
@@ -45,7 +49,7 @@ def table(statuses: Iterable[SandboxStatus], now: float, width: int | None) -> l
 
 def explanation(status: SandboxStatus) -> str:
     """What is going on; the reason says little beside the phase when all is well, or on the way."""
-    expected = status.ready or (status.message and status.phase in UNDER_WAY)
+    expected = status.reason in PLAIN or (status.message and status.phase in UNDER_WAY)
     return printable(status.message if expected else f"{status.reason}: {status.message}".removesuffix(": "))
 
 
@@ -55,7 +59,7 @@ def addresses(status: SandboxStatus) -> str:
 
 
 def phase_style(status: SandboxStatus) -> Style:
-    if status.ready:
+    if status.as_declared:
         return good
     return busy if status.phase in UNDER_WAY | {Phase.WAITING} else wrong
 
@@ -71,29 +75,38 @@ def _row(status: SandboxStatus, now: float) -> list[Cell]:
     return [
         (printable(status.name), str),
         (status.phase, phase_style(status)),
-        ("yes" if status.ready else "no", phase_style(status)),
+        _answer(status, ConditionType.READY),
+        _answer(status, ConditionType.SYNCED),
         (address or "-", str if address else dim),
         (str(status.restarts), str if status.restarts else dim),
         (age or "-", str if age else dim),
     ]
 
 
+def _answer(status: SandboxStatus, kind: ConditionType) -> Cell:
+    """That something is not so is wrong only when nobody has asked for it."""
+    condition = status.condition(kind)
+    if condition is None:
+        return "-", dim
+    return ("yes", good) if condition.status else ("no", str if status.as_declared else phase_style(status))
+
+
 def _age(status: SandboxStatus, now: float) -> str:
     """How long it is ready, or is not."""
-    since = (condition.since for condition in status.conditions if condition.type is ConditionType.READY)
-    return next((age_text(now - one) for one in since), "")
+    ready = status.condition(ConditionType.READY)
+    return age_text(now - ready.since) if ready else ""
 
 
 def _columns(rows: list[list[Cell]], width: int | None) -> list[int]:
     """The width of each column: what the widest cell needs, unless that is too much."""
-    name, phase, ready, address, *others = (
+    name, phase, ready, synced, address, *others = (
         max(cells(title), *(cells(row[index][0]) for row in rows), 0) for index, title in enumerate(COLUMNS)
     )
     if width is not None:
         address = min(address, ADDRESS_MAX)
-        rest = sum((phase, ready, address, *others)) + len(GAP) * (len(COLUMNS) - 1)
+        rest = sum((phase, ready, synced, address, *others)) + len(GAP) * (len(COLUMNS) - 1)
         name = min(name, max(NAME_MIN, width - rest))
-    return [name, phase, ready, address, *others]
+    return [name, phase, ready, synced, address, *others]
 
 
 def _fitted(cell: Cell, width: int) -> str:
@@ -105,6 +118,6 @@ def _fitted(cell: Cell, width: int) -> str:
 def _message(status: SandboxStatus, width: int) -> list[str]:
     text = explanation(status)
     lines = wrapped(text, width, LINES_MAX) if text else []
-    if status.ready:
+    if status.as_declared:
         lines = list(map(dim, lines))
     return lines if status.progress is None else [bar(status.progress), *lines]

@@ -51,6 +51,21 @@ MUTATIONS = {
     "let a crash loop go before who has never failed": Mutation(
         "reconciler.planning.converge", "or (failures == 1 and failure", "or (failure", 115
     ),
+    "show what is held and serves as not ready": Mutation(
+        "reconciler.planning.decide",
+        "if lane.verdict in {Verdict.HOLD, Verdict.WAIT} and up and not (lane.current and lane.current.up):",
+        "if False:",
+        3,
+    ),
+    "take what is suspended for what is declared": Mutation(
+        "reconciler.planning.decide", 'return self._case(name, sandbox, rendered).lane("").synced', "return True", 135
+    ),
+    "show drift as synced": Mutation(
+        "reconciler.planning.converge",
+        "if current is None or self.mismatches[current.id] or lane.cause is Reason.LIMIT_EXCEEDED:",
+        "if current is None or lane.cause is Reason.LIMIT_EXCEEDED:",
+        1951,
+    ),
     "treat a broken file as absent": Mutation(
         "reconciler.planning.decide",
         "        if problems := self.desired.problems_of(name):\n",
@@ -84,8 +99,8 @@ MUTATIONS = {
     ),
     "work twice on one sandbox": Mutation(
         "reconciler.planning.decide",
-        "for name in self.running if name not in self.memory.in_flight}",
-        "for name in self.running}",
+        "free = self.running.keys() - self.memory.in_flight",
+        "free = self.running.keys()",
         2,
     ),
     "take a stranger with our labels for ours": Mutation(

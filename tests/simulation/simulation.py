@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from reconciler.control import controller as controller_module
@@ -17,8 +18,9 @@ from reconciler.model.plan import Lane, Outcome, Plan, Reason, Remove, Start, St
 from reconciler.model.policy import OnViolation, Policy
 from reconciler.model.quantities import GIB
 from reconciler.model.sandbox import DesiredState, Sandbox
-from reconciler.model.status import Approval
+from reconciler.model.status import Approval, ConditionType
 from reconciler.model.world import World
+from reconciler.planning import backoff
 from reconciler.planning.decide import Memory, decide
 from reconciler.planning.judge import effective, judge
 from tests.floor import outside_the_floor
@@ -78,6 +80,7 @@ class Simulation:
     in_lane: bool = False
     belated: set[str] = field(default_factory=set)
     ended_itself: set[str] = field(default_factory=set)
+    drifted: set[str] = field(default_factory=set)
     forgetful: bool = False
     """Whether the state was lost: who ended a container is then not known any more."""
 
@@ -169,6 +172,7 @@ class Simulation:
     def drift(self, number: int, drift: int) -> None:
         if container := self._pick(number):
             self.host.engine.update(container, **DRIFTS[drift])
+            self.drifted.add(container)
 
     def pause(self, number: int) -> None:
         if container := self._pick(number, "running"):
@@ -222,6 +226,7 @@ class Simulation:
         self._survive(self.controller.work)
         if (self.controller, self.controller.status.passes - 1) == before and self.controller.status.available:
             self._check_queue()
+            self._check_told()
 
     def lane(self, number: int) -> None:
         self.in_lane = True
@@ -364,6 +369,44 @@ class Simulation:
         if resting and set(waiting) - used and len(used) < self.controller._reader.policy.sandboxes_max:
             raise ViolationError(f"{waiting} have never failed and wait for {resting}, which are in backoff")
 
+    def _check_told(self) -> None:
+        """What serves is shown ready, and nothing else; what is not as declared is never shown synced.
+
+        Of a sandbox that a lane works on this is not known, nor of one that somebody has changed without a word.
+        """
+        up = [raw for raw in self._all_up() if raw["Id"] in self.ours]
+        for name, status in self.host.store.statuses().items():
+            if name in self.controller._in_flight:
+                continue
+            serving = [raw for raw in up if raw["Config"]["Labels"][LABEL] == name and _serves(raw)]
+            settling = status.failures and any(self._is_new(raw) for raw in serving)
+            if bool(serving) is not status.ready and not (settling and not status.ready):
+                raise ViolationError(f"{name} {'serves' if serving else 'does not serve'}, and is shown otherwise")
+            synced = status.condition(ConditionType.SYNCED)
+            if synced and synced.status and not self._is_synced(name, status.container_id):
+                raise ViolationError(f"{name} is not as declared, and is shown synced")
+
+    def _is_new(self, raw: dict[str, Any]) -> bool:
+        started = datetime.fromisoformat(raw["State"]["StartedAt"]).timestamp()
+        return self.host.clock.now() - started < backoff.MIN_READY_SECONDS
+
+    def _is_synced(self, name: str, container: str) -> bool:
+        desired, policy = self.controller._reader.desired, self.controller._reader.policy
+        if name not in desired.declared or judge(desired.declared[name], policy, {}):
+            return False
+        sandbox, raw = effective(desired.declared[name].sandbox, policy), self._containers.get(container)
+        if sandbox.state is DesiredState.STOPPED:
+            return name not in self._running()
+        return raw is not None and (
+            container in self.drifted
+            or (
+                raw["HostConfig"]["Memory"] == sandbox.mem_limit
+                and raw["Config"]["Image"] == sandbox.image
+                and raw["Config"]["Labels"].items() >= policy.labels.items()
+                and not outside_the_floor(raw)
+            )
+        )
+
     def _check_turn(self, name: str, memory: Memory) -> None:
         """Who has failed again and again never takes the slot for which waits who has never failed."""
         waiting = [one for one in self.controller._plan.lanes if one.verdict == "WAIT" and one.cause == "LimitExceeded"]
@@ -463,6 +506,8 @@ class Simulation:
         self.approve()
 
     def _check_settled(self) -> None:
+        self.drifted.clear()
+        self._check_told()
         policy, files = self.host.policy or Policy(), self.host.directory.files
         desired = self.host.directory.scan()
         held = {name for name, sandbox in files.items() if name in desired.broken or (sandbox and sandbox.suspend)}
@@ -537,3 +582,8 @@ class Simulation:
 def _published(raw: dict[str, Any]) -> set[int]:
     """The host's ports that a container is to take."""
     return {int(one["HostPort"]) for bound in raw["HostConfig"]["PortBindings"].values() for one in bound}
+
+
+def _serves(raw: dict[str, Any]) -> bool:
+    health = raw["State"].get("Health", {}).get("Status", "healthy")
+    return bool(raw["State"]["Status"] == "running" and health == "healthy")

@@ -44,6 +44,28 @@ def test_a_file_that_is_put_back_at_once_was_never_gone(put_back: bool) -> None:
     assert stopped is not put_back
 
 
+def test_what_has_failed_is_looked_at_when_it_counts_as_ready() -> None:
+    """Ten seconds after its start, without a word from the engine."""
+    simulation = Simulation()
+    simulation.declare("a", "plain")
+    for _ in range(2):
+        simulation.work()
+        for _ in range(4):
+            simulation.lane(0)
+        simulation.work()
+        if not simulation.ended_itself:
+            simulation.exit(0, 1, False)
+            simulation.hear()
+    told = []
+    for seconds in (0, 9, 2):
+        simulation.deaf()
+        simulation.wait(seconds)
+        simulation.work()
+        status = simulation.host.store.statuses()["a"]
+        told.append((status.phase, status.ready, status.failures))
+    assert told == [("Starting", False, 1), ("Starting", False, 1), ("Running", True, 1)]
+
+
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_planted_bug_is_found(name: str) -> None:
     """The simulation is able to find real bugs: each of these is found by its seed, and by none without it."""

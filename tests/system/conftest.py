@@ -140,6 +140,9 @@ class Operator:
     def until_phase(self, **phases: str) -> None:
         self.until(lambda: all(self.phase(name) == phase for name, phase in phases.items()))
 
+    def until_reason(self, **reasons: str) -> None:
+        self.until(lambda: all(self.status(name).get("reason") == reason for name, reason in reasons.items()))
+
     # --- the engine, from outside --------------------------------------------------------------------------------
 
     def api(self, method: str, path: str, query: Any = None, body: Any = None) -> Any:

@@ -141,9 +141,13 @@ def test_breaking_and_mending_a_file(operator: Operator) -> None:
         operator.until_phase(web="Running")
         container = operator.container("web")
         operator.write("web.yaml", f"image: {SECRET}\nimage: again\nprivileged: true\n")
-        operator.until_phase(web="Held")
+        operator.until_reason(web="InvalidFile")
         operator.until(lambda: "web.yaml" in operator.controller()["broken"])
         assert operator.container("web") == container
+        (row,) = (line for line in operator.reconciler("status", code=1).stdout.splitlines() if line.startswith("web "))
+        port = operator.status("web")["ports"]["3000"]
+        assert row.split()[1:5] == ["Running", "yes", "no", f"127.0.0.1:{port}"]
+        assert operator.engine.get(port) == "it works\n"
         operator.declare("web", pids_limit=50)
         operator.until_phase(web="Running")
         operator.until(lambda: operator.status("web")["container_id"] not in {"", container})
@@ -173,7 +177,7 @@ def test_no_value_of_environment_is_told_anywhere(operator: Operator) -> None:
         assert f"TOKEN={SECRET}2" in operator.inspect("web")["Config"]["Env"]
         told = [operator.reconciler(*words).stdout for words in (["plan"], ["status"], ["status", "web", "-o", "json"])]
         operator.declare("web", environment={"TOKEN": SECRET, "BAD": None, "BAD-KEY": SECRET})
-        operator.until_phase(web="Held")
+        operator.until_reason(web="InvalidFile")
         bad = operator.reconciler("validate", code=1)
     told += [bad.stdout, bad.stderr, operator.log]
     told += [path.read_text() for path in operator.state.rglob("*") if path.is_file()]

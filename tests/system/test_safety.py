@@ -213,7 +213,7 @@ def test_removals_over_the_budget_wait_for_approval(operator: Operator) -> None:
         hidden.mkdir()
         for name in "abcd":
             (operator.directory / f"{name}.yaml").rename(hidden / f"{name}.yaml")
-        operator.until_phase(**dict.fromkeys("abcd", "Held"))
+        operator.until_reason(**dict.fromkeys("abcd", "RemovalBudgetExceeded"))
         assert operator.status("a")["reason"] == "RemovalBudgetExceeded"
         assert operator.controller()["frozen"]
         assert running(operator) == set("abcde")

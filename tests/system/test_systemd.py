@@ -149,7 +149,7 @@ def test_the_user_of_the_unit_can_do_all_that_is_needed(operator: Operator) -> N
     with operator.run():
         operator.until_phase(web="Running", db="Running")
         operator.remove("web")
-        operator.until_phase(web="Held")
+        operator.until_reason(web="RemovalBudgetExceeded")
         operator.before = ()
         operator.reconciler("approve", code=0)
         operator.until(lambda: operator.phases() == {"db": "Running"})

@@ -207,7 +207,7 @@ def test_a_file_that_gets_a_wrong_name_removes_nothing(house: House, file: str) 
     house.apply()
     assert house.writes() == []
     status = house.status("my-app")
-    assert (status.phase, status.reason, status.file) == (Phase.HELD, Reason.INVALID_FILE, file)
+    assert (status.phase, status.reason, status.file) == (Phase.RUNNING, Reason.INVALID_FILE, file)
     assert file in status.message
     wrong.rename(right)
     house.apply()

@@ -1,5 +1,6 @@
 """How a status follows from what is seen, planned and done."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from reconciler.model.rendered import Mismatch
 from reconciler.model.status import ConditionType, Phase, SandboxStatus
 from reconciler.model.world import Health, State
 from reconciler.planning import backoff, fold
-from tests.scene import NOW, Scene
+from tests.scene import NOW, Scene, up_to
 
 
 def after_plan(scene: Scene, name: str = "web") -> SandboxStatus:
@@ -24,44 +25,207 @@ def web(**keys: object) -> Scene:
     return scene
 
 
-def condition(status: SandboxStatus, kind: ConditionType) -> bool:
-    return next(condition.status for condition in status.conditions if condition.type is kind)
+def drifted_while_suspended(scene: Scene) -> None:
+    scene.container("web", drift={"Memory": 1 << 30})
+    scene.declare("web", suspend="why")
 
 
-PHASES = {
-    "running": (lambda scene: scene.container("web"), Phase.RUNNING, True),
-    "healthy": (lambda scene: scene.container("web", health=Health.HEALTHY), Phase.RUNNING, True),
-    "unhealthy": (lambda scene: scene.container("web", health=Health.UNHEALTHY), Phase.RUNNING, False),
-    "starting": (lambda scene: scene.container("web", health=Health.STARTING), Phase.STARTING, False),
-    "absent": (lambda _: None, Phase.STARTING, False),
-    "replaced": (lambda scene: scene.container("web", mem_limit="256m"), Phase.UPDATING, False),
+def change_and_break(scene: Scene) -> None:
+    scene.container("web")
+    scene.files.clear()
+    scene.broken.add("web")
+
+
+A, S, R, T = "Accepted", "Synced", "Ready", "Stalled"
+
+PHASES: dict[str, tuple[Callable[[Scene], object], Phase, set[str]]] = {
+    "running": (lambda scene: scene.container("web"), Phase.RUNNING, {A, S, R}),
+    "healthy": (lambda scene: scene.container("web", health=Health.HEALTHY), Phase.RUNNING, {A, S, R}),
+    "unhealthy": (lambda scene: scene.container("web", health=Health.UNHEALTHY), Phase.RUNNING, {A, S}),
+    "starting": (lambda scene: scene.container("web", health=Health.STARTING), Phase.STARTING, {A, S}),
+    "paused": (lambda scene: scene.container("web", State.PAUSED), Phase.STARTING, {A, S}),
+    "absent": (lambda _: None, Phase.STARTING, {A}),
+    "never started": (lambda scene: scene.container("web", State.CREATED), Phase.STARTING, {A}),
+    "exited": (lambda scene: scene.container("web", State.EXITED, exit_code=1), Phase.STARTING, {A, S}),
+    "replaced": (lambda scene: scene.container("web", mem_limit="256m"), Phase.UPDATING, {A, R}),
+    "drifted": (lambda scene: scene.container("web", drift={"Memory": 1 << 30}), Phase.UPDATING, {A}),
     "left over": (
         lambda scene: (scene.container("web", State.EXITED, mem_limit="256m"), scene.container("web")),
         Phase.RUNNING,
-        True,
+        {A, S, R},
     ),
-    "resting": (lambda scene: scene.failed("web", Reason.START_FAILED), Phase.BACKOFF, False),
+    "half replaced": (
+        lambda scene: (scene.container("web", mem_limit="256m"), scene.container("web", State.CREATED)),
+        Phase.STARTING,
+        {A, R},
+    ),
+    "resting": (lambda scene: scene.failed("web", Reason.START_FAILED), Phase.BACKOFF, {A}),
+    "its replacement resting": (
+        lambda scene: scene.failed("web", Reason.IMAGE_PULL_FAILED, scene.container("web", mem_limit="256m")),
+        Phase.RUNNING,
+        {A, R},
+    ),
     "crashing": (
-        lambda scene: (scene.container("web", State.EXITED, exit_code=3), scene.failed("web", Reason.EXIT_CODE)),
+        lambda scene: scene.failed("web", Reason.EXIT_CODE, scene.container("web", State.EXITED, exit_code=3)),
         Phase.BACKOFF,
-        False,
+        {A, S},
     ),
-    "broken": (lambda scene: (scene.files.clear(), scene.broken.add("web")), Phase.HELD, False),
-    "suspended": (lambda scene: scene.declare("web", suspend="why"), Phase.HELD, False),
-    "refused": (lambda scene: scene.declare("web", mem_limit="1g"), Phase.REFUSED, False),
-    "stopped": (lambda scene: scene.declare("web", state="stopped"), Phase.STOPPED, True),
-    "no seccomp": (lambda scene: setattr(scene, "seccomp", False), Phase.REFUSED, False),
+    "crashing again and again": (
+        lambda scene: scene.failed("web", Reason.EXIT_CODE, scene.container("web", State.EXITED), failures=5),
+        Phase.BACKOFF,
+        {A, S, T},
+    ),
+    "completed": (
+        lambda scene: (scene.declare("web", restart="no"), scene.container("web", State.EXITED)),
+        Phase.COMPLETED,
+        {A, S},
+    ),
+    "failed": (
+        lambda scene: (scene.declare("web", restart="no"), scene.container("web", State.EXITED, exit_code=3)),
+        Phase.FAILED,
+        {A, S, T},
+    ),
+    "broken": (lambda scene: (scene.files.clear(), scene.broken.add("web")), Phase.HELD, set()),
+    "broken and serving": (change_and_break, Phase.RUNNING, {R}),
+    "suspended": (lambda scene: scene.declare("web", suspend="why"), Phase.HELD, {A}),
+    "suspended and serving": (
+        lambda scene: (scene.container("web"), scene.declare("web", suspend="why")),
+        Phase.RUNNING,
+        {A, S, R},
+    ),
+    "suspended and paused": (
+        lambda scene: (scene.container("web", State.PAUSED), scene.declare("web", suspend="why")),
+        Phase.HELD,
+        {A, S},
+    ),
+    "suspended and unhealthy": (
+        lambda scene: (scene.container("web", health=Health.UNHEALTHY), scene.declare("web", suspend="why")),
+        Phase.RUNNING,
+        {A, S},
+    ),
+    "changed while suspended": (
+        lambda scene: (scene.container("web"), scene.declare("web", suspend="why", mem_limit="256m")),
+        Phase.RUNNING,
+        {A, R},
+    ),
+    "drifted while suspended": (drifted_while_suspended, Phase.RUNNING, {A, R}),
+    "suspended, stopped and running": (
+        lambda scene: (scene.container("web"), scene.declare("web", suspend="why", state="stopped")),
+        Phase.RUNNING,
+        {A, R},
+    ),
+    "suspended and stopped": (
+        lambda scene: scene.declare("web", suspend="why", state="stopped"),
+        Phase.HELD,
+        {A, S},
+    ),
+    "suspended and forbidden": (lambda scene: scene.declare("web", suspend="why", mem_limit="1g"), Phase.HELD, set()),
+    "refused": (lambda scene: scene.declare("web", mem_limit="1g"), Phase.REFUSED, set()),
+    "refused and serving": (
+        lambda scene: (scene.remember("web", scene.container("web")), scene.declare("web", mem_limit="1g")),
+        Phase.RUNNING,
+        {R},
+    ),
+    "its removal withheld": (
+        lambda scene: (scene.files.clear(), scene.container("web"), setattr(scene, "sound", False)),
+        Phase.RUNNING,
+        {A, R},
+    ),
+    "stopping": (lambda scene: (scene.container("web"), scene.declare("web", state="stopped")), Phase.STOPPING, {A}),
+    "stopped": (lambda scene: scene.declare("web", state="stopped"), Phase.STOPPED, {A, S}),
+    "over the limit": (lambda scene: setattr(scene, "policy", up_to(0)), Phase.WAITING, {A}),
+    "crashed and over the limit": (
+        lambda scene: (scene.container("web", State.EXITED), setattr(scene, "policy", up_to(0))),
+        Phase.WAITING,
+        {A},
+    ),
+    "no seccomp": (lambda scene: setattr(scene, "seccomp", False), Phase.REFUSED, {A, T}),
 }
 
 
 @pytest.mark.parametrize("situation", PHASES)
-def test_phase(situation: str) -> None:
-    """Each situation has one phase, and is ready or not."""
-    change, phase, ready = PHASES[situation]
+def test_phase_and_conditions(situation: str) -> None:
+    """Each situation has one phase, and an answer to each question: accepted, synced, ready, stalled."""
+    change, phase, true = PHASES[situation]
     scene = web()
     change(scene)
     status = after_plan(scene)
-    assert (status.phase, condition(status, ConditionType.READY)) == (phase, ready)
+    assert (status.phase, {one.type for one in status.conditions if one.status}) == (phase, true)
+    assert {one.type for one in status.conditions} == set(ConditionType)
+
+
+FINE = {
+    *("running", "healthy", "left over", "completed", "stopped"),
+    *("suspended and serving", "suspended and paused", "suspended and unhealthy", "suspended and stopped"),
+}
+
+
+@pytest.mark.parametrize("situation", PHASES)
+def test_what_nobody_asked_for_is_not_as_declared(situation: str) -> None:
+    """Who is stopped, completed or suspended by the file need not be ready; everybody else must."""
+    scene = web()
+    PHASES[situation][0](scene)
+    assert after_plan(scene).as_declared is (situation in FINE)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "reason", "message"),
+    [
+        (change_and_break, ConditionType.READY, Reason.RUNNING, ""),
+        (change_and_break, ConditionType.SYNCED, Reason.INVALID_FILE, "web.yaml:1:1: it is broken"),
+        (
+            lambda scene: (scene.container("web", State.PAUSED), scene.broken.add("web"), scene.files.clear()),
+            ConditionType.READY,
+            Reason.PAUSED,
+            "its container is paused",
+        ),
+        (lambda scene: scene.container("web"), ConditionType.STALLED, Reason.NO_FAILURE, ""),
+        (
+            lambda scene: scene.failed("web", Reason.IMAGE_PULL_FAILED, scene.container("web", mem_limit="256m")),
+            ConditionType.STALLED,
+            Reason.IMAGE_PULL_FAILED,
+            "it failed",
+        ),
+    ],
+)
+def test_each_condition_has_a_reason_of_its_own(
+    change: Callable[[Scene], object], kind: ConditionType, reason: Reason, message: str
+) -> None:
+    """Why it serves is another question than why its file is not applied."""
+    scene = web()
+    change(scene)
+    answer = after_plan(scene).condition(kind)
+    assert answer is not None
+    assert (answer.reason, answer.message) == (reason, message)
+
+
+def test_what_is_replaced_serves_until_it_is_about_to_be_stopped() -> None:
+    """Also while an image is pulled for minutes; a stop is told only when it has ended, so readiness ends before it."""
+    scene = web(mem_limit="256m")
+    scene.container("web")
+    scene.images.clear()
+    status, lane, ready = after_plan(scene), lane_of(scene), []
+    for action in lane.actions:
+        status = fold.done(status, Outcome(lane, action, container="9" * 64), NOW)
+        ready.append(status.ready)
+    assert [str(action).split()[0] for action in lane.actions[:3]] == ["pull", "create", "verify"]
+    assert ready[:3] == [True, True, False]
+    assert not any(ready[3:])
+
+
+def test_a_crash_loop_is_not_ready_for_the_first_seconds_of_each_run() -> None:
+    """So that an alert can fire; who has never failed is ready at once, and a clock that was set back hinders none."""
+    scene = web()
+    container = scene.container("web")
+    for started, failures, left in [(4, 0, 0), (4, 2, 6), (10, 2, 0), (-3600, 2, 0)]:
+        inspection = replace(container.inspection, started_at=NOW - started)
+        scene.containers[0] = replace(container, inspection=inspection)
+        scene.remember("web", container, failures=failures)
+        lane, status = lane_of(scene), after_plan(scene)
+        assert lane.ready_at == (NOW + left if left else 0)
+        assert status.ready is not bool(left)
+        assert status.phase is (Phase.STARTING if left else Phase.RUNNING)
+        assert (status.reason is Reason.STARTING) is bool(left)
 
 
 def test_condition_moves_its_time_only_with_its_answer() -> None:

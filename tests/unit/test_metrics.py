@@ -61,6 +61,10 @@ def test_the_state_of_everything_is_there(path: Path) -> None:
     assert found["reconciler_sandbox_restarts_total{sandbox=web}"] == 3
     assert found["reconciler_sandbox_ready{sandbox=web}"] == 1
     assert found["reconciler_sandbox_ready{sandbox=db}"] == 0
+    assert found["reconciler_sandbox_as_declared{sandbox=web}"] == 1
+    assert found["reconciler_sandbox_as_declared{sandbox=db}"] == 0
+    assert found["reconciler_sandbox_condition{condition=Ready,sandbox=web}"] == 1
+    assert found["reconciler_sandbox_condition{condition=Ready,sandbox=db}"] == 0
     assert not any("_created" in name for name in found)
 
 

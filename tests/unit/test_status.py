@@ -42,18 +42,23 @@ def status(
     message: str = "",
     *,
     ready: bool = False,
+    synced: bool = False,
     since: float = 300,
     **fields: Any,
 ) -> SandboxStatus:
-    condition = Condition(type=ConditionType.READY, status=ready, reason=reason, message=message, since=NOW - since)
+    answers = {ConditionType.SYNCED: synced, ConditionType.READY: ready}
+    conditions = tuple(
+        Condition(type=kind, status=answer, reason=reason, message=message, since=NOW - since)
+        for kind, answer in answers.items()
+    )
     return SandboxStatus(
-        name=name, file=f"{name}.yaml", phase=phase, reason=reason, message=message, conditions=(condition,), **fields
+        name=name, file=f"{name}.yaml", phase=phase, reason=reason, message=message, conditions=conditions, **fields
     )
 
 
 def running(name: str, *ports: int, since: float = 300, **fields: Any) -> SandboxStatus:
     bound = dict(enumerate(ports, 3000))
-    return status(name, Phase.RUNNING, Reason.RUNNING, ready=True, since=since, ports=bound, **fields)
+    return status(name, Phase.RUNNING, Reason.RUNNING, ready=True, synced=True, since=since, ports=bound, **fields)
 
 
 def controller(**fields: Any) -> ControllerStatus:
@@ -84,7 +89,7 @@ API = status(
 BIG = status("big", Phase.PULLING, Reason.ABSENT, "pulling big:1: 3 of 7 layers, 45 %", since=20, progress=0.45)
 WEB = running("web", 63737, since=3.2 * HOUR)
 WORKER = running("worker", 63738, 63739, since=52 * HOUR, restarts=12)
-LONG = status("a-rather-long-name-of-a-sandbox-41-letter", Phase.STOPPED, Reason.STOPPED, ready=True)
+LONG = status("a-rather-long-name-of-a-sandbox-41-letter", Phase.STOPPED, Reason.STOPPED, synced=True)
 
 
 def shown(lines: list[str]) -> str:
@@ -102,16 +107,16 @@ controller alive for 3h12m (pid 4711) · commit 4ab01c9d3f2e · engine answers
 ! removals are withheld: 4 removals at once, with 5 running, are over the budget
   of 3
 
-NAME                      PHASE    READY  ADDRESS                RESTARTS  AGE
-api                       Backoff  no     -                      0         5m
+NAME              PHASE    READY  SYNCED  ADDRESS                RESTARTS  AGE
+api               Backoff  no     no      -                      0         5m
     ImagePullFailed: cannot pull docker.io/library/api:2: manifest unknown: the
     registry does not know it
-big                       Pulling  no     -                      0         20s
+big               Pulling  no     no      -                      0         20s
     ━━━━━━━━━━━━━━──────────────────  45 %
     pulling big:1: 3 of 7 layers, 45 %
-a-rather-long-name-of-a…  Stopped  yes    -                      0         5m
-web                       Running  yes    127.0.0.1:63737        0         3h12m
-worker                    Running  yes    127.0.0.1:63738,63739  12        2d4h
+a-rather-long-n…  Stopped  no     yes     -                      0         5m
+web               Running  yes    yes     127.0.0.1:63737        0         3h12m
+worker            Running  yes    yes     127.0.0.1:63738,63739  12        2d4h
 
 instance default, Docker 20.10.24, 2 of 5 slots used
 """
@@ -135,13 +140,14 @@ def test_120_columns() -> None:
     assert (
         shown(table([WORKER, API, WEB, BIG], NOW, 120))
         == """\
-NAME    PHASE    READY  ADDRESS                RESTARTS  AGE    MESSAGE
-api     Backoff  no     -                      0         5m     ImagePullFailed: cannot pull docker.io/library/api:2:
-                                                                manifest unknown: the registry does not know it
-big     Pulling  no     -                      0         20s    ━━━━━━━━━━━━━━──────────────────  45 %
-                                                                pulling big:1: 3 of 7 layers, 45 %
-web     Running  yes    127.0.0.1:63737        0         3h12m
-worker  Running  yes    127.0.0.1:63738,63739  12        2d4h
+NAME    PHASE    READY  SYNCED  ADDRESS                RESTARTS  AGE    MESSAGE
+api     Backoff  no     no      -                      0         5m     ImagePullFailed: cannot pull
+                                                                        docker.io/library/api:2: manifest unknown: the
+                                                                        registry does not know it
+big     Pulling  no     no      -                      0         20s    ━━━━━━━━━━━━━━──────────────────  45 %
+                                                                        pulling big:1: 3 of 7 layers, 45 %
+web     Running  yes    yes     127.0.0.1:63737        0         3h12m
+worker  Running  yes    yes     127.0.0.1:63738,63739  12        2d4h
 """
     )
 
@@ -154,14 +160,34 @@ def test_where_nobody_looks_nothing_is_cut() -> None:
     assert lines[3].startswith(LONG.name)
 
 
-def test_who_is_not_ready_comes_first() -> None:
+HELD = status("held", Phase.RUNNING, Reason.INVALID_FILE, "held.yaml:1:1: no", ready=True, ports={3000: 61001})
+RESTING = status("rest", Phase.RUNNING, Reason.SUSPENDED, "@octocat looks", ready=True, synced=True)
+
+
+def test_what_serves_is_told_beside_what_is_not_applied() -> None:
+    """With its address: a broken file does not end a sandbox, and what is stopped as it should be is nothing wrong."""
+    assert (
+        shown(table([LONG, WEB, HELD, RESTING], NOW, 90))
+        == """\
+NAME                              PHASE    READY  SYNCED  ADDRESS          RESTARTS  AGE
+held                              Running  yes    no      127.0.0.1:61001  0         5m
+    InvalidFile: held.yaml:1:1: no
+a-rather-long-name-of-a-sandbox…  Stopped  no     yes     -                0         5m
+rest                              Running  yes    yes     -                0         5m
+    Suspended: @octocat looks
+web                               Running  yes    yes     127.0.0.1:63737  0         3h12m
+"""
+    )
+
+
+def test_who_is_not_as_declared_comes_first() -> None:
     """Then by name."""
     unhealthy = status("zoo", Phase.RUNNING, Reason.UNHEALTHY, "it says no", ports={3000: 61000})
     rows = shown(table([WEB, unhealthy, LONG, API], NOW, 120)).splitlines()[1:]
     assert [row.split()[0] for row in rows if row[0] != " "] == ["api", "zoo", LONG.name, "web"]
 
 
-@pytest.mark.parametrize("width", [62, 80, 100, 120, 200])
+@pytest.mark.parametrize("width", [72, 80, 100, 120, 200])
 def test_wide_characters_keep_the_columns(width: int) -> None:
     """Whatever a file is called or a program says: nothing is wider than the terminal, and the columns stand."""
     texts = ["設定ファイルが壊れています。" * 8, "e\u0301" * 200, "x" * 300, "🙂 " * 60]
@@ -348,6 +374,7 @@ web  Backoff, not ready
   last exit    code 137, out of memory, 2023-11-14 22:12:20 (1m ago)
 
   CONDITION       REASON                SINCE
+  Synced     no   OOMKilled             2023-11-14 22:08:20 (5m ago)
   Ready      no   OOMKilled             2023-11-14 22:08:20 (5m ago)
 
   LAST FAILURE

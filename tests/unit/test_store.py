@@ -37,6 +37,21 @@ def test_what_is_written_is_read_again(store: Store) -> None:
     assert Store(store.directory).statuses() == {"web": status}
 
 
+def test_conditions_of_another_version_are_left_out(store: Store) -> None:
+    """Neither an update nor a way back costs a status: what is missing, or unknown, the next pass works out anew."""
+    store.write_status(SandboxStatus(name="web", failures=2))
+    path = store.directory / "status" / "web.json"
+    known = {"type": "Ready", "status": True, "reason": "Running", "message": "", "since": 1.0}
+    for other in ({"type": "Degraded"}, {"reason": "OfLater"}, {"type": []}):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "conditions": [known, {**known, **other}]}))
+        status = store.statuses()["web"]
+        assert (status.failures, [one.type for one in status.conditions]) == (2, ["Ready"])
+        assert status.as_declared
+    for garbage in (None, "Ready", [None], [{}]):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "conditions": garbage}))
+        assert not any(status.conditions for status in store.statuses().values())
+
+
 def test_ports_are_json_objects_keyed_by_container_port(store: Store) -> None:
     """The file has the form that scripts are promised: `{"3000": 61000}`."""
     store.write_status(SandboxStatus(name="web", ports={3000: 61000}))

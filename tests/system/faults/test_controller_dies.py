@@ -103,7 +103,7 @@ def test_fault_03_a_broken_file_loses_neither(operator: Operator, proxy: Proxy) 
     both = {row["Id"] for row in operator.containers()}
     operator.write("web.yaml", "image: [")
     with operator.run():
-        operator.until_phase(web="Held")
+        operator.until_reason(web="InvalidFile")
         assert {row["Id"] for row in operator.containers()} == both
         operator.declare("web", image=IMAGE, pids_limit=60)
         operator.until_phase(web="Running")

@@ -217,7 +217,7 @@ def test_fault_14_files_that_turn_into_something_else(operator: Operator) -> Non
             (operator.directory / ".odd").replace(operator.directory / f"{name}.yaml")
         (operator.directory / "directory.yaml").mkdir()
         (operator.directory / os.fsdecode(b"\xff.yaml")).write_text(f"image: {IMAGE}\n")
-        operator.until_phase(directory="Held", **dict.fromkeys(ODD, "Held"))
+        operator.until_reason(directory="InvalidFile", **dict.fromkeys(ODD, "InvalidFile"))
         operator.declare("web", **version("2"))
         operator.until(lambda: operator.versions().get("web") == "2")
         assert {name: operator.container(name) for name in ODD} == containers
@@ -246,7 +246,7 @@ def test_fault_14_a_file_that_may_not_be_read(operator: Operator) -> None:
     operator.before = WITHOUT_CAPABILITIES
     operator.reconciler("apply", code=1)
     assert "cannot be read: Permission denied" in operator.controller()["broken"]["secret.yaml"][0]
-    assert (operator.phase("secret"), operator.container("secret")) == ("Held", container)
+    assert (operator.phase("secret"), operator.container("secret")) == ("Running", container)
     assert operator.versions() == {"secret": "", "web": "2"}
 
 
@@ -288,7 +288,7 @@ def test_fault_15_poison_harms_no_neighbour(operator: Operator) -> None:
         container = operator.container("bomb")
         for name, (text, _) in POISON.items():
             operator.write(f"{name}.yaml", text)
-        operator.until_phase(**dict.fromkeys(POISON, "Held"))
+        operator.until_reason(**dict.fromkeys(POISON, "InvalidFile"))
         operator.declare("web", **version("2"))
         operator.until(lambda: operator.versions() == {"web": "2", "bomb": ""})
         assert operator.container("bomb") == container
