@@ -37,6 +37,7 @@ class Scene:
     network: Network | None = field(default_factory=lambda: Network("reconciler.default", "n" * 64))
     seccomp: bool = True
     sound: bool = True
+    waits: str = ""
     directory: tuple[int, int] = DIRECTORY
     known_directory: tuple[int, int] | None = DIRECTORY
     approved: set[str] = field(default_factory=set)
@@ -124,6 +125,7 @@ class Scene:
             broken={name: (Problem(f"{name}.yaml", 1, 1, "it is broken"),) for name in self.broken},
             strays={likeness(stem): (Problem(f"{stem}.yaml", 0, 0, "is no name"),) for stem in self.strays},
             sound=self.sound,
+            waits=self.waits,
         )
 
     def _world(self) -> World:

@@ -66,6 +66,8 @@ def plan(settings: Settings, output: str, against: TextIO | None) -> None:
     """
     now, desired = time.time(), Directory(settings.directory).scan()
     found = _compared(settings, desired, now) if against is None else _remembered(settings, desired, against, now)
+    if desired.waits:
+        click.echo(f"{desired.waits}: until it is over, the controller waits with what these files say", err=True)
     if output == "json":
         click.echo(as_json(found, desired, now))
     else:

@@ -288,6 +288,7 @@ class Controller:
             scan_error=reader.scan_error,
             last_scan_at=reader.scanned_at,
             commit=reader.desired.commit,
+            uncommitted=reader.desired.uncommitted,
         )
         if reader.scan_error:
             self._change_status(directory_id=None)  # the next one may be another, although it has the same inode

@@ -15,6 +15,9 @@ log = logging.getLogger(__name__)
 UNREADABLE_SECONDS = 30.0
 """The pause between two attempts to read a directory that cannot be read."""
 
+WAIT_SECONDS = 3.0
+"""The pause between two looks whether a merge, or what else waits, is over."""
+
 GONE_SECONDS = 0.2
 """A file must be missing for so long before it counts as deleted: an editor may be about to put it back."""
 
@@ -65,17 +68,21 @@ class Reader:
         try:
             scanned = self._scan()
         except DirectoryUnreadable as error:
-            self._go_on_without(str(error))
+            self._go_on_without(str(error), UNREADABLE_SECONDS)
+            return True
+        if scanned.waits:
+            why = f"{scanned.waits}; changes wait until it is over"
+            self._go_on_without(why, WAIT_SECONDS, waits=why)
             return True
         self.scan_error, self.scanned_at = "", self._clock.now()
         return self._believe(scanned)
 
-    def _go_on_without(self, scan_error: str) -> None:
+    def _go_on_without(self, scan_error: str, seconds: float, waits: str = "") -> None:
         if scan_error != self.scan_error:
             log.error("nothing is removed: %s", scan_error)
         self.scan_error = scan_error
-        self.desired = replace(self.desired, sound=False)
-        self.again_at = self._clock.monotonic() + UNREADABLE_SECONDS
+        self.desired = replace(self.desired, sound=False, waits=waits)
+        self.again_at = self._clock.monotonic() + seconds
 
     def _believe(self, scanned: Desired) -> bool:
         now = self._clock.monotonic()

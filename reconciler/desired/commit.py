@@ -1,4 +1,4 @@
-"""Which git commit a directory is at, read from the repository's files.
+"""What git says of a directory, read from the repository's files: its commit, and what is under way in its work tree.
 
 git itself is not run: the configuration of a repository that nobody trusts can make it run commands, and it refuses
 the directories of other users.
@@ -6,6 +6,8 @@ the directories of other users.
 
 import os
 import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from reconciler.desired.root import open_anywhere, read_regular
@@ -22,28 +24,77 @@ SMALL_BYTES_MAX = 4 * 1024
 PACKED_BYTES_MAX = 16 * 1024 * 1024
 
 
-def commit_of(directory: Path) -> str:
-    """The full hash of the commit that is checked out in the directory or above it. Never raises.
+OPERATIONS = {
+    "rebase-merge": "rebase",
+    "rebase-apply/applying": "am",
+    "rebase-apply": "rebase",
+    "MERGE_HEAD": "merge",
+    "CHERRY_PICK_HEAD": "cherry-pick",
+    "REVERT_HEAD": "revert",
+    "BISECT_LOG": "bisect",
+}
+"""What is under way while git keeps such a file or directory."""
 
-    Empty when there is none, and when the repository keeps it in a form that is not known here.
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """A directory in a work tree.
+
+    `commit` is the full hash of the commit that is checked out, empty when there is none, and when the repository keeps
+    it in a form that is not known here. `under_way` says what git is in the middle of, empty when of nothing. `index`
+    is the file that lists what git tracks, and `inner` the path of the directory in it: `deploy/sandboxes.d/`.
     """
+
+    commit: str = ""
+    under_way: str = ""
+    index: Path = Path()
+    inner: str = ""
+
+
+def checkout_of(directory: Path) -> Checkout:
+    """The work tree that the directory is, or is in. Never raises; where there is none, all is empty."""
     try:
-        own = _repository(directory.resolve(strict=True))
-        return _commit(own) if own else ""
+        return _checkout(directory.resolve(strict=True))
     except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL in a path
-        return ""
+        return Checkout()
 
 
-def _repository(directory: Path) -> Path | None:
-    """What git keeps of the work tree; in worktrees and submodules `.git` is a file that says where that is."""
+def _checkout(directory: Path) -> Checkout:
     for place in (directory, *directory.parents):
-        git = place / ".git"
-        if git.is_dir():
-            return git
-        if git.exists():
-            kind, _, path = _text(git).partition(":")
-            return place / path.strip() if kind == "gitdir" else None
-    return None
+        if own := _repository(place):
+            inner = directory.relative_to(place).as_posix()
+            return Checkout(_commit(own), _under_way(own), own / "index", "" if inner == "." else f"{inner}/")
+    return Checkout()
+
+
+def _repository(place: Path) -> Path | None:
+    """What git keeps of the work tree; in worktrees and submodules `.git` is a file that says where that is."""
+    git = place / ".git"
+    if git.is_dir():
+        return git
+    if not git.exists():
+        return None
+    kind, _, path = _text(git).partition(":")
+    if kind != "gitdir":
+        raise ValueError(f"{git} leads to no repository")
+    return place / path.strip()
+
+
+def _under_way(own: Path) -> str:
+    for name, operation in OPERATIONS.items():
+        try:
+            since = (own / name).stat().st_mtime
+        except OSError:
+            continue
+        return f"a git {operation} is under way{_since(since)}"
+    return ""
+
+
+def _since(seconds: float) -> str:
+    try:
+        return f" since {datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (OverflowError, ValueError):
+        return ""
 
 
 def _commit(own: Path) -> str:

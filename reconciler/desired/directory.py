@@ -5,9 +5,11 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-from reconciler.desired.commit import commit_of
+from reconciler.desired.commit import Checkout, checkout_of
 from reconciler.desired.document import FileBroken, read_document
+from reconciler.desired.git_index import Index
 from reconciler.desired.names import (
     NAME_LENGTH_MAX,
     by_folded_stem,
@@ -31,6 +33,14 @@ Outcome = Declaration | tuple[Problem, ...]
 """What came of one file."""
 
 
+class _Read(NamedTuple):
+    """What came of contents; the hashes are those of git's blobs."""
+
+    sha256: bytes
+    sha1: bytes
+    outcome: Outcome
+
+
 class Directory:
     """The watched directory. What came of a file is remembered, and its contents not parsed again while they last.
 
@@ -40,13 +50,15 @@ class Directory:
     def __init__(self, path: Path, open_root: Callable[[Path], Root] = Root) -> None:
         self._path, self._open_root = path, open_root
         self._seen: frozenset[str] = frozenset()
-        self._outcomes: dict[str, tuple[bytes, Outcome]] = {}
+        self._read: dict[str, _Read] = {}
+        self._index = Index()
 
     def scan(self) -> Desired:
         """All that the directory declares now; raises `DirectoryUnreadable` when that cannot be known.
 
         A file that cannot be read or understood is broken; only one that is really gone is absent.
         """
+        before = checkout_of(self._path)
         with self._open_root(self._path) as root:
             listed = root.names(self._seen)
             seen = frozenset(filter(meant, listed))
@@ -57,11 +69,11 @@ class Directory:
             names, strays = _named(file for stem in groups.keys() - conflicts.keys() for file in groups[stem])
             outcomes = {name: self._outcome(root, name, file) for name, file in sorted(names.items())}
             notes = tuple(_notes(root, sorted(listed - seen)))
-            commit = commit_of(self._path)
+            checkout = checkout_of(self._path)
             root.check_still_there()
             identity = root.identity
         self._seen = seen
-        self._outcomes = {file: kept for file, kept in self._outcomes.items() if file in seen}
+        self._read = {file: kept for file, kept in self._read.items() if file in seen}
         declared = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, Declaration)}
         broken = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, tuple)}
         clashes = port_clashes(declared.values())
@@ -71,7 +83,9 @@ class Directory:
             broken={**conflicts, **broken, **clashes},
             strays={like: tuple(sorted(problems)) for like, problems in strays.items()},
             notes=notes,
-            commit=commit,
+            waits=before.under_way or checkout.under_way,
+            commit=checkout.commit,
+            uncommitted=self._uncommitted(checkout, frozenset(names.values())),
         )
 
     def _outcome(self, root: Root, name: str, file: str) -> Outcome | None:
@@ -79,15 +93,33 @@ class Directory:
         try:
             contents = root.read(file)
         except Mistake as mistake:
+            self._read.pop(file, None)
             return (_problem(file, mistake),)
         if contents is None:
             return None
-        digest = hashlib.sha256(contents).digest()
-        kept = self._outcomes.get(file)
-        if kept is None or kept[0] != digest:
-            kept = digest, _declared(name, display(file), contents)
-            self._outcomes[file] = kept
-        return kept[1]
+        blob = b"blob %d\0%b" % (len(contents), contents)
+        digest = hashlib.sha256(blob).digest()
+        kept = self._read.get(file)
+        if kept is None or kept.sha256 != digest:
+            sha1 = hashlib.sha1(blob, usedforsecurity=False).digest()
+            kept = self._read[file] = _Read(digest, sha1, _declared(name, display(file), contents))
+        return kept.outcome
+
+    def _uncommitted(self, checkout: Checkout, files: frozenset[str]) -> bool | None:
+        """Whether the files of sandboxes are others than git tracks; None when that cannot be known.
+
+        What is tracked is what the index says: it is the commit until somebody stages a change (`git add`), which only
+        the repository's objects could tell. Filters, such as those of line ends, change contents too.
+        """
+        if not checkout.commit:
+            return False
+        tracked = self._index.tracked(checkout)
+        if tracked is None:
+            return None
+        hashed, compared = "sha1" if len(checkout.commit) == 40 else "sha256", files - tracked.incomparable
+        blobs = {file: getattr(self._read[file], hashed) for file in compared if file in self._read}
+        gone = {file for file in tracked.blobs.keys() - self._seen if meant(file)}
+        return bool(gone or len(blobs) < len(compared) or not blobs.items() <= tracked.blobs.items())
 
 
 def read_file(path: Path) -> Outcome:

@@ -39,7 +39,9 @@ class Desired:
     `strays` are files that no sandbox can come from, because their name is no sandbox's name; by its likeness. `notes`
     are what is passed over, and is no mistake. `directory` is `(st_dev, st_ino)` of the directory that was read.
     `sound` is false for a scan kept from earlier because the directory cannot be read now: it says what should run, but
-    removes nothing. `commit` is the git commit that was checked out there, empty when none was.
+    removes nothing. `waits` says why what the files say must not be acted on yet, empty when it may. `commit` is the
+    git commit that was checked out there, empty when none was; `uncommitted` whether the files are others than that
+    commit's, as far as that can be told, None when it cannot.
     """
 
     directory: tuple[int, int]
@@ -48,7 +50,9 @@ class Desired:
     strays: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)
     notes: tuple[Problem, ...] = ()
     sound: bool = True
+    waits: str = ""
     commit: str = ""
+    uncommitted: bool | None = False
 
     def file_of(self, name: str) -> str:
         """The file that declares the sandbox, also when it cannot be used; empty when there is none."""

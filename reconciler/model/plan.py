@@ -40,6 +40,7 @@ class Reason(StrEnum):
     # left exactly as it is
     INVALID_FILE = "InvalidFile"
     SUSPENDED = "Suspended"
+    CHANGES_WAIT = "ChangesWait"
     DIRECTORY_UNREADABLE = "DirectoryUnreadable"
     DIRECTORY_REPLACED = "DirectoryReplaced"
     REMOVAL_BUDGET_EXCEEDED = "RemovalBudgetExceeded"

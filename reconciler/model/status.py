@@ -193,8 +193,11 @@ class ControllerStatus(BaseModel):
     policy_file: str = Field("", description="Empty: the built-in policy.")
     policy_error: str = Field("", description="Why the policy file is not in force; the last good one is.")
     last_scan_at: float = Field(0, description="When the directory was last read.")
-    scan_error: str = Field("", description="Why it cannot be read now.")
+    scan_error: str = Field("", description="Why it cannot be read now, or changes wait.")
     commit: str = Field("", description="The git commit that it was at when it was last read; empty when at none.")
+    uncommitted: bool | None = Field(
+        False, description="Whether its files were others than git tracks; None when that could not be known."
+    )
     passes: int = Field(0, description="Passes made since this controller began.")
     last_pass_at: float = 0
     last_pass_seconds: float = Field(0, description="How long the last pass took, without its lanes.")

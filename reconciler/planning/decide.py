@@ -202,7 +202,7 @@ class _Decision:
         lanes = {name: self._unwanted_lane(name) for name in names}
         removals = {name for name, lane in lanes.items() if lane.cause is Reason.FILE_REMOVED}
         reason, why = self._freeze(removals)
-        sure = reason is not Reason.DIRECTORY_UNREADABLE
+        sure = self.desired.sound
         withheld = {name for name in removals if reason and not (sure and self._approved(name))}
         for name in withheld:
             lanes[name] = Lane(name, Verdict.HOLD, reason or Reason.FILE_REMOVED, why)
@@ -278,6 +278,8 @@ class _Decision:
         """Why removals must not happen now, if they must not."""
         if not removals:
             return None, ""
+        if not self.desired.sound and self.desired.waits:
+            return Reason.CHANGES_WAIT, self.desired.waits
         if not self.desired.sound:
             return Reason.DIRECTORY_UNREADABLE, "the directory cannot be read, so nothing is removed"
         if self.desired.empty and self.desired.directory != self.memory.directory:

@@ -9,7 +9,9 @@ from reconciler.model.plan import Lane, Plan, Reason, Verdict
 from reconciler.model.status import EngineStatus, Phase, SandboxStatus, WithheldRemovals
 from reconciler.model.world import World
 
-FREEZES = frozenset({Reason.DIRECTORY_UNREADABLE, Reason.DIRECTORY_REPLACED, Reason.REMOVAL_BUDGET_EXCEEDED})
+FREEZES = frozenset(
+    {Reason.CHANGES_WAIT, Reason.DIRECTORY_UNREADABLE, Reason.DIRECTORY_REPLACED, Reason.REMOVAL_BUDGET_EXCEEDED}
+)
 """Causes that withhold removals."""
 
 

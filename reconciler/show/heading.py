@@ -9,6 +9,7 @@ from reconciler.model.text import printable
 from reconciler.show.cells import Style, busy, cells, dim, good, wrapped, wrong
 
 COMMIT_SHOWN = 12
+CHANGES = {True: " + changes", False: "", None: ", changes unknown"}
 LINES_MAX = 6
 SEPARATOR = " · "
 
@@ -30,8 +31,8 @@ def heading(controller: ControllerStatus, heartbeat: Heartbeat, now: float, widt
     if not of_now:
         last = min(unwritten, controller.updated_at) if unwritten else max(heartbeat.at, controller.updated_at)
         parts.append((f"the rest is {age_text(now - last)} old", busy))
-    commit = printable(controller.commit[:COMMIT_SHOWN])
-    parts.append((f"commit {commit}", str) if commit else ("no git commit", dim))
+    commit, changes = printable(controller.commit[:COMMIT_SHOWN]), CHANGES[controller.uncommitted]
+    parts.append((f"commit {commit}{changes}", str) if commit else ("no git commit", dim))
     parts.append((f"engine {answers}", good) if controller.available else (f"engine {unavailable}", wrong))
     return _joined(parts, width)
 

@@ -97,6 +97,9 @@ MUTATIONS = {
     "let two files publish one port": Mutation(
         "reconciler.desired.directory", "found if len(found) > 1 else ()", "found if len(found) > 2 else ()", 2
     ),
+    "act in the middle of a merge": Mutation(
+        "reconciler.control.read", "        if scanned.waits:\n", "        if False:\n", 7
+    ),
     "work twice on one sandbox": Mutation(
         "reconciler.planning.decide",
         "free = self.running.keys() - self.memory.in_flight",

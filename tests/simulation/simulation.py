@@ -138,6 +138,11 @@ class Simulation:
         self.host.directory.readable = readable
         self._files_changed()
 
+    def git(self, under_way: bool) -> None:
+        """Somebody begins, or ends, a merge."""
+        self.host.directory.under_way = under_way
+        self._files_changed()
+
     def decree(self, policy: str) -> None:
         said = POLICIES[policy]
         self.host.policy = None if said is None else Policy.model_validate(said)
@@ -433,14 +438,7 @@ class Simulation:
             raise ViolationError(f"{lane}: it has written too much, and is started again")
         if all(isinstance(action, Stop) and action.container in full for action in lane.actions):
             return
-        if name in desired.broken or (name in desired.declared and desired.declared[name].sandbox.suspend):
-            raise ViolationError(f"{lane}: it is held")
-        wanted = [one for one in desired.declared.values() if one.sandbox.state is DesiredState.RUNNING]
-        fixed = [one.name for one in wanted if any(port.published for port in one.sandbox.ports)]
-        if len(fixed) > 1:
-            raise ViolationError(f"{lane}: {fixed} publish the same port")
-        if name in desired.strays and name not in desired.declared:
-            raise ViolationError(f"{lane}: a stray may be meant as it")
+        self._check_file(lane, desired)
         if any(isinstance(action, Start) for action in lane.actions):
             self._check_turn(name, memory)
         if lane.cause is not Reason.FILE_REMOVED:
@@ -455,6 +453,20 @@ class Simulation:
         running = len(set(self._running()) | gone)
         if len(gone) > policy.removals.max and len(gone) > policy.removals.share * running:
             raise ViolationError(f"{sorted(gone)} of {running} are removed at once")
+
+    def _check_file(self, lane: Lane, desired: Desired) -> None:
+        """Nothing is done on the word of a file that cannot be used, or must not be used yet."""
+        name = lane.sandbox
+        if name in desired.broken or (name in desired.declared and desired.declared[name].sandbox.suspend):
+            raise ViolationError(f"{lane}: it is held")
+        if name in desired.strays and name not in desired.declared:
+            raise ViolationError(f"{lane}: a stray may be meant as it")
+        if name in desired.declared and id(desired.declared[name]) not in self.host.directory.believable:
+            raise ViolationError(f"{lane}: its file was read in the middle of a merge")
+        wanted = [one for one in desired.declared.values() if one.sandbox.state is DesiredState.RUNNING]
+        fixed = [one.name for one in wanted if any(port.published for port in one.sandbox.ports)]
+        if len(fixed) > 1:
+            raise ViolationError(f"{lane}: {fixed} publish the same port")
 
     def _check_updates(self, lane: Lane, limit: int) -> None:
         """A changed policy never replaces everything at once."""
@@ -475,6 +487,7 @@ class Simulation:
         """Faults end; then the world becomes as declared, and nothing more is done."""
         engine, directory = self.host.engine, self.host.directory
         engine.fault, engine.down, directory.readable = "", None, True
+        directory.under_way = False
         engine.happen_late()
         self.host.policy = self.host.policy or Policy()
         self.resync()

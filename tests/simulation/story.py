@@ -71,6 +71,7 @@ WEIGHTS = {
     "spoil": 3,
     "rename": 1,
     "misname": 2,
+    "git": 2,
     "empty": 1,
     "replace_directory": 1,
     "hide_directory": 2,
@@ -114,6 +115,8 @@ def _steps(kind: str, dice: random.Random) -> list[Step]:  # noqa: C901 - one ca
             return [Step(kind, (dice.choice(list(POLICIES)),))]
         case "fault":
             return [Step(kind, (dice.choice(FAULTS), dice.randrange(6)))]
+        case "git":
+            return [Step(kind, (dice.random() < 0.4,))]
         case "engine":
             return [Step(kind, (dice.random() < 0.5,))]
         case "drift":

@@ -55,6 +55,10 @@ class FakeDirectory:
     strays: set[str] = field(default_factory=set)
     identity: int = 1
     readable: bool = True
+    under_way: bool = False
+    """Whether git is in the middle of something, and changes must wait."""
+    believable: dict[int, Declaration] = field(default_factory=dict)
+    """The declarations that were read while git was in the middle of nothing, by their id()."""
     _declared: dict[str, Declaration] = field(default_factory=dict)
 
     def scan(self) -> Desired:
@@ -62,11 +66,14 @@ class FakeDirectory:
             raise DirectoryUnreadable("it cannot be read")
         whole = {name: self._declaration(name, sandbox) for name, sandbox in self.files.items() if sandbox is not None}
         clashes = port_clashes(whole.values())
+        if not self.under_way:
+            self.believable |= {id(declaration): declaration for declaration in whole.values()}
         broken = {name: (Problem(f"{name}.yaml", 1, 1, "it is broken"),) for name in self.files.keys() - whole.keys()}
         return Desired(
             directory=(1, self.identity),
             declared={name: declaration for name, declaration in whole.items() if name not in clashes},
             broken=broken | clashes,
+            waits="a git merge is under way" if self.under_way else "",
             strays={name: (Problem(f"{name.upper()}.yaml", 0, 0, "is no name"),) for name in self.strays},
         )
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.desired.commit import commit_of
+from reconciler.desired.commit import checkout_of
 from reconciler.desired.directory import Directory
 
 FIRST, SECOND = "1" * 40, "2" * 40
@@ -32,15 +32,15 @@ def sandboxes(root: Path) -> Path:
 def test_a_detached_head_is_the_commit(tmp_path: Path, commit: str) -> None:
     """Whatever hash the repository uses; the directory may be deep in it."""
     files(tmp_path / ".git", HEAD=f"{commit}\n")
-    assert commit_of(sandboxes(tmp_path)) == commit
+    assert checkout_of(sandboxes(tmp_path)).commit == commit
 
 
 def test_a_branch_is_followed(tmp_path: Path) -> None:
     """Also through another symbolic ref."""
     files(tmp_path / ".git", HEAD="ref: refs/heads/main\n", refs__heads__main=f"{FIRST}\n")
-    assert commit_of(tmp_path) == FIRST
+    assert checkout_of(tmp_path).commit == FIRST
     files(tmp_path / ".git", refs__heads__main="ref: refs/heads/other/one\n", refs__heads__other__one=f"{SECOND}\n")
-    assert commit_of(tmp_path) == SECOND
+    assert checkout_of(tmp_path).commit == SECOND
 
 
 PACKED = f"""# pack-refs with: peeled fully-peeled sorted
@@ -55,12 +55,12 @@ PACKED = f"""# pack-refs with: peeled fully-peeled sorted
 def test_a_packed_branch_is_found_by_its_whole_name(tmp_path: Path) -> None:
     """A loose ref is newer, and goes first; what it leaves behind when it is packed may be an empty directory."""
     files(tmp_path / ".git", HEAD="ref: refs/heads/main\n", **{"packed-refs": PACKED})
-    assert commit_of(tmp_path) == FIRST
+    assert checkout_of(tmp_path).commit == FIRST
     (tmp_path / ".git" / "refs" / "heads" / "main").mkdir(parents=True)
-    assert commit_of(tmp_path) == FIRST
+    assert checkout_of(tmp_path).commit == FIRST
     (tmp_path / ".git" / "refs" / "heads" / "main").rmdir()
     files(tmp_path / ".git", refs__heads__main=SECOND)
-    assert commit_of(tmp_path) == SECOND
+    assert checkout_of(tmp_path).commit == SECOND
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -71,7 +71,7 @@ def test_a_worktree_has_its_own_head_and_the_refs_of_all(tmp_path: Path, packed:
     own = files(common / "worktrees" / "tree", HEAD="ref: refs/heads/side\n", commondir="../..\n")
     files(tmp_path / "tree", **{".git": f"gitdir: {own}\n"})
     (tmp_path / "current").symlink_to("tree")
-    assert commit_of(tmp_path / "current") == SECOND
+    assert checkout_of(tmp_path / "current").commit == SECOND
 
 
 def test_a_submodule_is_at_its_own_commit(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_submodule_is_at_its_own_commit(tmp_path: Path) -> None:
     files(tmp_path / ".git", HEAD=SECOND)
     files(tmp_path / ".git" / "modules" / "sandboxes", HEAD=FIRST)
     module = files(tmp_path / "sandboxes", **{".git": "gitdir: ../.git/modules/sandboxes\n"})
-    assert commit_of(module) == FIRST
+    assert checkout_of(module).commit == FIRST
 
 
 @pytest.mark.parametrize(
@@ -107,24 +107,73 @@ def test_a_submodule_is_at_its_own_commit(tmp_path: Path) -> None:
 def test_what_is_not_known_is_nothing(tmp_path: Path, texts: dict[str, str]) -> None:
     """Garbage, another format and refs that lead elsewhere are no commit, and no error."""
     files(tmp_path / ".git", **texts)
-    assert commit_of(tmp_path) == ""
+    assert checkout_of(tmp_path).commit == ""
 
 
 @pytest.mark.parametrize("said", ["", "garbage", "gitdir: /nowhere", "gitdir: \0", "elsewhere: repo", "\xff" * 5000])
 def test_a_file_that_leads_nowhere_is_nothing(tmp_path: Path, said: str) -> None:
     """Only `gitdir:` leads to a repository."""
     files(tmp_path, **{".git": said, "repo__HEAD": FIRST})
-    assert commit_of(tmp_path) == ""
+    assert checkout_of(tmp_path).commit == ""
 
 
 def test_nothing_is_waited_for(tmp_path: Path) -> None:
     """A pipe in the place of a file, a loop of links and a directory that is gone have no commit either."""
     (tmp_path / ".git").mkdir()
     os.mkfifo(tmp_path / ".git" / "HEAD")
-    assert commit_of(tmp_path) == ""
+    assert checkout_of(tmp_path).commit == ""
     (tmp_path / "loop").symlink_to("loop")
-    assert commit_of(tmp_path / "loop") == ""
-    assert commit_of(tmp_path / "gone") == ""
+    assert checkout_of(tmp_path / "loop").commit == ""
+    assert checkout_of(tmp_path / "gone").commit == ""
+
+
+@pytest.mark.parametrize(
+    ("marker", "operation"),
+    [
+        ("rebase-merge/interactive", "rebase"),
+        ("rebase-apply/next", "rebase"),
+        ("rebase-apply/applying", "am"),
+        ("MERGE_HEAD", "merge"),
+        ("CHERRY_PICK_HEAD", "cherry-pick"),
+        ("REVERT_HEAD", "revert"),
+        ("BISECT_LOG", "bisect"),
+    ],
+)
+def test_what_is_under_way_is_known_while_it_is(tmp_path: Path, marker: str, operation: str) -> None:
+    """By the files that git keeps meanwhile, and the time of the first of them."""
+    git = files(tmp_path / ".git", HEAD=FIRST)
+    assert Directory(sandboxes(tmp_path)).scan().waits == ""
+    (git / marker).parent.mkdir(exist_ok=True)
+    (git / marker).touch()
+    first = git / marker.partition("/")[0]
+    os.utime(first, (1_700_000_000, 1_700_000_000))
+    os.utime(git / marker, (1_700_000_000, 1_700_000_000))
+    assert Directory(tmp_path).scan().waits == f"a git {operation} is under way since 2023-11-14 22:13:20 UTC"
+    (git / marker).unlink()
+    if first.is_dir():
+        first.rmdir()
+    assert Directory(tmp_path).scan().waits == ""
+
+
+def test_what_is_under_way_in_one_worktree_is_not_in_another(tmp_path: Path) -> None:
+    """Each has files of its own, and a submodule has too."""
+    common = files(tmp_path / "repo" / ".git", HEAD=FIRST, MERGE_HEAD=SECOND)
+    own = files(common / "worktrees" / "tree", HEAD=FIRST, commondir="../..\n")
+    files(tmp_path / "tree", **{".git": f"gitdir: {own}\n"})
+    assert checkout_of(tmp_path / "repo").under_way
+    assert checkout_of(tmp_path / "tree").under_way == ""
+    files(own, BISECT_LOG="")
+    assert "bisect" in checkout_of(tmp_path / "tree").under_way
+
+
+def test_a_time_beyond_all_is_left_out(tmp_path: Path) -> None:
+    """What is under way is told without it."""
+    git = files(tmp_path / ".git", HEAD=FIRST, MERGE_HEAD=SECOND)
+    os.utime(git / "MERGE_HEAD", (2**38, 2**38))
+    assert checkout_of(tmp_path).under_way in {
+        "a git merge is under way",
+        "a git merge is under way since 2446-05-10 22:38:55 UTC",
+    }
 
 
 def test_a_scan_tells_the_commit(tmp_path: Path) -> None:

@@ -230,6 +230,41 @@ def test_a_port_that_two_publish_holds_both_as_they_are(house: House) -> None:
     assert (house.running(), house.id_of("web") != kept) == (["web"], True)
 
 
+def test_changes_wait_while_a_merge_is_under_way(house: House) -> None:
+    """What runs is looked after by the last reading; what is said meanwhile counts when the merge is over."""
+    git = house.root / ".git"
+    git.mkdir()
+    house.declare("web")
+    house.declare("gone")
+    controller = house.controller(TickingClock())
+    eventually(lambda: controller.work() or house.running() == ["gone", "web"])
+    (git / "MERGE_HEAD").touch()
+    house.declare("web", mem_limit="64m")
+    house.remove("gone")
+    controller.tell(FilesChanged())
+    eventually(lambda: controller.work() or controller.status.scan_error)
+    house.engine.calls.clear()
+    house.engine.exit(house.id_of("web"), 1)
+    eventually(lambda: controller.work() or house.running() == ["gone", "web"])
+    assert house.writes() == ["start web"]
+    assert controller.status.scan_error.startswith("a git merge is under way since ")
+    (git / "MERGE_HEAD").unlink()
+    eventually(lambda: controller.work() or house.status("web").configuration.get("mem_limit") == "64m")
+    eventually(lambda: controller.work() or house.running() == ["web"])
+
+
+def test_a_controller_that_begins_in_the_middle_of_a_merge_waits_too(house: House) -> None:
+    """Nobody has told it what should be: what runs is left as it is, with the reason."""
+    house.declare("web")
+    house.apply()
+    house.remove("web")
+    (house.root / ".git").mkdir()
+    (house.root / ".git" / "MERGE_HEAD").touch()
+    assert house.apply().frozen
+    assert (house.running(), house.status("web").reason) == (["web"], Reason.CHANGES_WAIT)
+    assert house.writes() == []
+
+
 def test_a_directory_in_the_directory_is_noted_and_no_mistake(house: House) -> None:
     """As `validate` does; sandboxes that are all as declared are so."""
     (house.root / "sandboxes.d" / "more").mkdir()

@@ -563,6 +563,13 @@ def _(scene: Scene) -> None:
     scene.container("web", State.REMOVING)
 
 
+@case("while changes wait, nothing is removed", "web HOLD ChangesWait")
+def _(scene: Scene) -> None:
+    scene.container("web")
+    scene.sound = False
+    scene.waits = "a git merge is under way"
+
+
 @case("an unreadable directory removes nothing", "web HOLD DirectoryUnreadable")
 def _(scene: Scene) -> None:
     scene.container("web")

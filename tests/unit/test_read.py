@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconciler.control.read import GONE_SECONDS, Reader
+from reconciler.control.read import GONE_SECONDS, WAIT_SECONDS, Reader
 from reconciler.model.errors import PolicyInvalid, Problem
 from reconciler.model.policy import Policy
 from reconciler.model.sandbox import Sandbox
@@ -100,6 +100,20 @@ def test_a_directory_that_cannot_be_read_leaves_the_last_scan_in_force(files: Fi
     files.directory.readable = True
     assert files.reader.read()
     assert (files.reader.desired.sound, files.reader.scan_error) == (True, "")
+
+
+def test_changes_wait_while_git_is_in_the_middle_of_something(files: Files) -> None:
+    """The last reading stays in force, removes nothing, and is made again every few seconds until it is over."""
+    files.directory.under_way = True
+    files.directory.files = {"new": WEB}
+    assert files.read()
+    assert (files.names, files.reader.desired.sound) == ("db web", False)
+    assert files.reader.scan_error == "a git merge is under way; changes wait until it is over"
+    assert files.reader.again_at == files.clock.monotonic() + WAIT_SECONDS
+    files.directory.under_way = False
+    files.directory.files = {"web": WEB, "db": WEB, "new": WEB}
+    assert files.reader.read()
+    assert (files.names, files.reader.desired.sound, files.reader.scan_error) == ("db new web", True, "")
 
 
 def test_the_last_good_policy_stays_in_force(files: Files, caplog: pytest.LogCaptureFixture) -> None:

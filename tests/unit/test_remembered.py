@@ -167,6 +167,17 @@ def test_a_status_that_does_not_say_what_runs_is_an_error(
     assert error in failed.stderr
 
 
+def test_a_plan_in_the_middle_of_a_merge_says_that_it_waits(settled: House) -> None:
+    """It shows what the files say all the same."""
+    told = saved(settled).model_dump_json()
+    (settled.root / ".git").mkdir()
+    (settled.root / ".git" / "MERGE_HEAD").touch()
+    settled.remove("web")
+    planned = against(settled, told)
+    assert "a git merge is under way since" in planned.stderr
+    assert "1 to remove" in planned.stdout
+
+
 def test_a_policy_that_was_forgotten_is_told(settled: House) -> None:
     """The controller had a policy file; a plan without one is made, with a warning."""
     told = saved(settled).model_dump_json()

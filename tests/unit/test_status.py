@@ -273,6 +273,16 @@ def test_a_heading_that_just_fits_is_one_line() -> None:
     assert len(heading(controller(pid=4194304), Heartbeat(4194304, NOW), NOW, 78)) == 2
 
 
+@pytest.mark.parametrize(
+    ("uncommitted", "text"),
+    [(False, "4ab01c9d3f2e ·"), (True, "4ab01c9d3f2e + changes ·"), (None, "4ab01c9d3f2e, changes unknown ·")],
+)
+def test_what_is_not_committed_shows(uncommitted: bool | None, text: str) -> None:
+    """What is applied is more than the commit says."""
+    lines = heading(controller(uncommitted=uncommitted), ALIVE, NOW, None)
+    assert f"commit {text}" in shown(lines)
+
+
 def test_a_heading_that_is_too_long_has_several_lines() -> None:
     """It is broken between what it says."""
     lines = heading(controller(available=False, commit=""), Heartbeat(4711, NOW - 50), NOW, 80)
