@@ -40,13 +40,17 @@ class BindMount:
 
 @dataclass(frozen=True, slots=True)
 class HealthcheckSpec:
-    """Times in seconds; 0 is the engine's default, or none."""
+    """Times in seconds; 0 is the engine's default, or none.
+
+    `start_interval` is not compared: an older engine has none, and where none is asked for an image's own may be there.
+    """
 
     test: tuple[str, ...]
     interval: float = 0
     timeout: float = 0
     start_period: float = 0
     retries: int = 0
+    start_interval: float = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

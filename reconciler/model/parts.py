@@ -227,6 +227,9 @@ class Healthcheck(BaseModel):
     interval: CheckDuration = Field(30.0, description="Time between two checks, at least `1s`.")
     timeout: CheckDuration = Field(30.0, description="Time after which a check has failed, at least `1s`.")
     start_period: Duration = Field(0.0, description="Time in which failures do not count.")
+    start_interval: CheckDuration | None = Field(
+        None, description="Time between two checks in the start period, at least `1s`; needs an engine of API 1.44."
+    )
     retries: int = Field(3, ge=1, le=100, description="Failures in a row that make a sandbox unhealthy.")
 
     @model_validator(mode="before")

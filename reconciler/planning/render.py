@@ -89,7 +89,9 @@ def _tmpfs(sandbox: Sandbox) -> tuple[TmpfsMount, ...]:
 
 
 def _healthcheck(check: Healthcheck) -> HealthcheckSpec:
-    return HealthcheckSpec(check.test, check.interval, check.timeout, check.start_period, check.retries)
+    return HealthcheckSpec(
+        check.test, check.interval, check.timeout, check.start_period, check.retries, check.start_interval or 0
+    )
 
 
 def _hash(spec: ContainerSpec) -> str:

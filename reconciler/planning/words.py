@@ -50,7 +50,7 @@ def _volumes(mounts: tuple[BindMount, ...]) -> str:
 
 
 def _healthcheck(check: HealthcheckSpec) -> str:
-    times = ("interval", "timeout", "start_period")
+    times = ("interval", "timeout", "start_period", "start_interval")
     said = [f"{key} {duration_text(value)}" for key in times if (value := getattr(check, key))]
     retries = [f"retries {check.retries}"] if check.retries else []
     return ", ".join([f"test {_words(check.test)}", *said, *retries])

@@ -121,7 +121,14 @@ EVERYTHING: dict[str, Any] = {
     "read_only": True,
     "tmpfs": ["/scratch:size=1m"],
     "volumes": [{"type": "bind", "source": "/srv", "target": "/data", "read_only": True}],
-    "healthcheck": {"test": ["CMD", "true"], "interval": "30s", "timeout": "3s", "start_period": "5s", "retries": 2},
+    "healthcheck": {
+        "test": ["CMD", "true"],
+        "interval": "30s",
+        "timeout": "3s",
+        "start_period": "5s",
+        "start_interval": "2s",
+        "retries": 2,
+    },
     "labels": {"team": "blue"},
     "stop_grace_period": "3s",
 }

@@ -4,11 +4,14 @@ from typing import Any
 
 import pytest
 
+from reconciler.engine.docker import decode_spec
 from reconciler.engine.docker.decode import MALFORMED, epoch, event, facts, health, image, inspection, network, summary
+from reconciler.engine.docker.encode import encode
 from reconciler.engine.docker.pulling import PullProgress
 from reconciler.engine.docker.refusals import not_pulled, refusal
 from reconciler.model.errors import Refusal
 from reconciler.model.world import Event, Health, State
+from tests.scene import Scene
 
 ID = "ab" * 32
 
@@ -297,3 +300,18 @@ def test_progress_of_a_pull() -> None:
     progress.hear({"status": "Downloading", "id": "c", "progressDetail": {}})
     progress.hear({"status": "Status: Downloaded"})
     assert (str(progress), progress.share) == ("1 of 4 layers, 38 %", 0.375)
+
+
+@pytest.mark.parametrize(("api_version", "nanoseconds"), [("1.41", None), ("1.9", None), ("1.44", 2e9), ("1.100", 2e9)])
+def test_a_start_interval_is_for_engines_that_have_it(api_version: str, nanoseconds: float | None) -> None:
+    """An older one is not asked for it, and a container without it is as rendered; but another file is another one."""
+    check = {"test": "true", "start_period": "10s"}
+    with_it, without = (
+        Scene().rendered("web", 61000, healthcheck=check | more) for more in ({"start_interval": "2s"}, {})
+    )
+    body = encode(with_it.spec, api_version)
+    assert body["Healthcheck"].get("StartInterval") == nanoseconds
+    assert "StartInterval" not in encode(without.spec)["Healthcheck"]
+    read, _ = decode_spec.decode({"Config": body, "HostConfig": body["HostConfig"]})
+    assert read.healthcheck == with_it.spec.healthcheck
+    assert with_it.fingerprint != without.fingerprint

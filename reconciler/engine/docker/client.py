@@ -198,7 +198,8 @@ class DockerEngine:
 
     def create(self, rendered: Rendered) -> str:
         with self._asking(f"create container {rendered.name}", CHANGE_SECONDS) as client:
-            return full_id(client.create_container_from_config(encode(rendered.spec), rendered.name)["Id"])
+            body = encode(rendered.spec, client.api_version)
+            return full_id(client.create_container_from_config(body, rendered.name)["Id"])
 
     def start(self, container: str) -> None:
         with self._asking(f"start container {full_id(container)}", CHANGE_SECONDS) as client:

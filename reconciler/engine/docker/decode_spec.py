@@ -140,9 +140,10 @@ def _is_no_new_privileges(option: str) -> bool:
 def _healthcheck(check: Answer) -> HealthcheckSpec | None:
     if not check.get("Test"):
         return None
-    times = ("Interval", "Timeout", "StartPeriod")
-    interval, timeout, start_period = (int(check.get(time) or 0) / NANOSECONDS for time in times)
-    return HealthcheckSpec(tuple(check["Test"]), interval, timeout, start_period, int(check.get("Retries") or 0))
+    times = ("Interval", "Timeout", "StartPeriod", "StartInterval")
+    interval, timeout, start_period, start_interval = (int(check.get(time) or 0) / NANOSECONDS for time in times)
+    retries = int(check.get("Retries") or 0)
+    return HealthcheckSpec(tuple(check["Test"]), interval, timeout, start_period, retries, start_interval)
 
 
 def _tmpfs(target: str, options: str) -> TmpfsMount:

@@ -12,8 +12,11 @@ SHARED = {"private": ""}
 """Docker has no word for a namespace of its own of these kinds: nothing stands for it."""
 
 
-def encode(spec: ContainerSpec) -> dict[str, Any]:
-    """The body of the request. It holds the values of `environment`."""
+START_INTERVAL_SINCE = "1.44"
+
+
+def encode(spec: ContainerSpec, api_version: str = START_INTERVAL_SINCE) -> dict[str, Any]:
+    """The body of the request, without what that version of the API does not have. It holds values of `environment`."""
     body: dict[str, Any] = {
         "Image": spec.image,
         "User": spec.user,
@@ -32,7 +35,7 @@ def encode(spec: ContainerSpec) -> dict[str, Any]:
     if spec.working_dir is not None:
         body["WorkingDir"] = spec.working_dir
     if spec.healthcheck is not None:
-        body["Healthcheck"] = _healthcheck(spec.healthcheck)
+        body["Healthcheck"] = _healthcheck(spec.healthcheck, api_version)
     return body
 
 
@@ -92,11 +95,17 @@ def _mount(source: str, target: str, *, read_only: bool) -> dict[str, Any]:
     return {"Type": "bind", "Source": source, "Target": target, "ReadOnly": read_only, "BindOptions": options}
 
 
-def _healthcheck(check: HealthcheckSpec) -> dict[str, Any]:
+def _healthcheck(check: HealthcheckSpec, api_version: str) -> dict[str, Any]:
+    has_start_interval = check.start_interval and _number(api_version) >= _number(START_INTERVAL_SINCE)
     return {
         "Test": list(check.test),
         "Interval": round(check.interval * NANOSECONDS),
         "Timeout": round(check.timeout * NANOSECONDS),
         "StartPeriod": round(check.start_period * NANOSECONDS),
         "Retries": check.retries,
+        **({"StartInterval": round(check.start_interval * NANOSECONDS)} if has_start_interval else {}),
     }
+
+
+def _number(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
