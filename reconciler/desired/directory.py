@@ -116,10 +116,11 @@ class Directory:
         tracked = self._index.tracked(checkout)
         if tracked is None:
             return None
+        if self._seen - tracked.incomparable != tracked.blobs.keys():
+            return True
         hashed, compared = "sha1" if len(checkout.commit) == 40 else "sha256", files - tracked.incomparable
         blobs = {file: getattr(self._read[file], hashed) for file in compared if file in self._read}
-        gone = {file for file in tracked.blobs.keys() - self._seen if meant(file)}
-        return bool(gone or len(blobs) < len(compared) or not blobs.items() <= tracked.blobs.items())
+        return len(blobs) < len(compared) or not blobs.items() <= tracked.blobs.items()
 
 
 def read_file(path: Path) -> Outcome:

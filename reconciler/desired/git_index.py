@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.desired.commit import Checkout
+from reconciler.desired.names import meant
 from reconciler.desired.root import open_anywhere, read_regular
 from reconciler.model.mistake import Mistake
 
@@ -26,7 +27,7 @@ SKIP_WORKTREE = 0x4000
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """`blobs` are the hashes of the files in one directory, not below it, by their names.
+    """`blobs` are the hashes of the files in one directory, not below it, that are meant to declare sandboxes.
 
     What cannot be told from a file's contents is in `incomparable`: links, and files that a sparse checkout leaves out.
     """
@@ -83,7 +84,7 @@ def parse(contents: bytes, inner: str, hash_bytes: int) -> Tracked | None:
             name = os.fsdecode(contents[begin + len(prefix) : end])
             if mode & TYPE == LINK or extended & SKIP_WORKTREE:
                 incomparable.add(name)
-            else:
+            elif meant(name):
                 blobs[name] = b"" if flags & STAGE else blob
         position += (end - position) // 8 * 8 + 8
     return None if PARTIAL & _extensions(contents, position, hash_bytes) else Tracked(blobs, frozenset(incomparable))

@@ -76,6 +76,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "a missing file": lambda watched: (watched / "a.yaml").unlink(),
     "another name": lambda watched: (watched / "a.yaml").rename(watched / "c.yaml"),
     "a name that no sandbox can have": lambda watched: (watched / "a.yaml").rename(watched / "A.yaml"),
+    "a second file of one name": lambda watched: (watched / "a.yml").touch(),
     "no file any more": lambda watched: ((watched / "a.yaml").unlink(), (watched / "a.yaml").mkdir()),
 }
 
