@@ -82,8 +82,7 @@ class FakeEngine:
 
     def image(self, reference: str) -> Image | None:
         with self._call("image", reference):
-            found = self._find_image(reference)
-            return decode.image(reference, found) if found else None
+            return self.known_image(reference)
 
     def output(self, container: str, since: bytes) -> Iterator[list[Output]]:
         with self._call("output", container):
@@ -209,6 +208,10 @@ class FakeEngine:
         """A container that is not of our making; `body` in the words of the Engine API."""
         with self._lock:
             return self._create(name, {"Image": image, **body})
+
+    def known_image(self, reference: str) -> Image | None:
+        found = self._find_image(reference)
+        return decode.image(reference, found) if found else None
 
     def run_foreign(self, name: str, image: str, **body: Any) -> str:
         """The same, started."""

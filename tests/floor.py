@@ -11,6 +11,10 @@ def outside_the_floor(inspection: dict[str, Any], socket: Path = Path("/var/run/
     published = [host["PortBindings"] or {}, inspection["NetworkSettings"]["Ports"] or {}]
     addresses = {one["HostIp"] for ports in published for bound in ports.values() for one in bound or []}
     privileges = [host["CapDrop"], host["CapAdd"] or [], host["Privileged"], host["SecurityOpt"]]
+    check = config.get("Healthcheck") or {}
+    periods = {check.get("Interval") or 0, check.get("Timeout") or 0}
+    labels = sum(len(key) + len(value) for key, value in config["Labels"].items())
+    volumes = {mount["Destination"] for mount in mounts if mount["Type"] == "volume"} - (host.get("Tmpfs") or {}).keys()
     within = {
         f"{host['Memory']} bytes of memory": 0 < host["Memory"] <= 512 << 20,
         f"{host['MemorySwap']} bytes with swap": host["MemorySwap"] == host["Memory"],
@@ -19,6 +23,9 @@ def outside_the_floor(inspection: dict[str, Any], socket: Path = Path("/var/run/
         f"privileges {privileges}": privileges == [["ALL"], [], False, ["no-new-privileges:true"]],
         f"the user {config['User']!r}": re.fullmatch(r"[1-9]\d{3,}:[1-9]\d{3,}", config["User"]),
         f"ports at {addresses}": addresses <= {"127.0.0.1"},
+        f"a check with periods of {periods} ns": not any(0 < period < 1_000_000_000 for period in periods),
+        f"{labels} bytes of labels": labels < 80 << 10,
+        f"volumes {volumes} under a read-only root": not (host["ReadonlyRootfs"] and volumes),
         f"the restart policy {host['RestartPolicy']}": host["RestartPolicy"]["Name"] == "no",
         f"the engine's socket in {mounts}": not any(_holds(mount["Source"], socket) for mount in mounts),
     }

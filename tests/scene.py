@@ -45,6 +45,8 @@ class Scene:
     replacing: set[str] = field(default_factory=set)
     seed: int | None = 0
     images: set[str] = field(default_factory=lambda: {IMAGE})
+    brought: dict[str, Any] = field(default_factory=dict)
+    """What all of them bring along, by the fields of `Image`."""
 
     def declare(self, name: str, **keys: Any) -> None:
         self.files[name] = Sandbox.model_validate({"image": IMAGE, **keys})
@@ -134,7 +136,7 @@ class Scene:
             engine=EngineFacts("Docker", "20.10", "1.41", self.seccomp, ("runc",)),
             network=self.network,
             containers=tuple(self.containers),
-            images={reference: Image(reference, "sha256:0", "") for reference in self.images},
+            images={reference: Image(reference, "sha256:0", "", **self.brought) for reference in self.images},
         )
 
     def _memory(self) -> Memory:

@@ -30,6 +30,7 @@ from reconciler.model.plan import (
 )
 from reconciler.model.rendered import Rendered
 from reconciler.planning.attest import attest
+from reconciler.planning.images import fitted, forbidden
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +161,7 @@ class Lanes:
             case Create(rendered):
                 if why := self._volumes.changed(rendered):
                     return replace(outcome, failure=Reason.CREATE_FAILED, message=why)
-                return replace(outcome, container=self._engine.create(rendered))
+                return self._created(outcome, rendered)
             case Verify(rendered):
                 return _verified(outcome, rendered, self._engine)
             case Start():
@@ -174,6 +175,15 @@ class Lanes:
             case other:
                 assert_never(other)
         return outcome
+
+    def _created(self, outcome: Outcome, rendered: Rendered) -> Outcome:
+        """What was pulled was not known when the lane was planned."""
+        if any(isinstance(action, Pull) for action in outcome.lane.actions):
+            image = self._engine.image(rendered.image)
+            if image and (found := [message for _, message, _ in forbidden(image, rendered.spec)]):
+                return replace(outcome, failure=Reason.POLICY_VIOLATION, message="; ".join(found))
+            rendered = fitted(rendered, image)
+        return replace(outcome, container=self._engine.create(rendered))
 
 
 def _verified(outcome: Outcome, rendered: Rendered, engine: Engine) -> Outcome:

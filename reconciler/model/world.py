@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
-from reconciler.model.container import ContainerSpec, Deviation, PublishedPort
+from reconciler.model.container import ContainerSpec, Deviation, HealthcheckSpec, PublishedPort
 
 
 class State(StrEnum):
@@ -129,11 +129,17 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image that the engine has. `digest` is `repository@sha256:...`, empty for one that was never pulled."""
+    """An image that the engine has. `digest` is `repository@sha256:...`, empty for one that was never pulled.
+
+    `healthcheck` and `volumes`, which are paths, are what its containers get, unless they are told otherwise.
+    """
 
     reference: str
     id: str
     digest: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    healthcheck: HealthcheckSpec | None = None
+    volumes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from reconciler.model.world import Health, Observed, State, World
 from reconciler.planning import backoff
 from reconciler.planning.attest import unfit
 from reconciler.planning.changes import changes
+from reconciler.planning.images import fitted
 from reconciler.planning.recall import Recall
 
 GRACE_SECONDS = 10
@@ -259,7 +260,7 @@ class Case:
         ):
             yield Pull(self.rendered.image)
         yield from disposal(in_the_way)
-        yield Create(self.rendered)
+        yield Create(fitted(self.rendered, image))
         yield from self._started_after(rest, NEW)
 
     def _started_after(self, others: Sequence[Observed], container: str) -> Iterator[Action]:

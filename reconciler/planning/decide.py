@@ -25,7 +25,7 @@ from reconciler.model.policy import OnViolation, Policy
 from reconciler.model.rendered import Rendered
 from reconciler.model.sandbox import DesiredState, Sandbox
 from reconciler.model.status import SandboxStatus
-from reconciler.model.world import Observed, State, World
+from reconciler.model.world import Image, Observed, State, World
 from reconciler.planning import backoff
 from reconciler.planning.converge import (
     FORCED_GRACE_SECONDS,
@@ -82,9 +82,12 @@ class _Decision:
         self.recall = recall
         self.containers = world.by_sandbox
         self.problems = {
-            name: recall(judge, name, declaration, policy, world.sources)
+            name: recall(judge, name, declaration, policy, world.sources, self._image(declaration.sandbox))
             for name, declaration in desired.declared.items()
         }
+
+    def _image(self, sandbox: Sandbox) -> Image | None:
+        return self.world.images.get(sandbox.image or self.policy.defaults.image)
 
     def plan(self) -> Plan:
         unwanted, withheld = self._unwanted()

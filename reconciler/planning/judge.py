@@ -10,7 +10,8 @@ from reconciler.model.policy import Policy
 from reconciler.model.quantities import duration_text, size_text
 from reconciler.model.sandbox import Sandbox, Volume
 from reconciler.model.text import printable
-from reconciler.model.world import Source
+from reconciler.model.world import Image, Source
+from reconciler.planning.images import forbidden
 
 SHOWN_MAX = 200
 
@@ -29,15 +30,19 @@ def effective(sandbox: Sandbox, policy: Policy) -> Sandbox:
     return said.model_copy(update=lowered) if lowered else said
 
 
-def judge(declaration: Declaration, policy: Policy, sources: Mapping[str, Source]) -> tuple[Problem, ...]:
+def judge(
+    declaration: Declaration, policy: Policy, sources: Mapping[str, Source], image: Image | None = None
+) -> tuple[Problem, ...]:
     """All that the policy forbids in a declaration; empty when it is accepted.
 
-    `sources` says what the paths of its volumes are on the host.
+    `sources` says what the paths of its volumes are on the host. Nothing is said of an `image` that is not known.
     """
     sandbox = effective(declaration.sandbox, policy)
+    brought = forbidden(image, sandbox) if image else ()
+    violations = (*_violations(sandbox, policy, sources), *((*one, "") for one in brought))
     return tuple(
         Problem(declaration.file, *declaration.place(name), message, hint, rule)
-        for name, message, hint, rule in _violations(sandbox, policy, sources)
+        for name, message, hint, rule in violations
     )
 
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, TypeVar, TypeVarTuple
 
-from reconciler.model.world import Summary
+from reconciler.model.world import Image, Summary
 
 Arguments = TypeVarTuple("Arguments")
 Answer = TypeVar("Answer")
@@ -12,7 +12,7 @@ Answer = TypeVar("Answer")
 _Known = defaultdict[Callable[..., Any], dict[str, tuple[tuple[object, ...], Any]]]
 
 
-_BY_VALUE = (str, dict, Summary)
+_BY_VALUE = (str, dict, Summary, Image)
 """Plain data, which is made anew in every pass."""
 
 

@@ -77,6 +77,7 @@ class Stranger:
         body = {"User": "0", "Cmd": ["dd", "if=/dev/zero", f"of={path}", f"bs={size_bytes}", "count=1"]}
         execution = json.loads(self._post(f"/containers/{container}/exec", body=body))["Id"]
         self._post(f"/exec/{execution}/start", body={"Detach": False})
+        eventually(lambda: not json.loads(ask(self._host, "GET", f"/exec/{execution}/json"))["Running"])
 
     def remove_by_force(self, container: str) -> None:
         ask(self._host, "DELETE", f"/containers/{container}", {"force": 1, "v": 1})

@@ -176,6 +176,15 @@ MUTATIONS = {
         "list(lanes.values())",
         69,
     ),
+    "make what was pulled as if it were known": Mutation(
+        "reconciler.control.lanes",
+        "if any(isinstance(action, Pull) for action in outcome.lane.actions):",
+        "if False:",
+        5,
+    ),
+    "let an image check as often as it likes": Mutation(
+        "reconciler.planning.converge", "yield Create(fitted(self.rendered, image))", "yield Create(self.rendered)", 2
+    ),
     "believe what was worked out for ever": Mutation(
         "reconciler.planning.recall",
         "if known is None or not all(map(_same, known[0], arguments)):",

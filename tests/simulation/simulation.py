@@ -528,7 +528,8 @@ class Simulation:
         accepted = {
             name: effective(declaration.sandbox, policy)
             for name, declaration in desired.declared.items()
-            if not judge(declaration, policy, {}) and name not in held
+            if not judge(declaration, policy, {}, self.host.engine.known_image(declaration.sandbox.image))
+            and name not in held
         }
         running = set(self._running())
         full = {

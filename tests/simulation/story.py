@@ -21,6 +21,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "fixed port": {"ports": [{"target": 3000, "published": 18080}]},
     "health": {"healthcheck": {"test": ["CMD", "true"]}},
     "alone": {"network_mode": "none"},
+    "restless image": {"image": "restless:1"},
+    "loud image": {"image": "loud:1"},
+    "volume, read-only": {"image": "volume:1", "read_only": True},
 }
 
 POLICIES: dict[str, dict[str, Any] | None] = {

@@ -256,6 +256,9 @@ class Host:
         self.engine = FaultyEngine(self.clock.now)
         for reference in ("app:1", "app:2"):
             self.engine.add_image(reference)
+        often = {"Test": ["CMD", "true"], "Interval": 1_000_000}
+        self.engine.add_image("restless:1", Healthcheck=often)
+        self.engine.registry = {"loud:1": {"Labels": {"a": "x" * 100_000}}, "volume:1": {"Volumes": {"/data": {}}}}
         self.seeds = 0
 
     def read_policy(self) -> Policy:

@@ -65,6 +65,16 @@ def test_pull_policy_always_gets_what_the_tag_means_now(operator: Operator, regi
     assert operator.status("web")["image_id"] != before
 
 
+def test_an_image_is_judged_once_it_is_pulled(operator: Operator, registry: PrivateRegistry) -> None:
+    """What was not known before is known before anything is made of it."""
+    operator.declare("often", image=registry.offer("often:1", ["HEALTHCHECK --interval=1ms CMD true"]))
+    operator.declare("volume", image=registry.offer("volume:1", ["VOLUME /data"]), read_only=True)
+    operator.reconciler("apply", code=1)
+    assert operator.inspect("often")["Config"]["Healthcheck"]["Interval"] == 10**9
+    assert operator.status("volume")["reason"] == "PolicyViolation"
+    assert {row["Labels"]["reconciler.sandbox"] for row in operator.containers()} == {"often"}
+
+
 def test_an_image_that_no_registry_has_backs_off(operator: Operator, registry: PrivateRegistry) -> None:  # noqa: ARG001
     """The failure says that the registry is there, and the image is not."""
     operator.declare("web", image=f"{ADDRESS}/nothing:1")

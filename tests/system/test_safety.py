@@ -52,17 +52,61 @@ def test_out_of_memory_is_told_apart(operator: Operator) -> None:
     assert (status["oom_killed"], status["reason"]) == (True, "OOMKilled")
 
 
+def test_an_image_cannot_keep_the_engine_busy(operator: Operator) -> None:
+    """A check that it brings along runs as often as a file could ask for, and the container stays as it is."""
+    make_image(operator.engine.host, "sandbox:often", ["HEALTHCHECK --interval=1ms --timeout=1ms --retries=9 CMD true"])
+    operator.declare("web", image="sandbox:often")
+    operator.reconciler("apply", code=0)
+    check = operator.inspect("web")["Config"]["Healthcheck"]
+    assert (check["Interval"], check["Timeout"], check["Retries"]) == (10**9, 10**9, 9)
+    operator.reconciler("plan", code=0)
+
+
+def test_an_image_cannot_write_past_read_only(operator: Operator) -> None:
+    """Its volume is refused until something else is mounted there, and counts as disk where it is allowed."""
+    make_image(operator.engine.host, "sandbox:volume", ["VOLUME /data"])
+    operator.declare("web", image="sandbox:volume", read_only=True)
+    operator.reconciler("apply", code=1)
+    assert operator.containers() == []
+    assert "would write to a volume on /data (mount a tmpfs on /data)" in operator.status("web")["message"]
+    operator.declare("web", image="sandbox:volume", read_only=True, tmpfs=["/data:size=1m"])
+    operator.reconciler("apply", code=0)
+    said = operator.inside(
+        "web", "dd if=/dev/zero of=/data/x bs=1M count=3; ls -l /data/x; grep ' /data ' /proc/mounts"
+    )
+    assert "No space left" in said
+    assert "tmpfs /data tmpfs" in said
+    operator.decree(limits={"disk": "20m"})
+    fill = ["sh", "-c", "dd if=/dev/zero of=/home/node/filled bs=1M count=40 && exec sleep 1000"]
+    make_image(operator.engine.host, "sandbox:home", ["VOLUME /home/node"])
+    operator.declare("greedy", image="sandbox:home", command=fill)
+    operator.reconciler("apply", code=0)
+    operator.until(lambda: "40.0M" in operator.inside("greedy", "ls -lh /home/node"))
+    with operator.run():
+        operator.until_phase(greedy="Failed", web="Running")
+
+
+def test_an_image_with_too_many_labels_is_refused(operator: Operator) -> None:
+    """They would be in every list of containers, and keep everybody waiting."""
+    make_image(
+        operator.engine.host, "sandbox:loud", [f"LABEL {key}={'x' * 1000}" for key in map("a{}".format, range(70))]
+    )
+    operator.declare("web", image="sandbox:loud")
+    operator.reconciler("apply", code=1)
+    assert operator.containers() == []
+    assert "its image has 68k of labels (at most 64k)" in operator.status("web")["message"]
+
+
 def test_who_fills_the_disk_is_stopped(operator: Operator) -> None:
     """The measure is told, what was stopped stays so over a restart of the controller, and a changed file mends it."""
     fill = "dd if=/dev/zero of=/tmp/filled bs=1M count=40 && exec sleep 1000"
     operator.decree(limits={"disk": "20m"})
     operator.declare("greedy", command=["sh", "-c", fill], restart="always")
     operator.declare("web")
-    with operator.run() as process:
-        operator.until_phase(greedy="Running", web="Running")
-        operator.until(lambda: "40.0M" in operator.inside("greedy", "ls -lh /tmp/filled"))
-        process.send_signal(signal.SIGHUP)
-        operator.until_phase(greedy="Failed")
+    operator.reconciler("apply", code=0)
+    operator.until(lambda: "40.0M" in operator.inside("greedy", "ls -lh /tmp/filled"))
+    with operator.run():
+        operator.until_phase(greedy="Failed", web="Running")
         assert operator.status("greedy")["message"].startswith("over disk 20m: it has written 40m")
     operator.reconciler("apply", code=1)
     assert (operator.phase("greedy"), operator.phase("web")) == ("Failed", "Running")

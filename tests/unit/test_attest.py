@@ -81,6 +81,16 @@ def test_every_knob_that_is_never_set_is_compared(rendered: Rendered, knob: str)
     assert knobs(rendered, readback(rendered, State.RUNNING, {knob: ["x"]})) == {knob}
 
 
+@pytest.mark.parametrize(("interval", "found"), [(1_000_000, {"healthcheck"}), (0, set()), (1_000_000_000, set())])
+def test_the_images_own_check_is_not_too_frequent(interval: int, found: set[str]) -> None:
+    """Where the file leaves the check to the image, that one is bound as the file's would be."""
+    scene = Scene()
+    rendered = scene.rendered("web", 61000)
+    raw = readback(rendered, State.RUNNING, {})
+    raw["Config"] = {**raw["Config"], "Healthcheck": {"Test": ["CMD", "true"], "Interval": interval}}
+    assert knobs(rendered, raw) == found
+
+
 @pytest.mark.parametrize("knob", ["MaskedPaths", "ReadonlyPaths"])
 def test_what_the_engine_hides_stays_hidden(rendered: Rendered, knob: str) -> None:
     """An empty list of hidden paths is a mismatch."""

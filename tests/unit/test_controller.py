@@ -433,6 +433,22 @@ def test_the_commit_follows_at_the_next_resync(house: House) -> None:
     controller.apply(0)
 
 
+def test_what_is_pulled_is_judged_before_anything_is_made_of_it(house: House) -> None:
+    """Its check is calmed at once; what is refused never becomes a container, and the next pass says why."""
+    often = {"Test": ["CMD", "true"], "Interval": 1_000_000}
+    house.engine.registry = {"often:1": {"Healthcheck": often}, "loud:1": {"Labels": {"a": "x" * 70_000}}}
+    for name in ("often", "loud"):
+        house.declare(name, image=f"{name}:1")
+    house.apply()
+    assert [call for call in house.writes() if "loud" in call] == ["pull loud:1"]
+    assert (house.status("loud").phase, house.status("loud").reason) == (Phase.REFUSED, Reason.POLICY_VIOLATION)
+    assert "68k of labels" in house.status("loud").message
+    check = house.engine._containers[house.id_of("often")]["Config"]["Healthcheck"]
+    assert check == {"Test": ["CMD", "true"], "Interval": 1_000_000_000}
+    house.apply()
+    assert house.writes() == []
+
+
 def test_who_has_written_too_much_is_stopped_for_good(house: House) -> None:
     """Another controller knows it from the status, asks nothing more in its passes, and a changed file mends it."""
     house.decree(limits={"disk": "1m"})

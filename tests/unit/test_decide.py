@@ -5,7 +5,8 @@ from itertools import combinations, pairwise
 
 import pytest
 
-from reconciler.model.plan import Reason, Stop
+from reconciler.model.container import HealthcheckSpec
+from reconciler.model.plan import Create, Reason, Stop
 from reconciler.model.policy import Limits, OnViolation, Policy
 from reconciler.model.world import Health, Network, Observed, State
 from tests.scene import NOW, Scene, up_to
@@ -478,6 +479,35 @@ def _(scene: Scene) -> None:
     scene.in_flight.add("web")
 
 
+# --- what an image brings along --------------------------------------------------------------------------------------
+
+
+@case("an image with too many labels is refused", "web HOLD PolicyViolation")
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.brought = {"labels": {"a": "x" * 65_536}}
+
+
+@case(
+    "so is one whose volume would be written to in spite of read_only, but for where something else is mounted",
+    "bare HOLD PolicyViolation",
+    "covered CREATE Absent: create reconciler.default.covered, verify new, start new",
+    "writing CREATE Absent: create reconciler.default.writing, verify new, start new",
+)
+def _(scene: Scene) -> None:
+    scene.declare("bare", read_only=True, tmpfs="/other")
+    scene.declare("covered", read_only=True, tmpfs="/data")
+    scene.declare("writing")
+    scene.brought = {"volumes": ("/data/",)}
+
+
+@case("what was accepted before its image was known is stopped", f"web STOP PolicyViolation: stop {A}")
+def _(scene: Scene) -> None:
+    scene.declare("web", read_only=True)
+    scene.container("web", read_only=True)
+    scene.brought = {"volumes": ("/data",)}
+
+
 # --- disk ------------------------------------------------------------------------------------------------------------
 
 MIB = 1024 * 1024
@@ -774,6 +804,32 @@ def test_limit_message_names_who_has_the_slots() -> None:
         "3 of 3 slots are used; by a, b; reserved for c, which cannot start yet; "
         "stop or remove one, or raise sandboxes_max"
     )
+
+
+OFTEN = HealthcheckSpec(("CMD", "true"), interval=0.001, timeout=0.5, retries=2)
+
+
+@pytest.mark.parametrize(
+    ("brought", "own", "made"),
+    [
+        (OFTEN, None, HealthcheckSpec(("CMD", "true"), interval=1, timeout=1, retries=2)),
+        (HealthcheckSpec(("CMD", "true"), interval=0.5), None, HealthcheckSpec(("CMD", "true"), interval=1)),
+        (HealthcheckSpec(("CMD", "true")), None, None),
+        (HealthcheckSpec(("CMD", "true"), interval=60, timeout=1), None, None),
+        (HealthcheckSpec(("NONE",)), None, None),
+        (None, None, None),
+        (OFTEN, {"test": ["CMD", "a"]}, HealthcheckSpec(("CMD", "a"), 30, 30, 0, 3)),
+    ],
+)
+def test_health_check_of_an_image(brought: HealthcheckSpec | None, own: object, made: HealthcheckSpec | None) -> None:
+    """One that runs too often is calmed where the container is made, and moves no fingerprint; any other is kept."""
+    scene = Scene(brought={"healthcheck": brought})
+    scene.declare("web", **({"healthcheck": own} if own else {}))
+    (lane,) = scene.plan().lanes
+    (create,) = (action for action in lane.actions if isinstance(action, Create))
+    assert create.rendered.spec.healthcheck == made
+    assert lane.rendered is not None
+    assert create.rendered.fingerprint == lane.rendered.fingerprint
 
 
 def test_disk_message_says_what_mends_it() -> None:

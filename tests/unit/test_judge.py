@@ -1,5 +1,6 @@
 """What the policy forbids: each problem at the place of what is wrong, with the policy's rule."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from reconciler.desired.directory import read_file
 from reconciler.model.desired import Declaration
 from reconciler.model.errors import Problem
 from reconciler.model.policy import Policy
-from reconciler.model.world import Source
+from reconciler.model.world import Image, Source
 from reconciler.planning.judge import judge
 
 POLICY = Policy.model_validate({"images": ["app:*"], "volumes": [{"root": "/usr"}], "published": "8000-9999"})
@@ -85,9 +86,21 @@ def test_text_is_one_line_without_the_rule(tmp_path: Path) -> None:
     assert str(problem) == f"{tmp_path}/a.yaml:2:7: cpus 2 is over the policy's ceiling (at most 1)"
 
 
-def problems_of(text: str, policy: Policy, directory: Path) -> tuple[Problem, ...]:
+def test_what_an_image_brings_along(tmp_path: Path) -> None:
+    """The problem is at the key that forbids it, and the help names what would be allowed."""
+    image = Image("app:1", "", "", labels={"a": "x" * 70_000}, volumes=("/data", "/\x1b[2J"))
+    problems = problems_of("image: app:1\nread_only: true\ntmpfs: /tmp", POLICY, tmp_path, image)
+    assert [str(problem).partition(".yaml:")[2] for problem in problems] == [
+        "1:8: its image has 68k of labels (at most 64k)",
+        "2:12: its image would write to a volume on /\\x1b[2J (mount a tmpfs on /\\x1b[2J)",
+        "2:12: its image would write to a volume on /data (mount a tmpfs on /data)",
+    ]
+    assert problems_of("image: app:1\ntmpfs: /tmp", POLICY, tmp_path, replace(image, labels={})) == ()
+
+
+def problems_of(text: str, policy: Policy, directory: Path, image: Image | None = None) -> tuple[Problem, ...]:
     file = directory / "a.yaml"
     file.write_text(text)
     declaration = read_file(file)
     assert isinstance(declaration, Declaration)
-    return judge(declaration, policy, SOURCES)
+    return judge(declaration, policy, SOURCES, image)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from reconciler.engine.docker.decode_spec import decode, published_ports
+from reconciler.engine.docker.decode_spec import decode, healthcheck, published_ports
 from reconciler.model import labels
 from reconciler.model.image import Reference
 from reconciler.model.mistake import Mistake
@@ -184,7 +184,15 @@ def _unfit(named: list[Answer], instance: str) -> Iterator[str]:
 def image(reference: str, raw: Answer) -> Image:
     """An image, inspected under this reference."""
     digests: list[str] = raw.get("RepoDigests") or []
-    return Image(reference, str(raw["Id"]), max(digests, key=lambda one: _likeness(reference, one), default=""))
+    config = raw.get("Config") or {}
+    return Image(
+        reference,
+        str(raw["Id"]),
+        max(digests, key=lambda one: _likeness(reference, one), default=""),
+        {str(key): str(value) for key, value in (config.get("Labels") or {}).items()},
+        healthcheck(config.get("Healthcheck") or {}),
+        tuple(sorted(map(str, config.get("Volumes") or {}))),
+    )
 
 
 def _likeness(reference: str, digest: str) -> tuple[bool, bool]:

@@ -80,7 +80,7 @@ def decode(raw: Answer) -> tuple[ContainerSpec, tuple[Deviation, ...]]:
         working_dir=config.get("WorkingDir") or None,
         environment=dict(_pair(entry) for entry in config.get("Env") or ()),
         labels={str(key): str(value) for key, value in (config.get("Labels") or {}).items()},
-        healthcheck=_healthcheck(config.get("Healthcheck") or {}),
+        healthcheck=healthcheck(config.get("Healthcheck") or {}),
         stop_grace_period=config.get("StopTimeout"),
         mem_limit=int(host.get("Memory") or 0),
         memswap_limit=int(host.get("MemorySwap") or 0),
@@ -137,7 +137,7 @@ def _is_no_new_privileges(option: str) -> bool:
     return option in {"no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"}
 
 
-def _healthcheck(check: Answer) -> HealthcheckSpec | None:
+def healthcheck(check: Answer) -> HealthcheckSpec | None:
     if not check.get("Test"):
         return None
     times = ("Interval", "Timeout", "StartPeriod", "StartInterval")
