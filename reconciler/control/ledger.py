@@ -39,6 +39,7 @@ class Ledger:
         now = self._clock.now()
         for name, status in self._statuses.items():
             self._put(fold.seen(status, world.of(name), now))
+            self._journal_health(status, self._statuses[name], now)
 
     def planned(self, plan: Plan, desired: Desired, world: World) -> None:
         now = self._clock.now()
@@ -114,6 +115,23 @@ class Ledger:
             self._statuses[status.name] = status
             self._changed.add(status.name)
             self._gone.discard(status.name)
+
+    def _journal_health(self, before: SandboxStatus, after: SandboxStatus, now: float) -> None:
+        """That a health check has come to fail, in each run once, and that it fails no more."""
+        if before.unhealthy_run == after.unhealthy_run:
+            return
+        failure = after.failure if after.unhealthy_run else None
+        entry = JournalEntry(
+            at=now,
+            sandbox=after.name,
+            verdict=Verdict.KEEP,
+            cause=Reason.UNHEALTHY if failure else Reason.HEALTHY,
+            container=after.container_id,
+            result=failure.reason if failure else "ok",
+            message=failure.message if failure else "its health check fails no more",
+        )
+        self._journal.write(entry)
+        log.log(logging.WARNING if failure else logging.INFO, "%s: %s", after.name, entry.message)
 
     def _journal_refusal(self, lane: Lane, now: float) -> None:
         """A refusal is told once, when it begins or changes."""

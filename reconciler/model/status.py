@@ -100,9 +100,12 @@ class SandboxStatus(BaseModel):
     configuration: dict[str, str] = Field(
         {}, description="What the container was made from, by field, in the words of the file; no value of environment."
     )
-    restarts: int = Field(0, description="How often it was started again after it had exited by itself.")
+    restarts: int = Field(0, description="How often it was started again, after an exit of its own or as unhealthy.")
     exit_code: int | None = Field(None, description="Of the last exit; None before the first.")
     oom_killed: bool = Field(False, description="Whether the last exit was for want of memory.")
+    unhealthy_run: float = Field(
+        0, description="The engine's own time at which the run began whose health check came to fail; 0: it passes."
+    )
     last_words: tuple[str, ...] = Field(
         (), description="Up to 50 lines that it said before it exited by itself; ten good minutes clear them."
     )
@@ -253,14 +256,14 @@ class Saved(BaseModel):
 
 
 class JournalEntry(BaseModel):
-    """One line of `journal.jsonl`: an action, or a refusal to act."""
+    """One line of `journal.jsonl`: an action, a refusal to act, or a health check that comes to fail or to pass."""
 
     model_config = FIELD
     at: float = Field(description="When, in seconds since the epoch.")
     sandbox: str = Field(description="Empty for what concerns them all.")
     verdict: str
     cause: Reason
-    action: str = Field("", description="Empty for a refusal.")
+    action: str = Field("", description="Empty for what is none.")
     container: str = Field("", description="Full id, where there is one.")
     result: str = Field(description="`ok`, or the reason of the failure; for a refusal `refused`.")
     message: str = ""

@@ -76,6 +76,12 @@ class Inspection:
     published: tuple[PublishedPort, ...] = ()
     evidence: str = ""
 
+    @property
+    def health_message(self) -> str:
+        """Of a health check that fails, with the last thing that it said."""
+        said = self.health_output.strip()
+        return "its health check fails" + (said and f": {said}")
+
 
 @dataclass(frozen=True, slots=True)
 class Observed:

@@ -13,7 +13,7 @@ MIN_READY_SECONDS = 10.0
 
 SETTLING = f"it has failed, and counts as ready once it has run for {MIN_READY_SECONDS:.0f} s"
 
-EXIT = frozenset({Reason.EXITED, Reason.EXIT_CODE, Reason.OOM_KILLED})
+RUN = frozenset({Reason.EXITED, Reason.EXIT_CODE, Reason.OOM_KILLED, Reason.UNHEALTHY})
 """Failures of what had started: starting it once more makes none of them good."""
 
 DISPOSAL = frozenset({Reason.STOP_FAILED, Reason.REMOVE_FAILED, Reason.ENGINE_BUSY})
@@ -24,9 +24,9 @@ START = frozenset(Reason) - DISPOSAL
 
 
 def delay_seconds(failures: int, reason: Reason) -> float:
-    """The wait after so many failures in a row. A sandbox that exits for the first time is started again at once."""
+    """The wait after so many failures in a row. A run that fails for the first time is begun anew at once."""
     doublings = failures - 1
-    if reason in EXIT:
+    if reason in RUN:
         if failures <= 1:
             return 0.0
         doublings = failures - 2

@@ -121,7 +121,7 @@ class Case:
         if self.with_a_slot.verdict is Verdict.WAIT:
             return 3, failures
         exited = current is not None and current.state is State.EXITED and current.id not in self.status.halted
-        if exited and (not failures or (failures == 1 and failure is not None and failure.reason in backoff.EXIT)):
+        if exited and (not failures or (failures == 1 and failure is not None and failure.reason in backoff.RUN)):
             return 0, 0
         return (2 if failures else 1), failures
 
@@ -189,8 +189,18 @@ class Case:
             case Health.STARTING:
                 return Lane(name, Verdict.KEEP, Reason.STARTING, "its health check has not passed yet")
             case Health.UNHEALTHY:
-                said = current.inspection.health_output.strip()
-                return Lane(name, Verdict.KEEP, Reason.UNHEALTHY, "its health check fails" + (said and f": {said}"))
+                return self._unhealthy(current)
+
+    def _unhealthy(self, current: Observed) -> Lane:
+        """Restarted as what has exited is; while that rests, or nothing can be started, it stays up."""
+        kept = Lane(self.rendered.sandbox, Verdict.KEEP, Reason.UNHEALTHY, current.inspection.health_message)
+        if self.sandbox.restart is Restart.NO:
+            return kept
+        if backoff.rests(self.status, backoff.RUN, self.now):
+            return replace(kept, retry_at=self.status.retry_at)
+        actions = (*stops([current]), *self._restart(current).actions)
+        lane = replace(kept, verdict=Verdict.START, actions=actions)
+        return lane if self._startable(lane) is lane else kept
 
     def _end(self, current: Observed) -> Lane:
         inspection = current.inspection

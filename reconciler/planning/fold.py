@@ -78,10 +78,21 @@ def seen(status: SandboxStatus, containers: Iterable[Observed], now: float) -> S
             status = _exited(status, container, now)
         started = container.inspection.started_at
         if container.state is State.RUNNING and started:
-            status = _change(status, now, started_at=started)
+            status = _checked(_change(status, now, started_at=started), container, now)
             if now - _ready_since(status, now) >= GOOD_RUN_SECONDS:
                 status = _change(status, now, **NO_FAILURES, last_words=())
     return status
+
+
+def _checked(status: SandboxStatus, container: Observed, now: float) -> SandboxStatus:
+    """A health check that has come to fail is a failure, once in each run until it passes again."""
+    started = container.inspection.started_at
+    if container.health is Health.UNHEALTHY and status.unhealthy_run != started:
+        status = _failed(status, Reason.UNHEALTHY, container.inspection.health_message, now)
+        return _change(status, now, unhealthy_run=started)
+    if container.health in {Health.UNHEALTHY, Health.STARTING}:
+        return status
+    return _change(status, now, unhealthy_run=0.0)
 
 
 def _ready_since(status: SandboxStatus, now: float) -> float:
@@ -253,9 +264,9 @@ def _started(status: SandboxStatus, outcome: Outcome, now: float) -> SandboxStat
     if rendered is not None:
         changes |= {"container_name": rendered.name, "ports": dict(rendered.ports)}
         changes["configuration"] = configuration(rendered.spec)
-    if lane.cause is Reason.EXITED:
+    if lane.cause in {Reason.EXITED, Reason.UNHEALTHY}:
         changes["restarts"] = status.restarts + 1
-    if status.failure is not None and status.failure.reason not in backoff.EXIT:
+    if status.failure is not None and status.failure.reason not in backoff.RUN:
         changes |= NO_FAILURES
     return _change(status, now, **changes)
 
@@ -296,7 +307,7 @@ def _ready(lane: Lane) -> Answer:
         case Health.STARTING:
             return False, Reason.STARTING, "its health check has not passed yet"
         case Health.UNHEALTHY:
-            return False, Reason.UNHEALTHY, "its health check fails"
+            return False, Reason.UNHEALTHY, current.inspection.health_message
     if lane.ready_at:
         return False, Reason.STARTING, backoff.SETTLING
     return True, Reason.HEALTHY if current.health else Reason.RUNNING, ""

@@ -66,6 +66,15 @@ MUTATIONS = {
         "if current is None or lane.cause is Reason.LIMIT_EXCEEDED:",
         1951,
     ),
+    "leave the unhealthy alone": Mutation(
+        "reconciler.planning.converge", "return lane if self._startable(lane) is lane else kept", "return kept", 21
+    ),
+    "restart the unhealthy without a rest": Mutation(
+        "reconciler.planning.converge", "if backoff.rests(self.status, backoff.RUN, self.now):", "if False:", 283
+    ),
+    "restart the unhealthy whatever they say": Mutation(
+        "reconciler.planning.converge", "        if self.sandbox.restart is Restart.NO:\n", "        if False:\n", 26
+    ),
     "treat a broken file as absent": Mutation(
         "reconciler.planning.decide",
         "        if problems := self.desired.problems_of(name):\n",

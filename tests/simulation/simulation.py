@@ -200,6 +200,12 @@ class Simulation:
         if (container := self._pick(number, "running")) and "Health" in self._raw(container)["State"]:
             self.host.engine.set_health(container, health)
 
+    def sicken(self, name: str) -> None:
+        """Its health check fails, and goes on to fail."""
+        for raw in self._up_of(name):
+            if "Health" in raw["State"]:
+                self.host.engine.set_health(raw["Id"], "unhealthy")
+
     def stranger(self, number: int) -> None:
         """Somebody runs a container with our labels, under a name of their own."""
         labels = {"reconciler.instance": "default", LABEL: "abcdefg"[number % 7], "reconciler.fingerprint": "0" * 64}
@@ -298,6 +304,9 @@ class Simulation:
     def _all_up(self) -> list[dict[str, Any]]:
         return [raw for raw in self._containers.values() if raw["State"]["Status"] in UP]
 
+    def _up_of(self, name: str) -> list[dict[str, Any]]:
+        return [raw for raw in self._all_up() if raw["Id"] in self.ours and raw["Config"]["Labels"][LABEL] == name]
+
     # --- what must never happen ----------------------------------------------------------------------------------
 
     def _wrap_engine(self) -> None:
@@ -379,11 +388,10 @@ class Simulation:
 
         Of a sandbox that a lane works on this is not known, nor of one that somebody has changed without a word.
         """
-        up = [raw for raw in self._all_up() if raw["Id"] in self.ours]
         for name, status in self.host.store.statuses().items():
             if name in self.controller._in_flight:
                 continue
-            serving = [raw for raw in up if raw["Config"]["Labels"][LABEL] == name and _serves(raw)]
+            serving = [raw for raw in self._up_of(name) if _serves(raw)]
             settling = status.failures and any(self._is_new(raw) for raw in serving)
             if bool(serving) is not status.ready and not (settling and not status.ready):
                 raise ViolationError(f"{name} {'serves' if serving else 'does not serve'}, and is shown otherwise")
@@ -412,10 +420,21 @@ class Simulation:
             )
         )
 
-    def _check_turn(self, name: str, memory: Memory) -> None:
+    def _check_patience(self, lane: Lane, memory: Memory) -> None:
+        """What is unhealthy is left up while its failure rests, and for good when it is not to be restarted."""
+        name, status = lane.sandbox, memory.statuses[lane.sandbox]
+        if lane.cause is not Reason.UNHEALTHY:
+            return
+        if self.controller._reader.desired.declared[name].sandbox.restart == "no":
+            raise ViolationError(f"{name} is restarted, and says that it is not to be")
+        if 0 < status.retry_at - self.host.clock.now() <= backoff.MAX_SECONDS:
+            raise ViolationError(f"{name} is unhealthy and restarted without a rest")
+
+    def _check_turn(self, lane: Lane, memory: Memory) -> None:
         """Who has failed again and again never takes the slot for which waits who has never failed."""
+        name, starts = lane.sandbox, any(isinstance(action, Start) for action in lane.actions)
         waiting = [one for one in self.controller._plan.lanes if one.verdict == "WAIT" and one.cause == "LimitExceeded"]
-        if name in self._running() or memory.statuses[name].failures < 2:
+        if not starts or name in self._running() or memory.statuses[name].failures < 2:
             return
         if patient := [one.sandbox for one in waiting if not memory.statuses[one.sandbox].failures]:
             raise ViolationError(f"{name} has failed and goes before {patient}, which have never failed")
@@ -439,8 +458,8 @@ class Simulation:
         if all(isinstance(action, Stop) and action.container in full for action in lane.actions):
             return
         self._check_file(lane, desired)
-        if any(isinstance(action, Start) for action in lane.actions):
-            self._check_turn(name, memory)
+        self._check_turn(lane, memory)
+        self._check_patience(lane, memory)
         if lane.cause is not Reason.FILE_REMOVED:
             return
         if name in desired.declared or not desired.sound:
@@ -560,6 +579,8 @@ class Simulation:
         if waiting and len(running) < policy.sandboxes_max:
             raise ViolationError(f"{sorted(waiting)} do not run, and {sorted(running)} do")
         for name in running & accepted.keys():
+            if any(map(_is_unhealthy, self._up_of(name))) and accepted[name].restart != "no":
+                raise ViolationError(f"{name} is unhealthy for ever")
             self._check_as_declared(name, accepted[name], policy)
 
     def _may_run_on(self, name: str, policy: Policy) -> bool:
@@ -596,6 +617,10 @@ class Simulation:
 def _published(raw: dict[str, Any]) -> set[int]:
     """The host's ports that a container is to take."""
     return {int(one["HostPort"]) for bound in raw["HostConfig"]["PortBindings"].values() for one in bound}
+
+
+def _is_unhealthy(raw: dict[str, Any]) -> bool:
+    return bool(raw["State"].get("Health", {}).get("Status") == "unhealthy")
 
 
 def _serves(raw: dict[str, Any]) -> bool:

@@ -20,6 +20,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "greedy": {"mem_limit": "1g"},
     "fixed port": {"ports": [{"target": 3000, "published": 18080}]},
     "health": {"healthcheck": {"test": ["CMD", "true"]}},
+    "health, once": {"healthcheck": {"test": ["CMD", "true"]}, "restart": "no"},
     "alone": {"network_mode": "none"},
     "restless image": {"image": "restless:1"},
     "loud image": {"image": "loud:1"},
@@ -87,6 +88,7 @@ WEIGHTS = {
     "stranger": 1,
     "second_network": 1,
     "health": 1,
+    "sicken": 2,
     "restart": 2,
     "set_clock": 1,
     "deaf": 1,
@@ -131,6 +133,11 @@ def _steps(kind: str, dice: random.Random) -> list[Step]:  # noqa: C901 - one ca
             return [Step(kind, (number, dice.choice((1, 3)))), *look]
         case "health":
             return [Step(kind, (number, dice.choice(("healthy", "unhealthy"))))]
+        case "sicken":
+            variant, lane = dice.choice(("health", "health", "health, once")), Step("lane", (number,))
+            begun = [Step("declare", (name, variant)), *[Step("work"), lane, lane] * 2, Step("work")]
+            ill = [Step("sicken", (name,)), Step("hear"), Step("work"), lane, lane, lane, lane, Step("work")]
+            return [*begun, *ill, *ill, Step("wait", (dice.choice((0.1, 1, 5)),)), *ill]
         case "restart":
             return [Step(kind, (dice.choices(("kept", "lost", "corrupt"), (6, 2, 2))[0], number))]
         case "set_clock":

@@ -160,7 +160,8 @@ def test_breaking_and_mending_a_file(operator: Operator) -> None:
         ("CREATE", "NetworkMissing", "create"),
         *(("CREATE", "Absent", action) for action in ("create", "verify", "start")),
         ("HOLD", "InvalidFile", ""),
-        *(("REPLACE", "ConfigurationChanged", action) for action in ("create", "verify", "stop", "start", "remove")),
+        *(("REPLACE", "ConfigurationChanged", action) for action in ("create", "verify", "stop", "verify", "start")),
+        ("REPLACE", "ConfigurationChanged", "remove"),
         *(("START", "Exited", action) for action in ("verify", "start")),
         *(("REMOVE", "FileRemoved", action) for action in ("stop", "remove")),
     ]
@@ -219,18 +220,38 @@ def test_suspend_means_hands_off(operator: Operator) -> None:
     assert operator.inspect("web")["HostConfig"]["Memory"] == 512 << 20
 
 
+WELL = {"test": ["CMD", "test", "-e", "/tmp/well"], "interval": "1s", "timeout": "1s", "retries": 1}
+
+
 def test_health_decides_readiness(operator: Operator) -> None:
     """With a health check a sandbox is Starting until healthy, and not ready when it becomes unhealthy."""
-    check = {"test": ["CMD", "test", "-e", "/tmp/well"], "interval": "1s", "timeout": "1s", "retries": 1}
-    operator.declare("web", healthcheck={**check, "start_period": "60s"})
+    operator.declare("web", healthcheck={**WELL, "start_period": "60s"}, restart="no")
     with operator.run():
         operator.until(lambda: operator.phase("web") == "Starting" and operator.status("web")["reason"] == "Starting")
         operator.inside("web", "touch /tmp/well")
-        operator.until(lambda: operator.status("web")["reason"] == "Healthy")
-        assert operator.reconciler("status").returncode == 0
+        operator.until_reason(web="Healthy")
+        operator.reconciler("status", code=0)
         operator.inside("web", "rm /tmp/well")
-        operator.until(lambda: operator.status("web")["reason"] == "Unhealthy")
-        assert operator.reconciler("status").returncode == 1
+        operator.until_reason(web="Unhealthy")
+        operator.reconciler("status", code=1)
+
+
+def test_what_is_unhealthy_is_restarted(operator: Operator) -> None:
+    """At once when that begins, and with a rest the next time; the journal tells when it begins and when it ends."""
+    operator.declare("web", healthcheck=WELL, command=["sh", "-c", "touch /tmp/well; exec httpd -f -p 3000 -h /www"])
+    with operator.run():
+        operator.until_reason(web="Healthy")
+        container = operator.container("web")
+        operator.inside("web", "rm /tmp/well")
+        operator.until(lambda: operator.status("web")["restarts"] == 1)
+        operator.until_reason(web="Healthy")
+        assert (operator.container("web"), operator.status("web")["failures"]) == (container, 1)
+    told = [(line["cause"], line["action"].split(" ")[0]) for line in operator.journal()]
+    assert told[-5:] == [
+        ("Unhealthy", ""),
+        *(("Unhealthy", action) for action in ("stop", "verify", "start")),
+        ("Healthy", ""),
+    ]
 
 
 def test_a_missing_image_backs_off_and_the_old_container_runs_on(operator: Operator) -> None:
@@ -242,7 +263,7 @@ def test_a_missing_image_backs_off_and_the_old_container_runs_on(operator: Opera
     operator.declare("web", image="sandbox:missing", pull_policy="never")
     operator.reconciler("apply", code=1)
     status = operator.status("web")
-    assert (status["phase"], status["reason"]) == ("Backoff", "ImagePullFailed")
+    assert (status["phase"], status["reason"]) == ("Running", "ImagePullFailed")
     assert status["retry_at"] > time.time() - 30
     assert operator.container("web") == container
     assert operator.phase("other") == "Running"

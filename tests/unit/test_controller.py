@@ -1,5 +1,6 @@
 """The controller over the fake engine: what no table shows, because it takes several passes."""
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -315,6 +316,21 @@ def test_a_crash_loop_rests_without_a_word_from_the_engine(house: House) -> None
     house.apply()
     assert house.writes().count("start crash") == 2
     assert (house.status("crash").phase, house.status("crash").failures) == (Phase.BACKOFF, 2)
+
+
+def test_unhealthy_is_told_when_it_begins_and_when_it_ends(house: House) -> None:
+    """Each once, however often it is looked at; with restart no it is left up all the while."""
+    house.declare("web", healthcheck={"test": ["CMD", "true"]}, restart="no")
+    for health in ("starting", "healthy", "unhealthy", "unhealthy", "healthy", "healthy"):
+        house.apply(0.1)
+        house.engine.set_health(house.id_of("web"), health, "no answer")
+        house.apply(0.1)
+    told = [json.loads(line) for line in (house.root / "state" / "journal.jsonl").read_text().splitlines()]
+    assert [(line["cause"], line["result"], line["message"]) for line in told if not line["action"]] == [
+        ("Unhealthy", "Unhealthy", "its health check fails: no answer"),
+        ("Healthy", "ok", "its health check fails no more"),
+    ]
+    assert (house.status("web").failures, house.status("web").restarts, house.writes()) == (1, 0, [])
 
 
 def test_a_second_network_is_removed(house: House) -> None:

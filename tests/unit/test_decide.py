@@ -155,10 +155,47 @@ def _(scene: Scene) -> None:
     scene.container("web", health=Health.HEALTHY)
 
 
-@case("an unhealthy sandbox is told, not restarted", "web KEEP Unhealthy")
+@case(
+    "an unhealthy sandbox is restarted with the time that it wants for its stop, verified anew",
+    f"web START Unhealthy: stop {A}, verify {A}, start {A}",
+)
 def _(scene: Scene) -> None:
     scene.declare("web")
     scene.container("web", health=Health.UNHEALTHY)
+
+
+@case("while that rests it stays up", "web KEEP Unhealthy")
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.failed("web", Reason.UNHEALTHY, scene.container("web", health=Health.UNHEALTHY))
+
+
+@case("with restart no it is only told", "web KEEP Unhealthy")
+def _(scene: Scene) -> None:
+    scene.declare("web", restart="no")
+    scene.container("web", health=Health.UNHEALTHY, restart="no")
+
+
+@case("what could not be started again is not stopped", "web KEEP Unhealthy")
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.container("web", health=Health.UNHEALTHY)
+    scene.seccomp = False
+
+
+@case("suspended, it is left alone also when it is unhealthy", "web HOLD Suspended")
+def _(scene: Scene) -> None:
+    scene.declare("web", suspend="being looked at")
+    scene.container("web", health=Health.UNHEALTHY)
+
+
+@case("an unhealthy sandbox keeps its slot while it is restarted", "a WAIT LimitExceeded", "web WAIT InFlight")
+def _(scene: Scene) -> None:
+    scene.policy = up_to(1)
+    scene.declare("a")
+    scene.declare("web")
+    scene.failed("web", Reason.UNHEALTHY, scene.container("web", State.EXITED))
+    scene.in_flight.add("web")
 
 
 # --- replacing -------------------------------------------------------------------------------------------------------
@@ -905,6 +942,17 @@ def test_what_runs_on_a_port_that_the_policy_forbids_is_replaced() -> None:
     assert scene.lines() == [
         f"web REPLACE PortsChanged: stop {A}, remove {A}, create reconciler.default.web, verify new, start new"
     ]
+
+
+def test_the_unhealthy_is_looked_at_again_when_it_has_rested() -> None:
+    """A clock that was set back does not make it wait for hours."""
+    scene = Scene()
+    scene.declare("web")
+    container = scene.container("web", health=Health.UNHEALTHY)
+    scene.failed("web", Reason.UNHEALTHY, container, retry_in=7)
+    assert scene.plan().lanes[0].retry_at == NOW + 7
+    scene.failed("web", Reason.UNHEALTHY, container, retry_in=3600)
+    assert scene.plan().lanes[0].actions
 
 
 def test_waiting_says_when_it_ends() -> None:

@@ -41,7 +41,12 @@ A, S, R, T = "Accepted", "Synced", "Ready", "Stalled"
 PHASES: dict[str, tuple[Callable[[Scene], object], Phase, set[str]]] = {
     "running": (lambda scene: scene.container("web"), Phase.RUNNING, {A, S, R}),
     "healthy": (lambda scene: scene.container("web", health=Health.HEALTHY), Phase.RUNNING, {A, S, R}),
-    "unhealthy": (lambda scene: scene.container("web", health=Health.UNHEALTHY), Phase.RUNNING, {A, S}),
+    "unhealthy": (lambda scene: scene.container("web", health=Health.UNHEALTHY), Phase.STARTING, {A, S}),
+    "unhealthy and resting": (
+        lambda scene: scene.failed("web", Reason.UNHEALTHY, scene.container("web", health=Health.UNHEALTHY)),
+        Phase.RUNNING,
+        {A, S},
+    ),
     "starting": (lambda scene: scene.container("web", health=Health.STARTING), Phase.STARTING, {A, S}),
     "paused": (lambda scene: scene.container("web", State.PAUSED), Phase.STARTING, {A, S}),
     "absent": (lambda _: None, Phase.STARTING, {A}),
@@ -266,6 +271,31 @@ def test_the_first_exit_is_restarted_at_once_and_then_backoff_doubles() -> None:
     assert delays == [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
     assert backoff.delay_seconds(1, Reason.IMAGE_PULL_FAILED) == 1
     assert backoff.delay_seconds(10_000, Reason.IMAGE_PULL_FAILED) == 300
+
+
+def test_a_health_check_that_comes_to_fail_is_a_failure_once_in_each_run() -> None:
+    """However long it goes on; it ends when the check passes, and begins anew with the next run."""
+    scene = web()
+    container = scene.container("web", health=Health.UNHEALTHY)
+    status = SandboxStatus(name="web", container_id=container.id)
+    seen = []
+    for health, started in [("unhealthy", 60), ("unhealthy", 60), ("starting", 9), ("unhealthy", 9), ("healthy", 9)]:
+        inspection = replace(container.inspection, started_at=NOW - started)
+        status = fold.seen(status, [replace(container, health=Health(health), inspection=inspection)], NOW)
+        seen.append((status.failures, bool(status.unhealthy_run)))
+    assert seen == [(1, True), (1, True), (1, True), (2, True), (2, False)]
+    assert (status.failure.reason if status.failure else None) is Reason.UNHEALTHY
+    assert backoff.delay_seconds(1, Reason.UNHEALTHY) == 0
+
+
+def test_a_restart_of_the_unhealthy_counts_and_makes_nothing_good() -> None:
+    """Only ten good minutes do."""
+    scene = web()
+    scene.failed("web", Reason.UNHEALTHY, scene.container("web", health=Health.UNHEALTHY), failures=2, retry_in=-1)
+    status, lane = after_plan(scene), lane_of(scene)
+    for action in lane.actions:
+        status = fold.done(status, Outcome(lane, action, lane.current.id if lane.current else ""), NOW)
+    assert (status.restarts, status.failures, status.halted) == (1, 2, ())
 
 
 def test_out_of_memory_is_told_apart() -> None:
