@@ -74,7 +74,7 @@ class FakeEngine:
     def inspect(self, container: str) -> Inspection:
         with self._call("inspect", container):
             raw = pickle.loads(pickle.dumps(self._get(container)))  # noqa: S301 - our own; deepcopy takes five times as long
-            return decode.inspection(container, raw)
+            return decode.inspection(raw)
 
     def network(self) -> Network | None:
         with self._call("network"):
@@ -147,6 +147,10 @@ class FakeEngine:
             if container in self._containers and self._is_up(container):
                 self._die(container, TERMINATED)
                 self._tell("stop", container)
+
+    def rename(self, container: str, name: str) -> None:
+        with self._call("rename", container):
+            self.give_name(container, name)
 
     def unpause(self, container: str) -> None:
         with self._call("unpause", container):
@@ -238,6 +242,13 @@ class FakeEngine:
         with self._lock:
             self._get(container)["HostConfig"].update(host_config)
             self._tell("update", container)
+
+    def give_name(self, container: str, name: str) -> None:
+        with self._lock:
+            if any(other["Name"] == f"/{name}" for other in self._containers.values()):
+                raise _refused(409, f'The container name "/{name}" is already in use')
+            self._get(container)["Name"] = f"/{name}"
+            self._tell("rename", container)
 
     def connect(self, container: str, network: str) -> None:
         with self._lock:

@@ -1,6 +1,7 @@
 """A controller at home: real files, a fake engine."""
 
 import json
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,22 @@ class House:
 
     root: Path
     engine: FakeEngine
+    source: str = ""
+    adopted: tuple[str, ...] = ()
+
+    def another(self, name: str, **policy: Any) -> "House":
+        """Another directory, with a state directory of its own, at the same engine."""
+        root = self.root / name
+        (root / "sandboxes.d").mkdir(parents=True)
+        house = House(root, self.engine)
+        house.decree(**policy)
+        return house
+
+    def adopting(self, *sources: str) -> "House":
+        return replace(self, adopted=sources)
+
+    def lose_state(self) -> None:
+        shutil.rmtree(self.root / "state")
 
     def declare(self, name: str, **keys: Any) -> None:
         (self.root / "sandboxes.d" / f"{name}.yaml").write_text(json.dumps({"image": IMAGE, **keys}))
@@ -52,6 +69,8 @@ class House:
             state=self.root / "state",
             host="unix:///fake.sock",
             instance="default",
+            source=self.source,
+            adopted=self.adopted,
         )
 
     @property

@@ -8,6 +8,7 @@ from reconciler.engine.docker import decode
 from reconciler.engine.docker.encode import encode
 from reconciler.model.desired import Declaration, Desired, likeness
 from reconciler.model.errors import Problem
+from reconciler.model.labels import Owner
 from reconciler.model.plan import Plan
 from reconciler.model.policy import Policy
 from reconciler.model.rendered import Rendered
@@ -56,7 +57,7 @@ class Scene:
         policy = policy or self.policy
         chosen = effective(sandbox, policy)
         ports = {one.target: one.published or port for one in chosen.ports}
-        return render(name, chosen, policy, "default", ports, {})
+        return render(name, chosen, policy, Owner("default"), ports, {})
 
     def container(
         self,
@@ -132,7 +133,7 @@ class Scene:
 
     def _world(self) -> World:
         return World(
-            instance="default",
+            owner=Owner("default"),
             engine=EngineFacts("Docker", "20.10", "1.41", self.seccomp, ("runc",)),
             network=self.network,
             containers=tuple(self.containers),
@@ -162,7 +163,7 @@ def observed(
 ) -> Observed:
     raw = readback(rendered, state, drift or {})
     inspection = replace(
-        read(raw, container),
+        read(raw),
         health=health,
         exit_code=exit_code,
         oom_killed=oom_killed,
@@ -201,9 +202,9 @@ def readback(rendered: Rendered, state: State, drift: dict[str, Any]) -> dict[st
     }
 
 
-def read(raw: dict[str, Any], container: str = "1" * 64) -> Inspection:
+def read(raw: dict[str, Any]) -> Inspection:
     """What is made of such an answer."""
-    return decode.inspection(container, {**raw, "Id": container})
+    return decode.inspection(raw)
 
 
 def up_to(limit: int) -> Policy:

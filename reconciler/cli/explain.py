@@ -72,7 +72,7 @@ def explain(settings: Settings, name: str, output: str, container: bool) -> None
     sources = Volumes(settings.engine_host).examined([declaration], policy)
     sandbox = effective(declaration.sandbox, policy)
     ports = _ports(settings, name, sandbox)
-    rendered = render(name, sandbox, policy, settings.instance, ports, sources)
+    rendered = render(name, sandbox, policy, settings.owner, ports, sources)
     problems = judge(declaration, policy, sources)
     rows = list(_Origins(settings, declaration, policy, sandbox).rows(rendered))
     hidden = dict.fromkeys(rendered.spec.environment, HIDDEN)

@@ -18,7 +18,7 @@ from reconciler.model.text import printable
 
 OPTIONS = {
     "Files": ("directory", "policy_file", "state"),
-    "Engine": ("host", "instance"),
+    "Engine": ("host", "instance", "source", "adopted"),
     "Log": ("log_format", "log_level"),
 }
 """How the help groups them."""
@@ -94,6 +94,21 @@ class Commands(click.Group):
     help="Name of this controller; several share an engine without seeing each other.",
 )
 @click.option(
+    "--source",
+    metavar="NAME",
+    default="",
+    envvar="RECONCILER_SOURCE",
+    help="Whose sandboxes these are; by default this host's, and those of the directory as it is named.",
+)
+@click.option(
+    "--adopt",
+    "adopted",
+    metavar="SOURCE",
+    multiple=True,
+    envvar="RECONCILER_ADOPT",
+    help="Take over the sandboxes of another source, by replacing them a few at a time.",
+)
+@click.option(
     "--log-format",
     type=click.Choice(FORMATS),
     default="plain",
@@ -119,6 +134,8 @@ def cli(
     state: Path,
     host: str,
     instance: str,
+    source: str,
+    adopted: tuple[str, ...],
     log_format: str,
     log_level: str,
 ) -> None:
@@ -133,7 +150,8 @@ def cli(
     reconciler doctor       what can go wrong around it?
 
     Each option can also be given as an environment variable: RECONCILER_DIR, RECONCILER_POLICY, RECONCILER_STATE,
-    RECONCILER_HOST (then DOCKER_HOST), RECONCILER_INSTANCE, RECONCILER_LOG_FORMAT, RECONCILER_LOG_LEVEL.
+    RECONCILER_HOST (then DOCKER_HOST), RECONCILER_INSTANCE, RECONCILER_SOURCE, RECONCILER_ADOPT,
+    RECONCILER_LOG_FORMAT, RECONCILER_LOG_LEVEL.
 
     \b
     Completion in bash, by this line in ~/.bashrc (in zsh with zsh_source):
@@ -143,7 +161,7 @@ def cli(
         raise click.UsageError(f"instance {instance!r} is not a name: small letters, digits and '-', a letter first")
     log_to_stderr(log_format, log_level)
     context.color = False if os.environ.get("NO_COLOR") else None  # None: on a terminal only
-    context.obj = Settings(directory, policy_file, state, host, instance)
+    context.obj = Settings(directory, policy_file, state, host, instance, source, adopted)
 
 
 def main() -> None:

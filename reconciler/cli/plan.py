@@ -84,10 +84,11 @@ def _compared(settings: Settings, desired: Desired, now: float) -> Plan:
 
     store, policy = Store(settings.state), settings.policy()
     engine = DockerEngine(settings.host, settings.instance, read_only=True)
-    world = Observer(engine, settings.instance, settings.engine_host).observe(desired, policy, now)
-    controller = store.controller()
+    controller, statuses = store.controller(), store.statuses()
+    known = [status.container_id for status in statuses.values() if status.container_id]
+    world = Observer(engine, settings.owner, settings.engine_host, known=known).observe(desired, policy, now)
     memory = Memory(
-        statuses=store.statuses(),
+        statuses=statuses,
         directory=controller.directory_id if controller else None,
         approved=store.approved(),
         seed=None,

@@ -28,8 +28,8 @@ from reconciler.control.wake import (
     watch_files,
 )
 from reconciler.model.desired import Desired
-from reconciler.model.errors import EngineUnavailable
-from reconciler.model.plan import Action, CreateNetwork, Lane, Outcome, Plan, Pull, Reason, Remove, Verdict
+from reconciler.model.errors import EngineUnavailable, OwnershipUnclear
+from reconciler.model.plan import Action, Create, CreateNetwork, Lane, Outcome, Plan, Pull, Reason, Remove, Verdict
 from reconciler.model.policy import Policy
 from reconciler.model.status import BEAT_SECONDS, ControllerStatus, Phase, SandboxStatus
 from reconciler.model.text import PATH_MAX, printable
@@ -55,7 +55,9 @@ REMOVED = frozenset({"destroy", "remove"})
 
 
 class Controller:
-    """`run` for ever, or `apply` once. Raises `StateUnusable` or `PolicyInvalid` when it cannot begin."""
+    """`run` for ever, or `apply` once. Raises `StateUnusable` or `PolicyInvalid` when it cannot begin, and
+    `OwnershipUnclear` as soon as it turns out that another controller may be at work on the same sandboxes.
+    """
 
     def __init__(
         self,
@@ -72,7 +74,7 @@ class Controller:
         self._ledger = Ledger(self._store, surroundings.journal, self._metrics, self._clock, on_outcome)
         self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
         known = {status.container_id for status in self._ledger.statuses.values() if status.container_id}
-        self._observer = Observer(engine, self._settings.instance, surroundings.host, surroundings.spread, known)
+        self._observer = Observer(engine, self._settings.owner, surroundings.host, surroundings.spread, known)
         self._followers = surroundings.followers
         self._lanes = lanes(engine, self._observer.volumes, self.tell, self._followers.finish, self._clock)
         self._in_flight: dict[str, Lane] = {}
@@ -101,26 +103,32 @@ class Controller:
         watch_files(self._settings.directory, self._settings.policy_file, self._store.approvals, self.tell)
         watch_engine(self._around.engine, self.tell)
         log.info("watching %s as instance %s", self._settings.directory, self._settings.instance)
-        manager = self._around.manager
-        while not self._stopping:
-            passes = self._status.passes
-            self._turn()
-            if self._status.passes > passes:
-                manager.ready()
-            manager.status(in_one_line(self._ledger.statuses.values(), available=self._status.available))
-        manager.stopping()
-        self._farewell()
+        try:
+            while not self._stopping:
+                self._turn_and_tell()
+        finally:
+            self._around.manager.stopping()
+            self._farewell()
+
+    def _turn_and_tell(self) -> None:
+        passes, manager = self._status.passes, self._around.manager
+        self._turn()
+        if self._status.passes > passes:
+            manager.ready()
+        manager.status(in_one_line(self._ledger.statuses.values(), available=self._status.available))
 
     def apply(self, timeout_seconds: float) -> None:
         """Converges once: returns when nothing is left to do now, or when the time is up."""
         deadline = self._clock.monotonic() + timeout_seconds
-        while not self._stopping and self._clock.monotonic() < deadline:
-            self._turn(deadline)
-            if self._settled():
-                break
-            if not self._in_flight:
-                self._pass_at = min(self._pass_at, self._clock.monotonic() + SETTLE_SECONDS)
-        self._farewell()
+        try:
+            while not self._stopping and self._clock.monotonic() < deadline:
+                self._turn(deadline)
+                if self._settled():
+                    break
+                if not self._in_flight:
+                    self._pass_at = min(self._pass_at, self._clock.monotonic() + SETTLE_SECONDS)
+        finally:
+            self._farewell()
 
     @property
     def status(self) -> ControllerStatus:
@@ -233,6 +241,8 @@ class Controller:
 
     def _done(self, outcome: Outcome) -> None:
         self._observer.forget(outcome.container)
+        if isinstance(outcome.action, Create) and outcome.container:
+            self._observer.made(outcome.container)
         if isinstance(outcome.action, Pull) or outcome.failure is Reason.IMAGE_PULL_FAILED:
             self._observer.forget_image(outcome.lane.rendered.image if outcome.lane.rendered else "")
         if isinstance(outcome.action, Remove) and outcome.failure is None:
@@ -250,6 +260,7 @@ class Controller:
         if self._in_flight:
             log.warning("ended while %s were under way", ", ".join(sorted(self._in_flight)))
         self._ledger.flush()
+        self._around.exclusive.release()
         self._store.release()
 
     # --- the pass ------------------------------------------------------------------------------------------------
@@ -263,6 +274,8 @@ class Controller:
             self._converge(self._reader.desired, self._reader.policy)
             self._engine_failures = 0
             self._change_status(pass_error="")
+        except OwnershipUnclear:
+            raise
         except EngineUnavailable as error:
             self._unavailable(str(error))
         except Exception as error:
@@ -296,8 +309,9 @@ class Controller:
 
     def _converge(self, desired: Desired, policy: Policy) -> None:
         world = self._observer.observe(desired, policy, self._clock.now())
+        self._around.exclusive.hold(world.engine, world.owner.instance)
         self._sandbox_of = {container.id: container.sandbox for container in world.containers}
-        self._sandbox_of |= dict.fromkeys((stranger.id for stranger in world.foreign), "")
+        self._sandbox_of |= dict.fromkeys((stranger.id for stranger in world.unmanaged), "")
         self._ledger.seen(world)
         if self._measuring_due:
             self._measuring_due = False
@@ -368,6 +382,7 @@ class Controller:
             unavailable_reason="the engine has not been asked yet",
             host=self._settings.host,
             instance=self._settings.instance,
+            source=self._settings.owner.source,
             version=__version__,
             pid=os.getpid(),
             started_at=self._clock.now(),

@@ -23,6 +23,7 @@ from reconciler.model.plan import (
     Reason,
     Remove,
     RemoveNetwork,
+    Rename,
     Start,
     Stop,
     Unpause,
@@ -49,6 +50,7 @@ FAILURES: dict[type[Action], Reason] = {
     Start: Reason.START_FAILED,
     Stop: Reason.STOP_FAILED,
     Unpause: Reason.START_FAILED,
+    Rename: Reason.RENAME_FAILED,
     Remove: Reason.REMOVE_FAILED,
 }
 
@@ -168,6 +170,8 @@ class Lanes:
                 self._engine.start(container)
             case Unpause():
                 self._engine.unpause(container)
+            case Rename(_, name):
+                self._engine.rename(container, name)
             case Remove():
                 self._engine.remove(container)
             case Pull() | Stop():
@@ -200,6 +204,8 @@ def _container(action: Action, created: str) -> str:
     match action:
         case Verify(container=container) | Start(container) | Stop(container) | Unpause(container) | Remove(container):
             return created if container == NEW else container
+        case Rename(container):
+            return container
         case CreateNetwork() | RemoveNetwork() | Pull() | Create():
             return ""
         case other:

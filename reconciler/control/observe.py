@@ -1,7 +1,7 @@
 """One observation: one list call, and an inspection of what is new, changed or asked for."""
 
-import re
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from reconciler.control.sources import Volumes
@@ -10,9 +10,11 @@ from reconciler.engine.host import EngineHost
 from reconciler.engine.protocol import EngineReader
 from reconciler.model import labels
 from reconciler.model.desired import Desired
-from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
+from reconciler.model.errors import EngineRefused, EngineUnavailable, OwnershipUnclear, Refusal
+from reconciler.model.labels import Owner
 from reconciler.model.policy import Policy
-from reconciler.model.world import EngineFacts, Foreign, Image, Inspection, Network, Observed, Summary, World
+from reconciler.model.world import EngineFacts, Image, Inspection, Network, Observed, Summary, Unmanaged, World
+from reconciler.planning import ownership
 from reconciler.planning.recall import Recall
 
 
@@ -26,25 +28,30 @@ class _Seen:
 class Observer:
     """Observes one instance on one engine. It remembers inspections until something changes or `forget` is called.
 
-    `known` are containers that were there before; they are there until the engine says of them that they are not.
+    `known` are containers that were ours before; they are there until the engine says of them that they are not.
     """
 
     def __init__(
         self,
         engine: EngineReader,
-        instance: str,
+        owner: Owner,
         host: EngineHost,
         spread: Spread = over_threads,
         known: Iterable[str] = (),
     ) -> None:
-        self._engine, self._instance, self._host, self._spread = engine, instance, host, spread
+        self._engine, self._owner, self._host, self._spread = engine, owner, host, spread
         self.volumes = Volumes(host)
         self._facts: EngineFacts | None = None
         self._network: Network | None = None
         self._seen: dict[str, _Seen] = {}
         self._images: dict[str, Image] = {}
         self._known = set(known)
+        self._ours: AbstractSet[str] = set(known)
         self._recall = Recall()
+
+    def made(self, container: str) -> None:
+        """The engine has said that it has created the container for us, whatever somebody calls it next."""
+        self._ours = self._ours | {container}
 
     def gone(self, container: str) -> None:
         """The engine has said that it has removed the container."""
@@ -66,27 +73,27 @@ class Observer:
         self._images.clear()
 
     def observe(self, desired: Desired, policy: Policy, now: float) -> World:
-        """Raises `EngineUnavailable`, also when the engine answers in part: half a world is none."""
+        """Raises `EngineUnavailable`, also when the engine answers in part: half a world is none.
+
+        One container that is odd is that container's trouble. Raises `OwnershipUnclear` when the source was derived
+        from this host, and the engine is on another one.
+        """
         try:
             facts, summaries = self._look()
         except EngineRefused as error:
             raise EngineUnavailable(f"the engine does not let itself be looked at: {error}") from error
         self._recall.next_pass()
-        foreign = tuple(
-            Foreign(summary.id, summary.name, why)
-            for summary in summaries
-            if (why := self._recall(_foreign, summary.id, summary, self._instance))
-        )
-        strange = {found.id for found in foreign}
-        ours = [summary for summary in summaries if summary.id not in strange]
-        self._confirm_gone({summary.id for summary in ours})
-        self._inspect(ours, now)
+        self._confirm_gone({summary.id for summary in summaries})
+        by_labels = {one.id: self._recall(ownership.not_ours_by_labels, one.id, one, self._owner) for one in summaries}
+        unreadable = self._inspect([summary for summary in summaries if not by_labels[summary.id]], now)
+        misnamed = [found for seen in self._seen.values() if (found := self._not_ours_by_proof(seen))]
+        self._ours = self._seen.keys() - {found.id for found in misnamed}
         return World(
-            instance=self._instance,
+            owner=self._owner,
             engine=facts,
             network=self._network,
-            containers=tuple(self._recall(_observed, id_, seen) for id_, seen in self._seen.items()),
-            foreign=foreign,
+            containers=tuple(self._recall(_observed, one, self._seen[one]) for one in self._seen if one in self._ours),
+            unmanaged=(*filter(None, by_labels.values()), *unreadable, *misnamed),
             images=self._present(_references(desired, policy)),
             sources=self.volumes.examined(desired.declared.values(), policy, facts.data),
         )
@@ -94,10 +101,28 @@ class Observer:
     def _look(self) -> tuple[EngineFacts, tuple[Summary, ...]]:
         if self._facts is None:
             self._facts = self._engine.facts()
+            self._check_host(self._facts.host)
         if self._network is None or self._network.why_unfit or self._network.unfiltered:
             network = self._engine.network()
             self._network = network and replace(network, unfiltered=self._host.unfiltered(network, self._facts))
         return self._facts, self._engine.containers()
+
+    def _check_host(self, host: str) -> None:
+        if host and self._owner.host and host != self._owner.host:
+            raise OwnershipUnclear(
+                f"the engine is on {host}, and this is {self._owner.host}: say with --source whose sandboxes these "
+                "are, by a name that no other directory's controller has"
+            )
+
+    def _not_ours_by_proof(self, seen: _Seen) -> Unmanaged | None:
+        summary = seen.summary
+        if summary.id in self._ours or not ownership.is_misnamed(summary, self._owner):
+            return None
+        try:
+            image = self._engine.image(seen.inspection.image_id)
+        except EngineRefused:
+            image = None
+        return ownership.not_ours_by_proof(summary, seen.inspection, image, self._owner)
 
     def _confirm_gone(self, listed: set[str]) -> None:
         """What a list leaves out may still run; two would run in its place if that were believed."""
@@ -107,23 +132,28 @@ class Observer:
                 raise EngineUnavailable(f"the engine answers in part: its list leaves out container {container}")
         self._known = listed
 
-    def _inspect(self, summaries: list[Summary], now: float) -> None:
+    def _inspect(self, summaries: list[Summary], now: float) -> list[Unmanaged]:
+        """Those that cannot be read."""
         current = {summary.id: summary for summary in summaries}
         self._seen = {id_: seen for id_, seen in self._seen.items() if current.get(id_) == seen.summary}
         missing = [summary for summary in summaries if summary.id not in self._seen]
         found = self._spread(self._inspected, [summary.id for summary in missing])
+        unreadable = []
         for summary, inspection in zip(missing, found, strict=True):
-            if inspection is not None:
+            if isinstance(inspection, EngineRefused):
+                unreadable.append(ownership.counted(summary, f"it cannot be inspected: {inspection}"))
+            elif inspection is not None:
                 self._seen[summary.id] = _Seen(summary, inspection, now)
+        return unreadable
 
-    def _inspected(self, container: str) -> Inspection | None:
-        """None for a container that is gone."""
+    def _inspected(self, container: str) -> Inspection | EngineRefused | None:
+        """None for a container that is gone; the error for one that the engine does not describe."""
         try:
             return self._engine.inspect(container)
         except EngineRefused as error:
             if error.refusal is Refusal.NOT_FOUND:
                 return None
-            raise EngineUnavailable(f"the engine answers in part: {error}") from error
+            return error
 
     def _present(self, references: Iterable[str]) -> dict[str, Image]:
         for reference in references:
@@ -140,19 +170,6 @@ class Observer:
 def _references(desired: Desired, policy: Policy) -> set[str]:
     images = {declaration.sandbox.image for declaration in desired.declared.values()}
     return {image for image in {*images, policy.defaults.image} if image}
-
-
-def _foreign(summary: Summary, instance: str) -> str:
-    """Why a container that carries our label is not ours; empty when it is. An image can bring labels, but no name."""
-    sandbox = summary.labels.get(labels.SANDBOX, "")
-    fingerprint = summary.labels.get(labels.FINGERPRINT, "")
-    if not re.fullmatch(labels.SANDBOX_NAME, sandbox) or not re.fullmatch(r"[0-9a-f]{64}", fingerprint):
-        return "its labels are not complete"
-    if summary.name != labels.container_name(instance, sandbox, fingerprint):
-        return "its name is not the one that its labels ask for"
-    if labels.parse_ports(summary.labels.get(labels.PORTS, "")) is None:
-        return "its label of ports cannot be read"
-    return ""
 
 
 def _observed(seen: _Seen) -> Observed:

@@ -1,10 +1,14 @@
 """Where everything is."""
 
+import hashlib
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.engine.host import EngineHost
+from reconciler.model.labels import Owner
+from reconciler.model.text import PATH_MAX, printable
 
 if TYPE_CHECKING:
     from reconciler.model.policy import Policy
@@ -19,6 +23,9 @@ class Settings:
     state: Path
     host: str
     instance: str
+    source: str = ""
+    """Empty: derived from this host and the directory."""
+    adopted: tuple[str, ...] = ()
 
     @property
     def engine_socket(self) -> Path | None:
@@ -31,8 +38,25 @@ class Settings:
             own[self.policy_file] = "the policy"
         return EngineHost(self.engine_socket, own)
 
+    @property
+    def owner(self) -> Owner:
+        """Who the controller is. A source that nobody named is of this host, and of the directory as it was named."""
+        if self.source:
+            return Owner(self.instance, self.source, frozenset(self.adopted))
+        source = printable(f"{_machine()}:{self.directory.absolute()}", PATH_MAX)
+        return Owner(self.instance, source, frozenset(self.adopted), socket.gethostname())
+
     def policy(self) -> "Policy":
         """The policy in its file, or the built-in one; raises `PolicyInvalid`."""
         from reconciler.desired.policy_file import read_policy  # slow to import, and no matter of `status` and `logs`
 
         return read_policy(self.policy_file)
+
+
+def _machine() -> str:
+    """12 hexadecimal digits of this host, from its machine id, which itself is confidential; see machine-id(5)."""
+    try:
+        machine = Path("/etc/machine-id").read_bytes().strip()
+    except OSError:
+        machine = socket.gethostname().encode()
+    return hashlib.sha256(b"reconciler " + machine).hexdigest()[:12]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from reconciler.control.disk import DiskMeter
+from reconciler.control.exclusive import Exclusive
 from reconciler.control.followers import Followers
 from reconciler.control.notify import ServiceManager
 from reconciler.control.settings import Settings
@@ -65,6 +66,7 @@ class Surroundings:
     clock: Clock = field(default_factory=SystemClock)
     draw_seed: Callable[[], int] = draw_seed
     spread: Spread = over_threads
+    exclusive: Exclusive = field(default_factory=Exclusive)
     manager: ServiceManager = field(default_factory=lambda: ServiceManager({}))
 
     @classmethod

@@ -70,6 +70,8 @@ class Engine(EngineReader, Protocol):
     def stop(self, container: str, grace_seconds: int) -> None:
         """Sends the stop signal, and kills after `grace_seconds`."""
 
+    def rename(self, container: str, name: str) -> None: ...
+
     def unpause(self, container: str) -> None: ...
 
     def remove(self, container: str) -> None:

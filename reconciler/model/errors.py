@@ -43,6 +43,10 @@ class StateUnusable(ReconcilerError):
     """The state directory cannot be used: it is locked by another controller or cannot be written."""
 
 
+class OwnershipUnclear(ReconcilerError):
+    """Two controllers may be at work on the same sandboxes: nothing may be done until somebody has told them apart."""
+
+
 class EngineUnavailable(ReconcilerError):
     """The engine gave no answer, or none that can be trusted: what runs is unknown, not nothing."""
 
@@ -55,6 +59,7 @@ class Refusal(StrEnum):
     NAME_TAKEN = "NameTaken"
     PORT_TAKEN = "PortTaken"
     BUSY = "Busy"
+    UNREADABLE = "Unreadable"
     OTHER = "Other"
 
 

@@ -2,17 +2,37 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 PREFIX = "reconciler."
 
 INSTANCE = PREFIX + "instance"
 SANDBOX = PREFIX + "sandbox"
+SOURCE = PREFIX + "source"
+"""Whose sandbox it is, of several directories that are kept by controllers of one instance."""
 FINGERPRINT = PREFIX + "fingerprint"
 PORTS = PREFIX + "ports"
 """The host ports that were chosen for the container: `3000:61234,8080:61235`."""
 
 SANDBOX_NAME = r"^[a-z][a-z0-9-]{0,40}$"
 INSTANCE_NAME = SANDBOX_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who a controller is: its instance, its source, and the sources whose sandboxes it was asked to take over.
+
+    `host` is the only one of which the source was derived; empty when somebody named the source.
+    """
+
+    instance: str
+    source: str = ""
+    adopted: frozenset[str] = frozenset()
+    host: str = ""
+
+    def acts_for(self, source: str) -> bool:
+        """Containers from before there were sources have none, and count as owned."""
+        return source in {"", self.source} or source in self.adopted
 
 
 def container_name(instance: str, sandbox: str, fingerprint: str) -> str:

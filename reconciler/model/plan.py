@@ -27,6 +27,7 @@ class Reason(StrEnum):
     EXITED = "Exited"
     PAUSED = "Paused"
     DRIFTED = "Drifted"
+    RENAMED = "Renamed"
     LEFTOVER = "Leftover"
     STOP_DECLARED = "StopDeclared"
     FILE_REMOVED = "FileRemoved"
@@ -37,6 +38,7 @@ class Reason(StrEnum):
     LIMIT_EXCEEDED = "LimitExceeded"
     REPLACEMENT_QUEUED = "ReplacementQueued"
     ENGINE_BUSY = "EngineBusy"
+    UNMANAGED = "Unmanaged"
     # left exactly as it is
     INVALID_FILE = "InvalidFile"
     SUSPENDED = "Suspended"
@@ -44,6 +46,7 @@ class Reason(StrEnum):
     DIRECTORY_UNREADABLE = "DirectoryUnreadable"
     DIRECTORY_REPLACED = "DirectoryReplaced"
     REMOVAL_BUDGET_EXCEEDED = "RemovalBudgetExceeded"
+    OWNED_BY_ANOTHER = "OwnedByAnother"
     # refused
     POLICY_VIOLATION = "PolicyViolation"
     SECCOMP_MISSING = "SeccompMissing"
@@ -58,6 +61,7 @@ class Reason(StrEnum):
     START_FAILED = "StartFailed"
     STOP_FAILED = "StopFailed"
     REMOVE_FAILED = "RemoveFailed"
+    RENAME_FAILED = "RenameFailed"
     NAME_TAKEN = "NameTaken"
     PORT_TAKEN = "PortTaken"
     VERIFICATION_FAILED = "VerificationFailed"
@@ -72,6 +76,7 @@ class Verdict(StrEnum):
     STOP = "STOP"
     REPLACE = "REPLACE"
     REMOVE = "REMOVE"
+    RENAME = "RENAME"
     HOLD = "HOLD"
     WAIT = "WAIT"
 
@@ -155,6 +160,15 @@ class Unpause:
 
 
 @dataclass(frozen=True, slots=True)
+class Rename:
+    container: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"rename {_short(self.container)} to {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class Remove:
     container: str
 
@@ -162,7 +176,7 @@ class Remove:
         return f"remove {_short(self.container)}"
 
 
-Action = CreateNetwork | RemoveNetwork | Pull | Create | Verify | Start | Stop | Unpause | Remove
+Action = CreateNetwork | RemoveNetwork | Pull | Create | Verify | Start | Stop | Unpause | Rename | Remove
 """Exactly one engine call each."""
 
 

@@ -186,6 +186,7 @@ class ControllerStatus(BaseModel):
     engine: EngineStatus | None = Field(None, description="As it last answered.")
     host: str = Field(description="The engine's address.")
     instance: str
+    source: str = Field("", description="Whose sandboxes these are, as its containers are labelled.")
     version: str = Field(description="Of reconciler.")
     pid: int
     started_at: float = Field(0, description="When this controller began.")
@@ -216,7 +217,7 @@ class ControllerStatus(BaseModel):
     withheld: WithheldRemovals | None = None
     broken: dict[str, tuple[str, ...]] = Field({}, description="The problems of each file that cannot be used.")
     notes: tuple[str, ...] = Field((), description="What is passed over in the directory, and is no mistake.")
-    foreign: tuple[str, ...] = Field((), description="Containers that carry our labels and are not ours.")
+    unmanaged: tuple[str, ...] = Field((), description="Containers that carry our labels and are not ours.")
     updated_at: float = 0
 
 

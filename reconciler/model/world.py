@@ -6,6 +6,7 @@ from enum import StrEnum
 from functools import cached_property
 
 from reconciler.model.container import ContainerSpec, Deviation, HealthcheckSpec, PublishedPort
+from reconciler.model.labels import Owner
 
 
 class State(StrEnum):
@@ -32,7 +33,10 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One row of the engine's list of containers. `created_at` is in seconds since the epoch."""
+    """One row of the engine's list of containers. `created_at` is in seconds since the epoch.
+
+    `trouble` says why the rest of the row cannot be believed; it then counts as running.
+    """
 
     id: str
     name: str
@@ -40,6 +44,7 @@ class Summary:
     state: State
     health: Health | None
     created_at: float
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +112,19 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
-class Foreign:
-    """A container that carries our labels and is not ours: reported, never touched."""
+class Unmanaged:
+    """A container that carries our labels and is not ours: reported, never touched.
+
+    `sandbox` is the one that it stands for: nothing is started beside it; empty when it stands for none. `source` owns
+    it, when another one does.
+    """
 
     id: str
     name: str
     why: str
+    sandbox: str = ""
+    up: bool = False
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +162,10 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """What the engine says about itself; `data` is where on its host it keeps its own files, if it says that."""
+    """What the engine says about itself; what it does not tell is empty.
+
+    `data` is where on its host it keeps its own files, `id` is its own, `host` the name of its host.
+    """
 
     name: str
     version: str
@@ -158,6 +173,8 @@ class EngineFacts:
     seccomp: bool
     runtimes: tuple[str, ...]
     data: str = ""
+    id: str = ""
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,11 +208,11 @@ class Source:
 class World:
     """One whole observation; lossless: several containers may stand for one sandbox."""
 
-    instance: str
+    owner: Owner
     engine: EngineFacts
     network: Network | None
     containers: tuple[Observed, ...] = ()
-    foreign: tuple[Foreign, ...] = ()
+    unmanaged: tuple[Unmanaged, ...] = ()
     images: Mapping[str, Image] = field(default_factory=dict)
     """The images that are there, by the reference that the sandboxes use."""
     sources: Mapping[str, Source] = field(default_factory=dict)
@@ -211,6 +228,11 @@ class World:
 
     def of(self, sandbox: str) -> tuple[Observed, ...]:
         return self.by_sandbox.get(sandbox, ())
+
+    def in_place_of(self, sandbox: str) -> Unmanaged | None:
+        """What is not ours and stands for the sandbox: one of another source, or of unclear origin that runs."""
+        standing = (one for one in self.unmanaged if one.sandbox == sandbox and (one.source or one.up))
+        return next(standing, None)
 
 
 @dataclass(frozen=True, slots=True)

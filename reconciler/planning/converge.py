@@ -12,6 +12,7 @@ from reconciler.model.plan import (
     Pull,
     Reason,
     Remove,
+    Rename,
     Start,
     Stop,
     Unpause,
@@ -23,7 +24,8 @@ from reconciler.model.quantities import MIB, size_text
 from reconciler.model.rendered import Mismatch, Rendered
 from reconciler.model.sandbox import PullPolicy, Restart, Sandbox
 from reconciler.model.status import SandboxStatus
-from reconciler.model.world import Health, Observed, State, World
+from reconciler.model.text import printable
+from reconciler.model.world import Health, Observed, State, Unmanaged, World
 from reconciler.planning import backoff
 from reconciler.planning.attest import unfit
 from reconciler.planning.changes import changes
@@ -118,7 +120,7 @@ class Case:
         """
         current, failure = self.current, self.status.failure
         failures = self.status.failures if self._same else 0
-        if self.with_a_slot.verdict is Verdict.WAIT:
+        if self.with_a_slot.verdict in {Verdict.WAIT, Verdict.HOLD}:
             return 3, failures
         exited = current is not None and current.state is State.EXITED and current.id not in self.status.halted
         if exited and (not failures or (failures == 1 and failure is not None and failure.reason in backoff.RUN)):
@@ -161,6 +163,8 @@ class Case:
             return self._rested(Lane(name, Verdict.REMOVE, Reason.VERIFICATION_FAILED, found, tuple(disposal(misfits))))
         if self.ended and current is not None and not up:
             return self._end(current)
+        if not up and (other := self.world.in_place_of(name)):
+            return _kept_out(name, other, current)
         if limit_message:
             return Lane(name, Verdict.WAIT, Reason.LIMIT_EXCEEDED, limit_message)
         return self._start(up)
@@ -181,6 +185,9 @@ class Case:
             return Lane(name, Verdict.START, Reason.PAUSED, "somebody paused it", (Unpause(current.id),))
         if actions := tuple(disposal(self.others)):
             return Lane(name, Verdict.REPLACE, Reason.LEFTOVER, "an older container is left over", actions)
+        if current.name != self.rendered.name and not backoff.rests(self.status, backoff.START, self.now):
+            why = f"somebody renamed it to {printable(current.name)}"
+            return Lane(name, Verdict.RENAME, Reason.RENAMED, why, (Rename(current.id, self.rendered.name),))
         match current.health:
             case None:
                 return Lane(name, Verdict.KEEP, Reason.RUNNING)
@@ -296,7 +303,9 @@ class Case:
         return other.up and other.id != self.status.doubtful
 
     def _startable(self, lane: Lane) -> Lane:
-        """The lane, or why nothing may be started on this engine now."""
+        """The lane, or why nothing may be started for this sandbox, or on this engine, now."""
+        if other := self.world.in_place_of(lane.sandbox):
+            return _kept_out(lane.sandbox, other, lane.current)
         if not self.world.engine.seccomp:
             why = "the engine has no seccomp, without which no sandbox is started"
             return Lane(lane.sandbox, Verdict.WAIT, Reason.SECCOMP_MISSING, why, current=lane.current)
@@ -312,6 +321,14 @@ class Case:
         if lane.actions and backoff.rests(self.status, backoff.DISPOSAL, self.now):
             return backoff.wait(lane, self.status)
         return lane
+
+
+def _kept_out(name: str, other: Unmanaged, current: Observed | None) -> Lane:
+    """Nothing is started beside a container that stands for the sandbox and is not ours."""
+    verdict, cause = (Verdict.HOLD, Reason.OWNED_BY_ANOTHER) if other.source else (Verdict.WAIT, Reason.UNMANAGED)
+    remedy = f"`--adopt {other.source}` takes it over" if other.source else "remove it, or its labels"
+    why = printable(f"{other.why}; {remedy} (container {other.name}, {other.id[:12]})")
+    return Lane(name, verdict, cause, why, current=current)
 
 
 def accepted_under(policy: Policy, container: Observed, status: SandboxStatus | None) -> bool:

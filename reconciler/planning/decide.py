@@ -25,6 +25,7 @@ from reconciler.model.policy import OnViolation, Policy
 from reconciler.model.rendered import Rendered
 from reconciler.model.sandbox import DesiredState, Sandbox
 from reconciler.model.status import SandboxStatus
+from reconciler.model.text import printable
 from reconciler.model.world import Image, Observed, State, World
 from reconciler.planning import backoff
 from reconciler.planning.converge import (
@@ -114,7 +115,7 @@ class _Decision:
         if network is not None:
             yield from map(RemoveNetwork, network.surplus)
         elif any(isinstance(action, Create) for lane in wanted for action in lane.actions):
-            yield CreateNetwork(network_name(self.world.instance))
+            yield CreateNetwork(network_name(self.world.owner.instance))
 
     # --- the sandboxes that should run ---------------------------------------------------------------------------
 
@@ -134,7 +135,7 @@ class _Decision:
         world, memory = self.world, self.memory
         ports = allot(self.running, world, memory.statuses, self.policy.published_ports, memory.seed)
         return {
-            name: self.recall(render, name, name, sandbox, self.policy, world.instance, ports[name], world.sources)
+            name: self.recall(render, name, name, sandbox, self.policy, world.owner, ports[name], world.sources)
             for name, sandbox in self.running.items()
         }
 
@@ -183,7 +184,8 @@ class _Decision:
         up = {name for name, found in self.containers.items() if any(container.up for container in found)}
         staying = busy | {lane.sandbox for lane in unwanted if lane.sandbox in up and not lane.actions}
         keepers = sorted(name for name in cases if name in up)[: max(0, limit - len(staying))]
-        taken = sum(container.up for container in self.world.containers) + len(busy - up)
+        others = [one for one in self.world.unmanaged if one.sandbox and one.up]
+        taken = sum(container.up for container in self.world.containers) + len(busy - up) + len(others)
         waiting = sorted(
             (name for name, case in cases.items() if name not in up and not case.ended),
             key=lambda name: (cases[name].rank, name),
@@ -191,7 +193,7 @@ class _Decision:
         starters = waiting[: max(0, limit - taken)]
         ended = {name for name, case in cases.items() if case.ended and name not in up}
         idle = {name for name in starters if cases[name].with_a_slot.verdict is Verdict.WAIT}
-        users = {*keepers, *staying, *(up - cases.keys()), *starters} - idle
+        users = {*keepers, *staying, *(up - cases.keys()), *starters, *(printable(one.name) for one in others)} - idle
         told = [f"{limit} of {limit} slots are used"]
         told += [f"by {', '.join(sorted(users))}"] if users else []
         told += [f"reserved for {', '.join(sorted(idle))}, which cannot start yet"] if idle else []
@@ -240,7 +242,7 @@ class _Decision:
             return not up and suspended.state is DesiredState.STOPPED
         sandbox, world = self.recall(effective, name, suspended, self.policy), self.world
         ports = up[-1].ports
-        rendered = self.recall(render, name, name, sandbox, self.policy, world.instance, ports, world.sources)
+        rendered = self.recall(render, name, name, sandbox, self.policy, world.owner, ports, world.sources)
         return self._case(name, sandbox, rendered).lane("").synced
 
     def _within_disk(self, lane: Lane) -> Lane:

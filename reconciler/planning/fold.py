@@ -167,7 +167,7 @@ def _phase_of(lane: Lane) -> Phase:
             return WAITING.get(lane.cause, Phase.BACKOFF)
         case Verdict.HOLD:
             return Phase.REFUSED if lane.cause is Reason.POLICY_VIOLATION else Phase.HELD
-    return Phase.RUNNING if lane.cause is Reason.LEFTOVER else ACTING[lane.verdict]
+    return Phase.RUNNING if lane.cause in {Reason.LEFTOVER, Reason.RENAMED} else ACTING[lane.verdict]
 
 
 def _identity(current: Observed, image: Image | None) -> dict[str, Any]:

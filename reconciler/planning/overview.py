@@ -39,7 +39,7 @@ def overview(
             **{problem.file: (str(problem),) for problem in desired.ignored},
         },
         "notes": tuple(map(str, desired.notes)),
-        "foreign": tuple(f"{found.name} ({found.id[:12]}): {found.why}" for found in world.foreign),
+        "unmanaged": tuple(f"{found.name}: {found.why} ({found.id[:12]})" for found in world.unmanaged),
     }
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from reconciler.model.desired import Desired
-from reconciler.model.labels import network_name
+from reconciler.model.labels import Owner, network_name
 from reconciler.model.plan import Plan, Reason
 from reconciler.model.policy import Policy
 from reconciler.model.rendered import Rendered
@@ -33,11 +33,11 @@ def _plan(saved: Saved, desired: Desired, policy: Policy, now: float, rendered: 
 
 
 def _world(saved: Saved, desired: Desired, policy: Policy, containers: tuple[Observed, ...]) -> World:
-    instance = saved.controller.instance
+    owner = Owner(saved.controller.instance, saved.controller.source)
     sandboxes = [policy.defaults, *(declaration.sandbox for declaration in desired.declared.values())]
     paths = [volume.source for sandbox in sandboxes for volume in sandbox.volumes]
     return World(
-        instance=instance,
+        owner=owner,
         engine=EngineFacts(
             name="",
             version="",
@@ -45,7 +45,7 @@ def _world(saved: Saved, desired: Desired, policy: Policy, containers: tuple[Obs
             seccomp=all(status.reason is not Reason.SECCOMP_MISSING for status in saved.sandboxes),
             runtimes=(),
         ),
-        network=Network(network_name(instance), ""),
+        network=Network(network_name(owner.instance), ""),
         containers=containers,
         images={status.image: Image(status.image, status.image_id, status.digest) for status in saved.sandboxes},
         sources={path: Source(path) for path in (*paths, *(root.root for root in policy.volumes))},

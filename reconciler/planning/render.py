@@ -18,6 +18,7 @@ from reconciler.model.container import (
     PublishedPort,
     TmpfsMount,
 )
+from reconciler.model.labels import Owner
 from reconciler.model.policy import Policy
 from reconciler.model.rendered import Rendered
 from reconciler.model.sandbox import Healthcheck, Sandbox
@@ -31,7 +32,7 @@ def render(
     name: str,
     sandbox: Sandbox,
     policy: Policy,
-    instance: str,
+    owner: Owner,
     ports: Mapping[int, int],
     sources: Mapping[str, Source],
 ) -> Rendered:
@@ -41,7 +42,8 @@ def render(
     host ports.
     """
     fixed = {port.target: port.published or 0 for port in sandbox.ports}
-    named = {**sandbox.labels, **policy.labels, labels.INSTANCE: instance, labels.SANDBOX: name}
+    own = {labels.INSTANCE: owner.instance, labels.SOURCE: owner.source, labels.SANDBOX: name}
+    named = {**sandbox.labels, **policy.labels, **own}
     spec = ContainerSpec(
         image=sandbox.image,
         user=sandbox.user,
@@ -56,7 +58,7 @@ def render(
         memswap_limit=sandbox.mem_limit,
         cpus=sandbox.cpus,
         pids_limit=sandbox.pids_limit,
-        network_mode=sandbox.network_mode or labels.network_name(instance),
+        network_mode=sandbox.network_mode or labels.network_name(owner.instance),
         ports=_published(fixed),
         read_only=sandbox.read_only,
         tmpfs=_tmpfs(sandbox),
@@ -64,14 +66,14 @@ def render(
         runtime=policy.runtime,
     )
     fingerprint = _hash(spec)
-    own = {labels.FINGERPRINT: fingerprint, labels.PORTS: labels.ports_label(ports)}
+    made = {labels.FINGERPRINT: fingerprint, labels.PORTS: labels.ports_label(ports)}
     return Rendered(
         sandbox=name,
-        name=labels.container_name(instance, name, fingerprint),
+        name=labels.container_name(owner.instance, name, fingerprint),
         fingerprint=fingerprint,
         ports=dict(ports),
         policy=policy.fingerprint,
-        spec=replace(spec, labels=named | own, ports=_published(ports)),
+        spec=replace(spec, labels=named | made, ports=_published(ports)),
     )
 
 

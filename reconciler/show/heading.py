@@ -84,8 +84,8 @@ def problems(controller: ControllerStatus, statuses: Iterable[SandboxStatus]) ->
     for file, found in controller.broken.items():
         if file not in told:
             yield from found
-    for foreign in controller.foreign:
-        yield f"foreign container, left alone: {foreign}"
+    for unmanaged in controller.unmanaged:
+        yield f"unmanaged container, left alone: {unmanaged}"
 
 
 def problem_lines(controller: ControllerStatus, statuses: Iterable[SandboxStatus], width: int | None) -> list[str]:

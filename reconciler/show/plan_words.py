@@ -37,6 +37,7 @@ SUMMARY: Mapping[str, tuple[str, str]] = {
     "replace": ("to replace", "to replace"),
     "stop": ("to stop", "to stop"),
     "remove": ("to remove", "to remove"),
+    "rename": ("to rename", "to rename"),
     "wait": ("waits", "wait"),
     "hold": ("held", "held"),
     "refuse": ("refused", "refused"),

@@ -16,6 +16,7 @@ from docker.errors import APIError
 from reconciler.engine.docker.decode import NO_TRAFFIC_BETWEEN
 from reconciler.engine.docker.encode import encode
 from reconciler.model import labels
+from reconciler.model.labels import Owner
 from reconciler.model.policy import Policy
 from reconciler.model.rendered import Rendered
 from reconciler.model.sandbox import Sandbox
@@ -33,7 +34,7 @@ def rendered(instance: str, number: int, **keys: Any) -> Rendered:
     policy = Policy()
     sandbox = effective(Sandbox.model_validate({"image": IMAGE, **keys}), policy)
     ports = {port.target: FIRST_PORT + number for port in sandbox.ports}
-    return render(f"s{number}", sandbox, policy, instance, ports, {})
+    return render(f"s{number}", sandbox, policy, Owner(instance), ports, {})
 
 
 class Floor:

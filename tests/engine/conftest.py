@@ -9,6 +9,7 @@ import pytest
 
 from reconciler.engine.docker.client import DockerEngine
 from reconciler.engine.protocol import Engine
+from reconciler.model.labels import Owner
 from reconciler.model.policy import Policy
 from reconciler.model.rendered import Rendered
 from reconciler.model.sandbox import Sandbox
@@ -37,7 +38,7 @@ class Bench:
         chosen = effective(sandbox, policy)
         ports = {port.target: host_port or next(host_ports) for port in chosen.ports}
         sources = {volume.source: Source(volume.source) for volume in chosen.volumes}
-        return render(name, chosen, policy, self.instance, ports, sources)
+        return render(name, chosen, policy, Owner(self.instance), ports, sources)
 
     def created(self, name: str = "web", **keys: Any) -> str:
         return self.engine.create(self.rendered(name, **keys))

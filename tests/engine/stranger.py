@@ -62,6 +62,9 @@ class Stranger:
     def update(self, container: str, **host_config: Any) -> None:
         self._post(f"/containers/{container}/update", body=host_config)
 
+    def give_name(self, container: str, name: str) -> None:
+        self._post(f"/containers/{container}/rename", {"name": name})
+
     def connect(self, container: str, network: str) -> None:
         self._post(f"/networks/{network}/connect", body={"Container": container})
 

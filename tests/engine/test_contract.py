@@ -454,6 +454,18 @@ def test_pause(bench: Bench) -> None:
     assert state(bench, container) is State.RUNNING
 
 
+def test_a_name_is_given_back(bench: Bench) -> None:
+    """A container that somebody renamed is listed under its new name, and can be renamed, unless the name is taken."""
+    rendered = bench.rendered()
+    container = bench.engine.create(rendered)
+    bench.outside.give_name(container, f"{bench.instance}-renamed")
+    assert [one.name for one in bench.engine.containers()] == [f"{bench.instance}-renamed"]
+    bench.engine.rename(container, rendered.name)
+    assert [one.name for one in bench.engine.containers()] == [rendered.name]
+    other = bench.created("other")
+    assert refusal_of(lambda: bench.engine.rename(other, rendered.name)) is Refusal.NAME_TAKEN
+
+
 def test_what_is_not_paused_is_unpaused_already(bench: Bench) -> None:
     """To unpause a container that runs, or that never ran, is success."""
     bench.engine.unpause(bench.started("running"))
@@ -681,6 +693,7 @@ def test_an_image(bench: Bench) -> None:
     assert found.id.startswith("sha256:")
     assert found.digest == ""
     assert bench.engine.inspect(bench.created()).image_id == found.id
+    assert bench.engine.image(found.id) == replace(found, reference=found.id)
     assert bench.engine.image("missing:1") is None
 
 

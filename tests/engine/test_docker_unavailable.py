@@ -152,7 +152,6 @@ def test_a_refused_pull(serve: Serve, status: bytes) -> None:
         pytest.param(reply(b"[7]"), id="a row that is none"),
         pytest.param(reply(b"[{}]"), id="a row without anything"),
         pytest.param(reply(b"[" + ROW % (b"abc", b"running") + b"]"), id="a short id"),
-        pytest.param(reply(b"[" + ROW % (GONE.encode(), b"dancing") + b"]"), id="an unknown state"),
         pytest.param(reply(b'{"message": "starting"}', b"503 Service Unavailable"), id="not ready"),
     ],
 )
@@ -174,6 +173,13 @@ def test_a_long_refusal_is_cut(serve: Serve) -> None:
     assert refused.value.refusal is Refusal.OTHER
     assert len(str(refused.value)) < 600
     assert str(refused.value).encode()
+
+
+def test_a_description_that_is_not_known(serve: Serve) -> None:
+    """One container that is described in another form is refused, and spoils no other."""
+    with pytest.raises(EngineRefused) as refused:
+        serve(reply(b'{"Id": "%s", "State": {"Status": "dancing"}}' % GONE.encode())).inspect(GONE)
+    assert refused.value.refusal is Refusal.UNREADABLE
 
 
 def test_another_container_than_asked_for(serve: Serve) -> None:

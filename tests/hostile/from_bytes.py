@@ -14,6 +14,7 @@ from reconciler.engine.docker.encode import encode
 from reconciler.engine.host import EngineHost
 from reconciler.model.desired import Desired
 from reconciler.model.errors import Problem
+from reconciler.model.labels import Owner
 from reconciler.model.plan import Create, Lane, Plan, Pull, Reason, Start, Verdict, Verify
 from reconciler.model.policy import Policy
 from reconciler.model.sandbox import DesiredState
@@ -75,7 +76,7 @@ class FromBytes:
         scene.remember(NEIGHBOUR, container)
         self._statuses = scene.statuses
         self._world = World(
-            instance="default",
+            owner=Owner("default"),
             engine=EngineFacts("Docker", "20.10", "1.41", seccomp=True, runtimes=("runc", "runsc")),
             network=Network("reconciler.default", "n" * 64),
             containers=(container,),
@@ -225,7 +226,7 @@ def _is_limited(options: str, policy: Policy) -> bool:
 def _are_ours(named: Mapping[str, str], policy: Policy) -> bool:
     reserved = {name for name in named if name.startswith(("reconciler.", "com.docker."))}
     return (
-        reserved == {f"reconciler.{name}" for name in ("instance", "sandbox", "fingerprint", "ports")}
+        reserved == {f"reconciler.{name}" for name in ("instance", "source", "sandbox", "fingerprint", "ports")}
         and (named["reconciler.instance"], named["reconciler.sandbox"]) == ("default", SUBJECT)
         and policy.labels.items() <= named.items()
     )

@@ -32,13 +32,13 @@ MUTATIONS = {
     ),
     "count the limit before a stop has finished": Mutation(
         "reconciler.planning.decide",
-        "taken = sum(container.up for container in self.world.containers) + len(busy - up)",
+        "taken = sum(container.up for container in self.world.containers) + len(busy - up) + len(others)",
         "taken = len(set(cases) & up) + len(busy - up)",
         20,
     ),
     "forget who is in flight under the limit": Mutation(
         "reconciler.planning.decide",
-        "taken = sum(container.up for container in self.world.containers) + len(busy - up)",
+        "taken = sum(container.up for container in self.world.containers) + len(busy - up) + len(others)",
         "taken = sum(container.up for container in self.world.containers)",
         4,
     ),
@@ -117,9 +117,27 @@ MUTATIONS = {
     ),
     "take a stranger with our labels for ours": Mutation(
         "reconciler.control.observe",
-        '        return "its name is not the one that its labels ask for"\n',
-        '        return ""\n',
+        "if summary.id in self._ours or not ownership.is_misnamed(summary, self._owner):",
+        "if True:",
         3,
+    ),
+    "let one odd container stop the whole": Mutation(
+        "reconciler.control.observe",
+        "            return error\n",
+        "            raise EngineUnavailable from error\n",
+        0,
+    ),
+    "start beside what may be ours": Mutation(
+        "reconciler.planning.converge",
+        "        if other := self.world.in_place_of(lane.sandbox):\n",
+        "        if (other := self.world.in_place_of(lane.sandbox)) and other.source:\n",
+        0,
+    ),
+    "take what another source owns": Mutation(
+        "reconciler.model.labels", 'return source in {"", self.source} or source in self.adopted', "return True", 0
+    ),
+    "forget who may be ours under the limit": Mutation(
+        "reconciler.planning.decide", "+ len(busy - up) + len(others)", "+ len(busy - up)", 0
     ),
     "start the new one before the old one has stopped": Mutation(
         "reconciler.planning.converge",

@@ -34,6 +34,8 @@ QUIET_ROUNDS = 5
 """So long that nothing rests any more."""
 
 LABEL = "reconciler.sandbox"
+OTHERS = "0" * 8
+"""How the names of another source's containers end."""
 FIXED_PORT = str(VARIANTS["fixed port"]["ports"][0]["published"])
 
 
@@ -210,8 +212,26 @@ class Simulation:
         """Somebody runs a container with our labels, under a name of their own."""
         labels = {"reconciler.instance": "default", LABEL: "abcdefg"[number % 7], "reconciler.fingerprint": "0" * 64}
         name = f"stranger-{number}"
-        if all(raw["Name"] != f"/{name}" for raw in self._containers.values()):
+        if f"/{name}" not in self._names():
             self.host.engine.run_foreign(name, "app:1", Labels=labels)
+
+    def other_source(self, number: int) -> None:
+        """A controller of another directory, somewhere else, has started a sandbox under the same instance."""
+        sandbox = "abcdefg"[number % 7]
+        name = f"reconciler.default.{sandbox}.{OTHERS}"
+        own = {"instance": "default", "sandbox": sandbox, "fingerprint": OTHERS * 8, "source": "another", "ports": ""}
+        if f"/{name}" not in self._names():
+            labels = {f"reconciler.{key}": value for key, value in own.items()}
+            self.host.engine.run_foreign(name, "app:1", Labels=labels)
+
+    def give_name(self, number: int) -> None:
+        """Somebody renames one of ours."""
+        if (container := self._pick(number)) and f"/renamed-{number}" not in self._names():
+            self.host.engine.give_name(container, f"renamed-{number}")
+
+    def mistake(self, number: int) -> None:
+        """The engine cannot describe one of our containers; with a negative number it can describe all of them."""
+        self.host.engine.indescribable = self._pick(number) if number >= 0 else ""
 
     def second_network(self) -> None:
         """What an engine may make of a request that it gets twice at the same time."""
@@ -233,11 +253,15 @@ class Simulation:
         self.host.engine.said.clear()
 
     def work(self) -> None:
-        before = self.controller, self.controller.status.passes
+        before, engine = (self.controller, self.controller.status.passes), self.host.engine
+        sound = not engine.fault and engine.down is None
         self._survive(self.controller.work)
-        if (self.controller, self.controller.status.passes - 1) == before and self.controller.status.available:
-            self._check_queue()
-            self._check_told()
+        if (self.controller, self.controller.status.passes - 1) == before:
+            if self.controller.status.available:
+                self._check_queue()
+                self._check_told()
+            elif sound:
+                raise ViolationError("one odd container stops the whole")
 
     def lane(self, number: int) -> None:
         self.in_lane = True
@@ -286,6 +310,9 @@ class Simulation:
     def _containers(self) -> dict[str, dict[str, Any]]:
         return self.host.engine._containers
 
+    def _names(self) -> set[str]:
+        return {raw["Name"] for raw in self._containers.values()}
+
     def _raw(self, container: str) -> dict[str, Any]:
         return self._containers[container]
 
@@ -315,7 +342,7 @@ class Simulation:
 
         def created(name: str, body: dict[str, Any]) -> str:
             container = create(name, body)
-            if name.startswith("reconciler.default."):
+            if name.startswith("reconciler.default.") and not name.endswith(OTHERS):
                 self.ours.add(container)
             return container
 
@@ -358,8 +385,9 @@ class Simulation:
                 if container in self._containers
                 and self._raw(container)["Name"].split(".")[:3] != f"/{about}".split(".")[:3]
             }
-        if what in {"start", "stop", "remove", "unpause"} and about.startswith("stranger"):
-            raise ViolationError(f"{call}: a stranger's container")
+        not_ours = about.startswith("stranger") or about.endswith(OTHERS)
+        if what in {"start", "stop", "remove", "unpause", "rename"} and not_ours:
+            raise ViolationError(f"{call}: it is not ours")
 
     def _check_running(self) -> None:
         """Under the limit, but for what an engine started belatedly, which nobody can call back."""
@@ -388,8 +416,9 @@ class Simulation:
 
         Of a sandbox that a lane works on this is not known, nor of one that somebody has changed without a word.
         """
+        unclear = {raw["Config"]["Labels"][LABEL] for raw in self._all_up() if self._is_unclear(raw)}
         for name, status in self.host.store.statuses().items():
-            if name in self.controller._in_flight:
+            if name in self.controller._in_flight.keys() | unclear:
                 continue
             serving = [raw for raw in self._up_of(name) if _serves(raw)]
             settling = status.failures and any(self._is_new(raw) for raw in serving)
@@ -505,7 +534,7 @@ class Simulation:
     def settle(self) -> None:
         """Faults end; then the world becomes as declared, and nothing more is done."""
         engine, directory = self.host.engine, self.host.directory
-        engine.fault, engine.down, directory.readable = "", None, True
+        engine.fault, engine.down, engine.indescribable, directory.readable = "", None, "", True
         directory.under_way = False
         engine.happen_late()
         self.host.policy = self.host.policy or Policy()
@@ -550,11 +579,14 @@ class Simulation:
             if not judge(declaration, policy, {}, self.host.engine.known_image(declaration.sandbox.image))
             and name not in held
         }
-        running = set(self._running())
+        unclear = [raw for raw in self._containers.values() if self._is_unclear(raw) or raw["Name"].endswith(OTHERS)]
+        running = set(self._up_among(self.ours - {raw["Id"] for raw in unclear}))
         full = {
             raw["Config"]["Labels"][LABEL]: raw["State"]["Status"] in UP
             for raw in self._containers.values()
-            if raw["Id"] in self.ours and self.host.engine.size_of(raw["Id"]) > policy.limits.disk
+            if raw["Id"] in self.ours
+            and self.host.engine.size_of(raw["Id"]) > policy.limits.disk
+            and raw not in unclear
         }
         if any(full.values()):
             raise ViolationError(f"of {sorted(full)}, some have written too much, and run")
@@ -573,15 +605,23 @@ class Simulation:
             for status in self.host.store.statuses().values()
             if status.phase in {"Completed", "Failed"} and (self.forgetful or status.container_id in self.ended_itself)
         }
-        waiting = able - running - ended - full.keys()
+        waiting = able - running - ended - full.keys() - {raw["Config"]["Labels"][LABEL] for raw in unclear}
         if any(FIXED_PORT in str(raw["HostConfig"]["PortBindings"]) for raw in self._all_up()):
             waiting -= {name for name in able if any(port.published for port in accepted[name].ports)}
-        if waiting and len(running) < policy.sandboxes_max:
+        if waiting and len(running) + len(unclear) < policy.sandboxes_max:
             raise ViolationError(f"{sorted(waiting)} do not run, and {sorted(running)} do")
-        for name in running & accepted.keys():
+        for name in running & accepted.keys() - {raw["Config"]["Labels"][LABEL] for raw in unclear}:
             if any(map(_is_unhealthy, self._up_of(name))) and accepted[name].restart != "no":
                 raise ViolationError(f"{name} is unhealthy for ever")
             self._check_as_declared(name, accepted[name], policy)
+
+    def _is_unclear(self, raw: dict[str, Any]) -> bool:
+        """Renamed and changed, or not described: without a status that knows it, it may as well be a stranger's."""
+        if raw["Id"] == self.host.engine.indescribable:
+            return True
+        renamed = raw["Id"] in self.ours and not raw["Name"].startswith("/reconciler.")
+        known = {status.container_id for status in self.host.store.statuses().values()}
+        return renamed and raw["Id"] not in known and bool(outside_the_floor(raw))
 
     def _may_run_on(self, name: str, policy: Policy) -> bool:
         """Whether what runs is what the policy in force allows, whatever the file asks for now."""
@@ -597,6 +637,8 @@ class Simulation:
         status = self.host.store.statuses()[name]
         (raw,) = (raw for raw in self._all_up() if raw["Id"] in self.ours and raw["Config"]["Labels"][LABEL] == name)
         host = raw["HostConfig"]
+        if not raw["Name"].startswith(f"/reconciler.default.{name}.") and not status.failures:
+            raise ViolationError(f"{name} runs under the name {raw['Name']}")
         left = [other for other in self._containers.values() if other["Config"]["Labels"].get(LABEL) == name]
         if status.phase == "Running" and len([other for other in left if other["Id"] in self.ours]) > 1:
             raise ViolationError(f"{name} runs, and something is left over")

@@ -87,6 +87,10 @@ WEIGHTS = {
     "remove_by_force": 2,
     "stranger": 1,
     "second_network": 1,
+    "give_name": 2,
+    "other_source": 1,
+    "lost, renamed and changed": 2,
+    "mistake": 1,
     "health": 1,
     "sicken": 2,
     "restart": 2,
@@ -144,7 +148,15 @@ def _steps(kind: str, dice: random.Random) -> list[Step]:  # noqa: C901 - one ca
             return [Step(kind, (dice.choice((-3600, 3600)),))]
         case "wait":
             return [Step(kind, (dice.choice((0.1, 1, 5, 70)),))]
-        case "lane" | "pause" | "remove_by_force" | "stranger":
+        case "mistake":
+            return [Step(kind, (number,)), Step("work"), Step("lane", (number,)), Step("work"), Step("mistake", (-1,))]
+        case "lost, renamed and changed":
+            changed = [Step("give_name", (number,)), Step("drift", (number, dice.randrange(len(DRIFTS))))]
+            lanes = [Step("lane", (dice.randrange(8),)) for _ in range(8)]
+            return [*changed, Step("restart", ("lost", 0)), Step("work"), *lanes]
+        case "give_name":
+            return [Step(kind, (number,)), *([Step("restart", ("lost", 0))] if dice.random() < 0.3 else [])]
+        case "lane" | "pause" | "remove_by_force" | "stranger" | "other_source":
             return [Step(kind, (number,))]
         case "burst":
             return [Step("work"), *(Step("lane", (number,)) for _ in range(dice.randrange(2, 6)))]

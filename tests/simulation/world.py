@@ -13,11 +13,19 @@ from reconciler.desired.directory import port_clashes
 from reconciler.engine.docker import decode
 from reconciler.engine.host import EngineHost
 from reconciler.model.desired import Declaration, Desired
-from reconciler.model.errors import DirectoryUnreadable, EngineUnavailable, PolicyInvalid, Problem, StateUnusable
+from reconciler.model.errors import (
+    DirectoryUnreadable,
+    EngineRefused,
+    EngineUnavailable,
+    PolicyInvalid,
+    Problem,
+    Refusal,
+    StateUnusable,
+)
 from reconciler.model.policy import Policy
 from reconciler.model.sandbox import Sandbox
 from reconciler.model.status import Approval, ControllerStatus, JournalEntry, SandboxStatus
-from reconciler.model.world import Event
+from reconciler.model.world import Event, Inspection
 from tests.fake_engine import FakeEngine
 
 INSTANCE = "default"
@@ -161,6 +169,7 @@ class FaultyEngine(FakeEngine):
         self.injected = 0
         self.belated = False
         self.known: Callable[[], set[str]] = set
+        self.indescribable = ""
 
     def arm(self, fault: str, fuse: int) -> None:
         self.fault, self.fuse = fault, fuse
@@ -206,6 +215,12 @@ class FaultyEngine(FakeEngine):
                 call()
         self.belated = False
 
+    def inspect(self, container: str) -> Inspection:
+        found: Inspection = self.faulty(lambda: super(FaultyEngine, self).inspect(container))
+        if container == self.indescribable:
+            raise EngineRefused(Refusal.UNREADABLE, "the engine describes it in a form that is not known")
+        return found
+
     def _publish(self, item: dict[str, Any]) -> None:
         if event := decode.event(item, self.instance):
             self.said.append(event)
@@ -218,8 +233,8 @@ def _may_fail(name: str) -> Callable[..., Any]:
     return call
 
 
-READS = ("facts", "containers", "inspect", "network", "image", "written", "volume_sizes")
-CHANGES = ("create_network", "remove_network", "pull", "create", "start", "stop", "unpause", "remove")
+READS = ("facts", "containers", "network", "image", "written", "volume_sizes")
+CHANGES = ("create_network", "remove_network", "pull", "create", "start", "stop", "unpause", "rename", "remove")
 for _name in READS + CHANGES:
     setattr(FaultyEngine, _name, _may_fail(_name))
 

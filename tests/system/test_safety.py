@@ -130,7 +130,7 @@ def test_an_image_that_brings_our_labels_makes_no_container_ours(operator: Opera
     with operator.run():
         operator.until_phase(honest="Running")
         assert stranger in {row["Id"] for row in operator.containers(running=True)}
-        assert any(f"stranger-{operator.instance}" in line for line in operator.controller()["foreign"])
+        assert any(f"stranger-{operator.instance}" in line for line in operator.controller()["unmanaged"])
     assert operator.status("web") == {}
 
 

@@ -41,7 +41,7 @@ def by_status(house: House, told: Saved) -> Plan:
 
 def by_engine(house: House) -> Plan:
     desired, policy = Directory(house.settings.directory).scan(), house.settings.policy()
-    world = Observer(house.engine, "default", house.settings.engine_host).observe(desired, policy, NOW)
+    world = Observer(house.engine, house.settings.owner, house.settings.engine_host).observe(desired, policy, NOW)
     return decide(desired, policy, world, Memory(house.store.statuses(), desired.directory, seed=None), NOW)
 
 

@@ -306,7 +306,7 @@ def test_what_is_wrong_with_the_whole_says_what_to_do() -> None:
         policy_error="policy.yaml:3:1: unknown key",
         pass_error="ValueError: see the log",  # noqa: S106 - it is none
         broken=broken,
-        foreign=("web (4f4f): its labels are not complete",),
+        unmanaged=("web (4f4f): its labels are not complete",),
         notes=("more: is a directory, which is passed over",),
     )
     held = status("web", Phase.HELD, Reason.INVALID_FILE, "web.yaml:1:1: told")
@@ -318,7 +318,7 @@ def test_what_is_wrong_with_the_whole_says_what_to_do() -> None:
 ! the last pass failed: ValueError: see the log
 ! the last good policy is in force: policy.yaml:3:1: unknown key
 ! Bad.yaml: rename it
-! foreign container, left alone: web (4f4f): its labels are not complete
+! unmanaged container, left alone: web (4f4f): its labels are not complete
 - more: is a directory, which is passed over
 """
     )

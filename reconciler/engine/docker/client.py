@@ -120,7 +120,11 @@ class DockerEngine:
 
     def inspect(self, container: str) -> Inspection:
         with self._asking(f"inspect container {full_id(container)}", READ_SECONDS) as client:
-            return decode.inspection(container, client.inspect_container(container))
+            answer = decode.about(container, client.inspect_container(container))
+        try:
+            return decode.inspection(answer)
+        except decode.MALFORMED as error:
+            raise EngineRefused(Refusal.UNREADABLE, "the engine describes it in a form that is not known") from error
 
     def network(self) -> Network | None:
         with self._asking("look for the network", READ_SECONDS) as client:
@@ -209,6 +213,10 @@ class DockerEngine:
         what = f"stop container {full_id(container)}"
         with _accepting(Refusal.NOT_FOUND), self._asking(what, STOP_SECONDS) as client:
             client.stop(container, timeout=grace_seconds)
+
+    def rename(self, container: str, name: str) -> None:
+        with self._asking(f"rename container {full_id(container)}", CHANGE_SECONDS) as client:
+            client.rename(container, name)
 
     def unpause(self, container: str) -> None:
         what = f"unpause container {full_id(container)}"

@@ -70,9 +70,19 @@ def full_id(text: str) -> str:
 
 
 def summary(row: Answer) -> Summary:
-    """One row of the list of containers."""
+    """One row of the list of containers. One that is odd is told of, and spoils no other."""
+    container = full_id(row["Id"])
+    try:
+        return _summary(container, row)
+    except MALFORMED:
+        own = row.get("Labels")
+        known = {str(key): str(value) for key, value in own.items()} if isinstance(own, Mapping) else {}
+        return Summary(container, "", known, State.RUNNING, None, 0.0, "its row in the engine's list is not known")
+
+
+def _summary(container: str, row: Answer) -> Summary:
     return Summary(
-        id=full_id(row["Id"]),
+        id=container,
         name=_name(row["Names"] or []),
         labels={str(key): str(value) for key, value in (row["Labels"] or {}).items()},
         state=_state(row["State"]),
@@ -101,10 +111,15 @@ def _state(word: str) -> State:
     return PODMAN_STATES.get(word) or State(word)
 
 
-def inspection(container: str, raw: Answer) -> Inspection:
-    """The container with the full id `container`, inspected."""
+def about(container: str, raw: Answer) -> Answer:
+    """The same answer; an engine that answers about another container cannot be trusted in anything."""
     if raw["Id"] != container:
         raise ValueError(f"asked for {container}, answered {printable(raw['Id'])}")
+    return raw
+
+
+def inspection(raw: Answer) -> Inspection:
+    """A container, inspected."""
     state, health = raw["State"], raw["State"].get("Health") or {}
     settings = raw.get("NetworkSettings") or {}
     spec, deviations = decode(raw)
@@ -219,6 +234,8 @@ def facts(version: Answer, info: Answer) -> EngineFacts:
         seccomp=any(map(_is_seccomp, info.get("SecurityOptions") or ())),
         runtimes=tuple(sorted(info.get("Runtimes") or {})),
         data=str(info.get("DockerRootDir") or ""),
+        id=str(info.get("ID") or ""),
+        host=printable(info.get("Name") or ""),
     )
 
 

@@ -1,0 +1,168 @@
+"""Whose a container is: by its labels and its name, and by what it is when somebody has renamed it."""
+
+from typing import Any
+
+import pytest
+
+from reconciler.model.errors import EngineRefused, OwnershipUnclear, Refusal
+from reconciler.model.labels import Owner
+from reconciler.model.world import EngineFacts
+from tests.house import IMAGE, House
+
+RENAMED = "somebody-renamed-it"
+
+
+def labels_of(house: House, name: str) -> dict[str, str]:
+    found = house.engine.inspect(house.id_of(name)).spec
+    assert found is not None
+    return dict(found.labels)
+
+
+def unmanaged(house: House) -> list[str]:
+    controller = house.store.controller()
+    assert controller is not None
+    return [line.split(" (")[0] for line in controller.unmanaged]
+
+
+@pytest.fixture
+def pair(house: House) -> House:
+    for name in ("web", "other"):
+        house.declare(name)
+    house.apply()
+    return house
+
+
+@pytest.mark.parametrize("state", ["kept", "lost"])
+def test_a_renamed_container_gets_its_name_back_and_disturbs_nobody(pair: House, state: str) -> None:
+    """One odd container is its own trouble: a killed neighbour comes back, a new file is read, nothing runs twice."""
+    web = pair.id_of("web")
+    pair.engine.give_name(web, RENAMED)
+    pair.engine.kill(pair.id_of("other"))
+    if state == "lost":
+        pair.lose_state()
+    pair.declare("new")
+    assert pair.apply().available
+    assert pair.running() == ["new", "other", "web"]
+    assert pair.id_of("web") == web
+    assert f"rename {RENAMED}" in pair.writes()
+    assert pair.engine._containers[web]["Name"].startswith("/reconciler.default.web.")
+
+
+def test_a_renamed_container_is_replaced_when_its_file_has_changed(pair: House) -> None:
+    """It is ours whatever its name: never two for one name."""
+    pair.engine.give_name(pair.id_of("web"), RENAMED)
+    pair.declare("web", mem_limit="256m")
+    pair.apply()
+    assert pair.running() == ["other", "web"]
+    assert len(pair.engine.containers()) == 2
+
+
+def test_one_that_was_renamed_and_changed_stands_for_its_sandbox(pair: House) -> None:
+    """Without a state directory nobody can prove that it is ours: it is told, untouched, counted, and runs alone."""
+    web = pair.id_of("web")
+    pair.engine.give_name(web, RENAMED)
+    pair.engine.update(web, Memory=1 << 30)
+    pair.lose_state()
+    pair.decree(sandboxes_max=2)
+    pair.declare("new")
+    pair.apply()
+    assert unmanaged(pair)[0].startswith(f"{RENAMED}: its name is not ours, and its mem")
+    assert pair.running() == ["other", "web"]
+    assert (pair.status("web").reason, pair.status("new").reason) == ("Unmanaged", "LimitExceeded")
+    assert RENAMED in pair.status("new").message
+
+
+@pytest.mark.parametrize("copied", ["by the image", "by another tool"])
+def test_copied_labels_make_no_container_ours(pair: House, copied: str) -> None:
+    """Images carry labels, and other tools copy them: such a container is told, never touched, and stops nobody."""
+    own = labels_of(pair, "web")
+    own.pop("reconciler.source")
+    if copied == "by the image":
+        pair.engine.add_image("copy:1", Labels=own)
+        stranger = pair.engine.run_foreign("stranger", "copy:1")
+    else:
+        stranger = pair.engine.run_foreign("stranger", IMAGE, Labels=own)
+    pair.engine.kill(pair.id_of("other"))
+    pair.lose_state()
+    pair.apply()
+    assert unmanaged(pair)[0].startswith("stranger: its ")
+    assert all("stranger" not in call for call in pair.writes())
+    assert pair.engine.inspect(stranger).state == "running"
+    assert pair.running() == ["other", "web", "web"]
+
+
+def test_a_container_that_cannot_be_inspected_is_its_own_trouble(pair: House) -> None:
+    """The engine refuses to describe one: the others are looked after, and nothing runs beside it."""
+    web = pair.engine._containers[pair.id_of("web")]["Name"][1:]
+
+    def refuse(call: str) -> None:
+        if call == f"inspect {web}":
+            raise EngineRefused(Refusal.OTHER, "layer does not exist")
+
+    pair.engine.before_call = refuse
+    pair.engine.kill(pair.id_of("other"))
+    assert pair.apply().available
+    assert pair.running() == ["other", "web"]
+    assert pair.status("web").reason == "Unmanaged"
+    assert unmanaged(pair)[0].startswith(f"{web}: it cannot be inspected: layer")
+
+
+# --- several sources -------------------------------------------------------------------------------------------------
+
+
+def test_another_directory_of_the_same_instance_removes_nothing(pair: House) -> None:
+    """What another source owns is held, told, and counted under the limit."""
+    second = pair.another("second", sandboxes_max=3)
+    second.declare("web", mem_limit="256m")
+    second.declare("mine")
+    second.declare("more")
+    second.apply()
+    assert second.running() == ["mine", "other", "web"]
+    assert second.status("web").reason == "OwnedByAnother"
+    assert f"--adopt {pair.settings.owner.source}" in second.status("web").message
+    assert second.status("more").reason == "LimitExceeded"
+    assert len(unmanaged(second)) == 2
+
+
+def test_a_directory_that_has_moved_is_adopted_by_name(pair: House) -> None:
+    """What was owned is replaced, as labels cannot change; nothing has to be remembered for it."""
+    second = pair.another("second")
+    second.declare("web")
+    adopted = second.adopting(pair.settings.owner.source)
+    adopted.apply()
+    assert adopted.running() == ["web"]
+    assert labels_of(adopted, "web")["reconciler.source"] == second.settings.owner.source
+    second.lose_state()
+    second.apply()
+    assert second.writes() == []
+
+
+@pytest.mark.parametrize(("label", "acts"), [("", True), ("mine", True), ("old", True), ("another", False)])
+def test_whom_an_owner_acts_for(label: str, acts: bool) -> None:
+    """Its own source, those that it adopted, and containers from before there were sources."""
+    assert Owner("default", "mine", frozenset({"old"})).acts_for(label) is acts
+
+
+@pytest.mark.parametrize(("source", "fails"), [("", True), ("mine", False)])
+def test_the_source_must_be_named_for_an_engine_elsewhere(house: House, source: str, fails: bool) -> None:
+    """Where the engine's host is another one, this host's id and paths say nothing."""
+    house.engine.about = EngineFacts("Docker", "20.10", "1.41", seccomp=True, runtimes=("runc",), host="elsewhere")
+    house.source = source
+    house.declare("web")
+    if fails:
+        with pytest.raises(OwnershipUnclear, match="--source"):
+            house.apply()
+    assert house.engine.containers() == () if fails else house.apply().available
+
+
+def test_two_controllers_of_one_instance_and_engine_exclude_each_other(house: House) -> None:
+    """Also with different directories and state directories; when the first one ends, the second can begin."""
+    about: dict[str, Any] = {"name": "Docker", "version": "1", "api_version": "1", "seccomp": True, "runtimes": ()}
+    house.engine.about = EngineFacts(**about, id=f"engine of {house.root}")
+    second = house.another("second")
+    first = house.controller()
+    first.work()
+    with pytest.raises(OwnershipUnclear, match="another controller of instance default"):
+        second.apply()
+    first.apply(0)
+    assert second.apply().available
