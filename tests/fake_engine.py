@@ -15,8 +15,9 @@ from queue import SimpleQueue
 from typing import Any
 
 from reconciler.engine.docker import decode
+from reconciler.engine.docker.causes import refused
 from reconciler.engine.docker.encode import encode
-from reconciler.engine.docker.refusals import not_pulled, refusal
+from reconciler.engine.docker.refusals import not_pulled
 from reconciler.engine.protocol import SUBSCRIBED, PullProgressed
 from reconciler.model import labels
 from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
@@ -164,7 +165,7 @@ class FakeEngine:
             if container not in self._containers:
                 return
             if self._is_up(container):
-                raise _refused(409, f"You cannot remove a running container {container}. Stop the container before")
+                raise refused(409, f"You cannot remove a running container {container}. Stop the container before")
             self._tell("destroy", container)
             del self._containers[container]
 
@@ -246,7 +247,7 @@ class FakeEngine:
     def give_name(self, container: str, name: str) -> None:
         with self._lock:
             if any(other["Name"] == f"/{name}" for other in self._containers.values()):
-                raise _refused(409, f'The container name "/{name}" is already in use')
+                raise refused(409, f'The container name "/{name}" is already in use')
             self._get(container)["Name"] = f"/{name}"
             self._tell("rename", container)
 
@@ -296,14 +297,14 @@ class FakeEngine:
         self.calls.append(call)
         self.before_call(call)
         if self._down is not None:
-            raise EngineUnavailable(f"cannot {call}: {self._down}")
+            raise EngineUnavailable(f"{self._down}: cannot {call}")
         with self._lock:
             yield
         self.after_call(call)
 
     def _get(self, container: str) -> dict[str, Any]:
         if container not in self._containers:
-            raise _refused(404, f"No such container: {container}")
+            raise refused(404, f"No such container: {container}")
         return self._containers[container]
 
     def _network_names(self) -> list[str]:
@@ -318,10 +319,10 @@ class FakeEngine:
     def _create(self, name: str, body: dict[str, Any]) -> str:
         image = self._find_image(body["Image"])
         if image is None:
-            raise _refused(404, f"No such image: {body['Image']}")
+            raise refused(404, f"No such image: {body['Image']}")
         for other in self._containers.values():
             if other["Name"] == f"/{name}":
-                raise _refused(409, f'The container name "/{name}" is already in use by container "{other["Id"]}"')
+                raise refused(409, f'The container name "/{name}" is already in use by container "{other["Id"]}"')
         container = full_id("container", next(self._numbers))
         self._containers[container] = inspected(container, name, body, image, self.clock())
         self._tell("create", container)
@@ -330,12 +331,12 @@ class FakeEngine:
     def _start(self, container: str) -> None:
         raw = self._get(container)
         if raw["State"]["Status"] == "paused":
-            raise _refused(409, "cannot start a paused container, try unpause instead")
+            raise refused(409, "cannot start a paused container, try unpause instead")
         if self._is_up(container):
             return
         if why := self._why_not_startable(raw):
             raw["State"] |= {"Error": why, "ExitCode": NOT_FOUND if MISSING_PROGRAM in why else 128}
-            raise _refused(500, why)
+            raise refused(500, why)
         raw["State"] |= {"Status": "running", "ExitCode": 0, "OOMKilled": False, "Error": ""}
         raw["State"]["StartedAt"] = time_text(self.clock())
         raw["NetworkSettings"]["Ports"] = deepcopy(_published(raw))
@@ -391,10 +392,6 @@ class FakeEngine:
     def _publish(self, item: dict[str, Any]) -> None:
         for queue in self._subscribers:
             queue.put(item)
-
-
-def _refused(status: int, message: str) -> EngineRefused:
-    return EngineRefused(refusal(status, message), message)
 
 
 def _command(raw: dict[str, Any]) -> list[str]:

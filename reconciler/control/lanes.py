@@ -130,7 +130,7 @@ class Lanes:
             outcome = replace(outcome, failure=Reason.ENGINE_UNAVAILABLE, message=str(error))
         except EngineRefused as error:
             failure = REFUSALS.get(error.refusal, FAILURES[type(action)])
-            outcome = replace(outcome, failure=failure, message=str(error))
+            outcome = replace(outcome, failure=failure, message=str(error), engine_said=error.engine_said)
         except Exception as error:
             log.exception("cannot %s", action)
             outcome = replace(outcome, failure=Reason.INTERNAL_ERROR, message=f"{type(error).__name__}: see the log")

@@ -90,6 +90,7 @@ class Ledger:
                 container=outcome.container,
                 result=outcome.failure or "ok",
                 message=outcome.message or lane.message,
+                engine_said=outcome.engine_said,
                 duration_seconds=outcome.duration_seconds,
             )
         )

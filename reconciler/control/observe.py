@@ -81,7 +81,7 @@ class Observer:
         try:
             facts, summaries = self._look()
         except EngineRefused as error:
-            raise EngineUnavailable(f"the engine does not let itself be looked at: {error}") from error
+            raise EngineUnavailable(f"the engine does not show what there is: {error}") from error
         self._recall.next_pass()
         self._confirm_gone({summary.id for summary in summaries})
         by_labels = {one.id: self._recall(ownership.not_ours_by_labels, one.id, one, self._owner) for one in summaries}
@@ -129,7 +129,7 @@ class Observer:
         missing = sorted(self._known - listed)
         for container, inspection in zip(missing, self._spread(self._inspected, missing), strict=True):
             if inspection is not None:
-                raise EngineUnavailable(f"the engine answers in part: its list leaves out container {container}")
+                raise EngineUnavailable(f"the engine answers in part: its list leaves out container {container[:12]}")
         self._known = listed
 
     def _inspect(self, summaries: list[Summary], now: float) -> list[Unmanaged]:

@@ -40,5 +40,5 @@ class Volumes:
         for mount in rendered.spec.volumes:
             source = examine(mount.source, self._protected)
             if source.trouble or source.real != mount.source:
-                return f"volume {mount.source} {source.trouble or 'has become a link'}"
+                return f"{source.trouble or 'has become a link'}: volume {mount.source}"
         return ""

@@ -64,8 +64,8 @@ class Refusal(StrEnum):
 
 
 class EngineRefused(ReconcilerError):
-    """The engine answered, and said no."""
+    """The engine answered, and said no: `engine_said` is its own text, made printable, where it may be told."""
 
-    def __init__(self, refusal: Refusal, message: str) -> None:
+    def __init__(self, refusal: Refusal, message: str, engine_said: str = "") -> None:
         super().__init__(message)
-        self.refusal = refusal
+        self.refusal, self.engine_said = refusal, engine_said

@@ -247,6 +247,8 @@ class Plan:
 class Outcome:
     """How one action ended. `failure` is None on success; `message` then says nothing.
 
+    `engine_said` is how the engine itself has put a refusal.
+
     `container` is the id that the action concerned; `mismatches` and `evidence` are what a Verify found.
     `duration_seconds` is the time the engine took.
     """
@@ -256,6 +258,7 @@ class Outcome:
     container: str = ""
     failure: Reason | None = None
     message: str = ""
+    engine_said: str = ""
     mismatches: tuple[Mismatch, ...] = ()
     evidence: str = ""
     duration_seconds: float = 0.0

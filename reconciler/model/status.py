@@ -268,4 +268,5 @@ class JournalEntry(BaseModel):
     container: str = Field("", description="Full id, where there is one.")
     result: str = Field(description="`ok`, or the reason of the failure; for a refusal `refused`.")
     message: str = ""
+    engine_said: str = Field("", description="How the engine itself has put it, when it said no.")
     duration_seconds: float = 0

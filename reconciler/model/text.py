@@ -3,6 +3,9 @@
 import unicodedata
 
 TEXT_MAX = 500
+LINE_MAX = 80
+"""A message for people fits a line of a terminal, but for names that are longer."""
+
 PATH_MAX = 4096
 UNFIT = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode categories of control and format characters (bidirectional marks too), surrogates and the unassigned."""

@@ -29,6 +29,7 @@ from reconciler.model.world import Health, Observed, State, Unmanaged, World
 from reconciler.planning import backoff
 from reconciler.planning.attest import unfit
 from reconciler.planning.changes import changes
+from reconciler.planning.exits import exit_message
 from reconciler.planning.images import fitted
 from reconciler.planning.recall import Recall
 
@@ -215,11 +216,11 @@ class Case:
         if self.full:
             message = disk_message(self.policy, self.containers, self.status)
             return Lane(name, Verdict.KEEP, Reason.DISK_EXCEEDED, message)
-        if inspection.oom_killed:
-            return Lane(name, Verdict.KEEP, Reason.OOM_KILLED, "it ran out of memory and is not restarted")
-        if code:
-            return Lane(name, Verdict.KEEP, Reason.EXIT_CODE, f"it exited with code {code} and is not restarted")
-        return Lane(name, Verdict.KEEP, Reason.COMPLETED, "it exited with code 0")
+        message = exit_message(inspection)
+        if code or inspection.oom_killed:
+            reason = Reason.OOM_KILLED if inspection.oom_killed else Reason.EXIT_CODE
+            return Lane(name, Verdict.KEEP, reason, f"{message}, not restarted")
+        return Lane(name, Verdict.KEEP, Reason.COMPLETED, message)
 
     def _start(self, up: list[Observed]) -> Lane:
         """What to do for a sandbox that has a place and no container running as it should."""
@@ -259,9 +260,7 @@ class Case:
         actions = tuple(self._started_after(self.others, current.id))
         name, cause = self.rendered.sandbox, Reason.NOT_STARTED
         if current.state is State.EXITED and current.id not in self.status.halted:
-            code = current.inspection.exit_code
-            killed = ", out of memory" if current.inspection.oom_killed else ""
-            return Lane(name, Verdict.START, Reason.EXITED, f"it exited with code {code}{killed}", actions)
+            return Lane(name, Verdict.START, Reason.EXITED, exit_message(current.inspection), actions)
         return Lane(name, Verdict.START, cause, "", actions)
 
     def _creation(self, before: tuple[Observed, ...]) -> Iterator[Action]:
@@ -311,9 +310,9 @@ class Case:
             return Lane(lane.sandbox, Verdict.WAIT, Reason.SECCOMP_MISSING, why, current=lane.current)
         network = self.world.network
         if network is not None and self.sandbox.network_mode is None and (network.why_unfit or network.unfiltered):
-            why = f"{network.unfiltered}: sandboxes could reach one another; `reconciler doctor` says what mends it"
+            why = f"{network.unfiltered}; see `reconciler doctor`"
             if network.why_unfit:
-                why = f"network {network.name} {network.why_unfit}; remove it, and it is created anew"
+                why = f"{network.why_unfit}; remove the network: {network.name}"
             return Lane(lane.sandbox, Verdict.WAIT, Reason.NETWORK_UNFIT, why, current=lane.current)
         return lane
 

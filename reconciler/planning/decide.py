@@ -194,11 +194,10 @@ class _Decision:
         ended = {name for name, case in cases.items() if case.ended and name not in up}
         idle = {name for name in starters if cases[name].with_a_slot.verdict is Verdict.WAIT}
         users = {*keepers, *staying, *(up - cases.keys()), *starters, *(printable(one.name) for one in others)} - idle
-        told = [f"{limit} of {limit} slots are used"]
-        told += [f"by {', '.join(sorted(users))}"] if users else []
+        told = [f"{limit} of {limit} slots are used; stop or remove one, or raise sandboxes_max"]
+        told += [f"used by {', '.join(sorted(users))}"] if users else []
         told += [f"reserved for {', '.join(sorted(idle))}, which cannot start yet"] if idle else []
-        message = "; ".join([*told, "stop or remove one, or raise sandboxes_max"])
-        return {*keepers, *starters, *ended}, message
+        return {*keepers, *starters, *ended}, "; ".join(told)
 
     # --- the sandboxes that should not ---------------------------------------------------------------------------
 
@@ -290,7 +289,7 @@ class _Decision:
         if self.desired.empty and self.desired.directory != self.memory.directory:
             return (
                 Reason.DIRECTORY_REPLACED,
-                "the directory is empty and may be another one than before; `reconciler approve` removes all the same",
+                "the directory is empty, perhaps another one; `reconciler approve` removes all",
             )
         going = {name for name in removals if not self._approved(name)}
         going |= self.memory.in_flight - self.desired.declared.keys() - self.desired.broken.keys()
@@ -299,8 +298,8 @@ class _Decision:
         if len(going) > budget.max and len(going) > budget.share * running:
             return (
                 Reason.REMOVAL_BUDGET_EXCEEDED,
-                f"{len(going)} removals at once, with {running} running, are over the budget of {budget.max} or "
-                f"{budget.share:.0%}; `reconciler approve` lets them happen",
+                f"{len(going)} removals, over the budget of {budget.max} or {budget.share:.0%} of {running}; "
+                "`reconciler approve` allows them",
             )
         return None, ""
 

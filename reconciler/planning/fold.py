@@ -9,6 +9,7 @@ from reconciler.model.status import Attestation, Condition, ConditionType, Failu
 from reconciler.model.text import printable
 from reconciler.model.world import Health, Image, Observed, State
 from reconciler.planning import backoff
+from reconciler.planning.exits import exit_message
 from reconciler.planning.words import configuration
 
 GOOD_RUN_SECONDS = 600.0
@@ -112,13 +113,11 @@ def _exited(status: SandboxStatus, container: Observed, now: float) -> SandboxSt
     )
     if container.id in status.halted:
         return status
+    status = _change(status, now, last_words=())
     if inspection.started_at and inspection.finished_at - inspection.started_at >= GOOD_RUN_SECONDS:
         status = _change(status, now, **NO_FAILURES)
-    if inspection.oom_killed:
-        return _failed(status, Reason.OOM_KILLED, "it was killed: out of memory", now)
-    if inspection.exit_code:
-        return _failed(status, Reason.EXIT_CODE, f"it exited with code {inspection.exit_code}", now)
-    return _failed(status, Reason.EXITED, "it exited with code 0", now)
+    code = Reason.EXIT_CODE if inspection.exit_code else Reason.EXITED
+    return _failed(status, Reason.OOM_KILLED if inspection.oom_killed else code, exit_message(inspection), now)
 
 
 def planned(status: SandboxStatus, lane: Lane, file: str, images: Mapping[str, Image], now: float) -> SandboxStatus:

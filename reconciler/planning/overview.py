@@ -39,7 +39,7 @@ def overview(
             **{problem.file: (str(problem),) for problem in desired.ignored},
         },
         "notes": tuple(map(str, desired.notes)),
-        "unmanaged": tuple(f"{found.name}: {found.why} ({found.id[:12]})" for found in world.unmanaged),
+        "unmanaged": tuple(f"{found.why}: {found.name} ({found.id[:12]})" for found in world.unmanaged),
     }
 
 

@@ -6,6 +6,7 @@ from reconciler.model.plan import Reason
 from reconciler.model.quantities import age_text
 from reconciler.model.status import ConditionType, Phase, SandboxStatus
 from reconciler.model.text import printable
+from reconciler.planning.exits import with_last_words
 from reconciler.show.cells import Style, busy, cells, cut, dim, good, padding, wrapped, wrong
 
 COLUMNS = ("NAME", "PHASE", "READY", "SYNCED", "ADDRESS", "RESTARTS", "AGE")
@@ -50,7 +51,8 @@ def table(statuses: Iterable[SandboxStatus], now: float, width: int | None) -> l
 def explanation(status: SandboxStatus) -> str:
     """What is going on; the reason says little beside the phase when all is well, or on the way."""
     expected = status.reason in PLAIN or (status.message and status.phase in UNDER_WAY)
-    return printable(status.message if expected else f"{status.reason}: {status.message}".removesuffix(": "))
+    message = with_last_words(status)
+    return printable(message if expected else f"{status.reason}: {message}".removesuffix(": "))
 
 
 def addresses(status: SandboxStatus) -> str:

@@ -669,7 +669,7 @@ def test_a_second_network_of_the_same_name(bench: Bench) -> None:
     assert before is not None
     assert found is not None
     assert (found.id, found.why_unfit) == (before.id, "2 networks have this name")
-    with pytest.raises(EngineRefused, match="ambiguous"):
+    with pytest.raises(EngineRefused, match="two networks have one name"):
         bench.engine.start(container)
     (surplus,) = found.surplus
     bench.engine.remove_network(surplus)

@@ -218,7 +218,7 @@ class FaultyEngine(FakeEngine):
     def inspect(self, container: str) -> Inspection:
         found: Inspection = self.faulty(lambda: super(FaultyEngine, self).inspect(container))
         if container == self.indescribable:
-            raise EngineRefused(Refusal.UNREADABLE, "the engine describes it in a form that is not known")
+            raise EngineRefused(Refusal.UNREADABLE, "its description has an unknown form")
         return found
 
     def _publish(self, item: dict[str, Any]) -> None:

@@ -50,6 +50,26 @@ def test_out_of_memory_is_told_apart(operator: Operator) -> None:
     operator.until(lambda: operator.reconciler("apply") and operator.phase("hungry") == "Failed")
     status = operator.status("hungry")
     assert (status["oom_killed"], status["reason"]) == (True, "OOMKilled")
+    assert "OOMKilled: killed: over mem_limit 8m" in operator.reconciler("status", code=1).stdout
+
+
+def test_why_an_end_came_is_told_first(operator: Operator) -> None:
+    """With the last error that the sandbox wrote, or what to do about an image that expects to be root."""
+    says = 'echo "Error: no such module" >&2; echo "  at line 3" >&2; exit 3'
+    operator.declare("says", command=["sh", "-c", says], restart="no")
+    operator.declare("root", command=["sh", "-c", "mkdir /data"], restart="no")
+    operator.declare("lacks", command=["serve", "--fast"], restart="no")
+    operator.decree(sandboxes_max=5)
+
+    def told() -> str:
+        return operator.reconciler("status", code=1).stdout
+
+    with operator.run():
+        operator.until(lambda: "ExitCode: exited with code 3, not restarted: Error: no such module" in told())
+        operator.until(
+            lambda: "ExitCode: permission denied: the image may expect root; use one for 1000:1000" in told()
+        )
+        operator.until(lambda: "exited with code 127, not restarted: " in told())
 
 
 def test_an_image_cannot_keep_the_engine_busy(operator: Operator) -> None:
@@ -145,6 +165,8 @@ def test_a_taken_port_is_that_sandboxs_failure_alone(operator: Operator) -> None
     try:
         operator.reconciler("apply", code=1)
         assert (operator.phase("fixed"), operator.status("fixed")["reason"]) == ("Backoff", "PortTaken")
+        assert operator.status("fixed")["message"] == "127.0.0.1:18080 is in use"
+        assert any("port is already allocated" in entry["engine_said"] for entry in operator.journal())
         assert operator.phase("random") == "Running"
     finally:
         operator.api("DELETE", f"/containers/{stranger}", {"force": 1})

@@ -838,8 +838,8 @@ def test_limit_message_names_who_has_the_slots() -> None:
     for name in "cd":
         scene.failed(name, Reason.IMAGE_PULL_FAILED)
     assert scene.plan().lanes[3].message == (
-        "3 of 3 slots are used; by a, b; reserved for c, which cannot start yet; "
-        "stop or remove one, or raise sandboxes_max"
+        "3 of 3 slots are used; stop or remove one, or raise sandboxes_max; used by a, b; "
+        "reserved for c, which cannot start yet"
     )
 
 

@@ -19,9 +19,11 @@ def labels_of(house: House, name: str) -> dict[str, str]:
 
 
 def unmanaged(house: House) -> list[str]:
+    """`NAME: WHY` of each."""
     controller = house.store.controller()
     assert controller is not None
-    return [line.split(" (")[0] for line in controller.unmanaged]
+    told = (line.split(" (")[0].rpartition(": ") for line in controller.unmanaged)
+    return [f"{name}: {why}" for why, _, name in told]
 
 
 @pytest.fixture

@@ -73,8 +73,8 @@ def test_a_plan_is_read_from_what_is_done_to_what_needs_somebody(edited: Scene) 
     labels.team        nothing -> a|b
     labels.tier        front -> nothing
     mem_limit          512m -> 256m
-. wait     new     4 of 4 slots are used; by gone, off, same, web; stop or
-                   remove one, or raise sandboxes_max
+. wait     new     4 of 4 slots are used; stop or remove one, or raise
+                   sandboxes_max; used by gone, off, same, web
 ! hold     held    it is suspended: ask @octocat
 ! refuse   greedy  the policy forbids it; what there is stays as it is
     greedy.yaml: mem_limit 1g is over the policy's ceiling (at most 512m)
@@ -101,8 +101,8 @@ def test_markdown_is_a_summary_a_table_and_details(edited: Scene) -> None:
 | <code>gone</code> | **remove** | its file is gone |
 | <code>off</code> | **stop** | the file says &#96;state: stopped&#96; |
 | <code>web</code> | **replace** | its configuration has changed |
-| <code>new</code> | **wait** | 4 of 4 slots are used; by gone, off, same, web; stop or remove one, or raise \
-sandboxes&#95;max |
+| <code>new</code> | **wait** | 4 of 4 slots are used; stop or remove one, or raise sandboxes&#95;max; used by \
+gone, off, same, web |
 | <code>held</code> | **hold** | it is suspended: ask &#64;&#8203;octocat |
 | <code>greedy</code> | **refuse** | the policy forbids it; what there is stays as it is |
 | <code>bad</code> | **broken** | its file is broken; until it is mended, what there is stays as it is |
@@ -259,4 +259,4 @@ def test_a_container_that_exited_is_started_with_the_reason() -> None:
     scene = Scene()
     scene.declare("web")
     scene.container("web", State.EXITED, exit_code=3)
-    assert text(scene) == "~ start    web  it exited with code 3\nPlan: 1 to start.\n"
+    assert text(scene) == "~ start    web  exited with code 3\nPlan: 1 to start.\n"

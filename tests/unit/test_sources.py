@@ -158,7 +158,7 @@ def test_a_link_that_took_its_place_is_not(source: Path, tmp_path: Path, swapped
     place.rename(tmp_path / "judged")
     (tmp_path / "elsewhere" / "data").mkdir(parents=True)
     place.symlink_to(tmp_path / "elsewhere")
-    assert volumes.changed(rendered(source)) == f"volume {source} has become a link"
+    assert volumes.changed(rendered(source)) == f"has become a link: volume {source}"
 
 
 def test_a_directory_into_which_the_engines_socket_came_is_not(source: Path) -> None:

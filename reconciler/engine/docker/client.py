@@ -17,10 +17,11 @@ from urllib3.exceptions import HTTPError as Urllib3Error
 from urllib3.exceptions import TimeoutError as Urllib3Timeout
 
 from reconciler.engine.docker import decode
+from reconciler.engine.docker.causes import cause, refused
 from reconciler.engine.docker.decode import full_id, unmistakable
 from reconciler.engine.docker.encode import encode
 from reconciler.engine.docker.pulling import PullProgress
-from reconciler.engine.docker.refusals import not_pulled, refusal
+from reconciler.engine.docker.refusals import not_pulled
 from reconciler.engine.protocol import SUBSCRIBED, PullProgressed
 from reconciler.model import labels
 from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
@@ -47,6 +48,10 @@ IDLE_MAX = 16
 PROGRESS_SECONDS = 1.0
 OUTPUT_PIECE_BYTES = 64 * 1024
 
+ANSWER_MAX = 2000
+SHORT = 12
+"""Characters of what an engine answers, and of an id in a message."""
+
 EVENTS = [
     *("create", "start", "die", "died", "oom", "kill", "stop", "pause", "unpause", "destroy", "remove"),
     *("update", "rename", "health_status", "connect", "disconnect"),
@@ -66,10 +71,10 @@ ENGINE_TROUBLE = (
 SILENCE = (TimeoutError, Urllib3Timeout)
 
 REMEDIES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
-    (FileNotFoundError, "no engine is there; start Docker, or name another host"),
-    (ConnectionRefusedError, "no engine listens there; start Docker, or name another host"),
-    (PermissionError, "not allowed; run as root or as a member of the group that owns the socket, mostly `docker`"),
-    (SILENCE, "no answer in time"),
+    (FileNotFoundError, "no engine is there; start Docker or give --host: {host}"),
+    (ConnectionRefusedError, "no engine listens there; start Docker or give --host: {host}"),
+    (PermissionError, "not allowed; be root or a member of the socket's group: {host}"),
+    (SILENCE, "no answer in time: cannot {what}"),
 )
 
 UNAVAILABLE = 503
@@ -119,12 +124,12 @@ class DockerEngine:
             return tuple(map(decode.summary, client.containers(all=True, filters=self._ours)))
 
     def inspect(self, container: str) -> Inspection:
-        with self._asking(f"inspect container {full_id(container)}", READ_SECONDS) as client:
+        with self._asking(f"inspect container {full_id(container)[:SHORT]}", READ_SECONDS) as client:
             answer = decode.about(container, client.inspect_container(container))
         try:
             return decode.inspection(answer)
         except decode.MALFORMED as error:
-            raise EngineRefused(Refusal.UNREADABLE, "the engine describes it in a form that is not known") from error
+            raise EngineRefused(Refusal.UNREADABLE, "its description has an unknown form") from error
 
     def network(self) -> Network | None:
         with self._asking("look for the network", READ_SECONDS) as client:
@@ -141,7 +146,7 @@ class DockerEngine:
             raise
 
     def output(self, container: str, since: bytes) -> Iterator[list[Output]]:
-        what, path = f"read the output of container {full_id(container)}", f"/containers/{container}/logs"
+        what, path = f"read the output of container {full_id(container)[:SHORT]}", f"/containers/{container}/logs"
         query = {"stdout": "1", "stderr": "1", "follow": "1", "timestamps": "1"}
         if since:
             query["since"] = decode.unix_time(since)
@@ -183,7 +188,7 @@ class DockerEngine:
             )
 
     def remove_network(self, network: str) -> None:
-        what = f"remove network {full_id(network)}"
+        what = f"remove network {full_id(network)[:SHORT]}"
         with _accepting_words("not found"), self._asking(what, CHANGE_SECONDS) as client:
             client.remove_network(network)
 
@@ -206,25 +211,25 @@ class DockerEngine:
             return full_id(client.create_container_from_config(body, rendered.name)["Id"])
 
     def start(self, container: str) -> None:
-        with self._asking(f"start container {full_id(container)}", CHANGE_SECONDS) as client:
+        with self._asking(f"start container {full_id(container)[:SHORT]}", CHANGE_SECONDS) as client:
             client.start(container)
 
     def stop(self, container: str, grace_seconds: int) -> None:
-        what = f"stop container {full_id(container)}"
+        what = f"stop container {full_id(container)[:SHORT]}"
         with _accepting(Refusal.NOT_FOUND), self._asking(what, STOP_SECONDS) as client:
             client.stop(container, timeout=grace_seconds)
 
     def rename(self, container: str, name: str) -> None:
-        with self._asking(f"rename container {full_id(container)}", CHANGE_SECONDS) as client:
+        with self._asking(f"rename container {full_id(container)[:SHORT]}", CHANGE_SECONDS) as client:
             client.rename(container, name)
 
     def unpause(self, container: str) -> None:
-        what = f"unpause container {full_id(container)}"
+        what = f"unpause container {full_id(container)[:SHORT]}"
         with _accepting_words("is not paused"), self._asking(what, CHANGE_SECONDS) as client:
             client.unpause(container)
 
     def remove(self, container: str) -> None:
-        what = f"remove container {full_id(container)}"
+        what = f"remove container {full_id(container)[:SHORT]}"
         with _accepting(Refusal.NOT_FOUND), self._asking(what, CHANGE_SECONDS) as client:
             client.remove_container(container, v=True)
 
@@ -250,7 +255,7 @@ class DockerEngine:
             raise _said_no(what, error.response) from error
         except ENGINE_TROUBLE as error:
             self._version = None
-            raise EngineUnavailable(f"cannot {what}: {self._host}: {remedy(error)}") from error
+            raise EngineUnavailable(remedy(error, self._host, what)) from error
 
     @contextmanager
     def _hearing_a_registry(self, reference: str) -> Iterator[None]:
@@ -305,16 +310,16 @@ def _accepting_words(words: str) -> Iterator[None]:
     """What the engine refuses in these words is already as wanted; nothing else in its answer tells."""
     try:
         yield
-    except EngineRefused as refused:
-        if words not in str(refused):
+    except EngineRefused as error:
+        if words not in error.engine_said:
             raise
 
 
 def _said_no(what: str, response: Response) -> EngineRefused | EngineUnavailable:
     text = _message(response)
     if response.status_code == UNAVAILABLE:
-        return EngineUnavailable(f"cannot {what}: {text}")
-    return EngineRefused(refusal(response.status_code, text), f"cannot {what}: {text}")
+        return EngineUnavailable(f"{cause(text)}: cannot {what}")
+    return refused(response.status_code, text)
 
 
 def _not_pulled(reference: str, text: str) -> EngineRefused:
@@ -324,18 +329,18 @@ def _not_pulled(reference: str, text: str) -> EngineRefused:
 
 def _message(response: Response) -> str:
     try:
-        return printable(response.json()["message"].strip())
+        return printable(response.json()["message"].strip(), ANSWER_MAX)
     except ENGINE_TROUBLE:
         return printable(response.reason)
 
 
-def remedy(error: BaseException) -> str:
-    """What people can do about it, or else the error's own words."""
+def remedy(error: BaseException, host: str, what: str) -> str:
+    """What is wrong and what people can do about it, or else, at the end, the error's own words."""
     causes = tuple(_causes(error))
     for kind, remedy in REMEDIES:
         if any(isinstance(cause, kind) for cause in causes):
-            return remedy
-    return f"no answer that can be trusted ({type(error).__name__}: {printable(error)})"
+            return remedy.format(host=host, what=what)
+    return f"no answer that can be trusted: cannot {what}: {type(error).__name__}: {printable(error)}"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -45,7 +45,7 @@ def take_away(operator: Operator, container: str) -> None:
 
 def foreign(operator: Operator) -> list[str]:
     """The names of the strangers that the controller reports."""
-    return sorted(line.split(":")[0] for line in operator.controller()["unmanaged"])
+    return sorted(line.rpartition(": ")[2].split(" (")[0] for line in operator.controller()["unmanaged"])
 
 
 def new_name(operator: Operator, sandbox: str) -> str:

@@ -1,0 +1,37 @@
+"""How a sandbox's end is told: why first, and what it said last."""
+
+import re
+
+from reconciler.model.plan import Reason
+from reconciler.model.quantities import size_text
+from reconciler.model.status import SandboxStatus
+from reconciler.model.text import LINE_MAX, printable
+from reconciler.model.world import Inspection
+
+EXITS = frozenset({Reason.EXITED, Reason.EXIT_CODE})
+
+FORBIDDEN = re.compile(r"permission denied|operation not permitted|\bEACCES\b|\bEPERM\b", re.IGNORECASE)
+FORBIDDEN_LINES = 15
+"""So many of the last lines may tell that it was not allowed something: as many as a stack has."""
+
+ERROR = re.compile(r"\b(\w*error|\w*exception|panic|fatal)\b[^:]{0,40}: ", re.IGNORECASE)
+"""In the line that says more than those after it, which tell where in a program, and of which version."""
+
+
+def exit_message(inspection: Inspection) -> str:
+    """Why a container has ended."""
+    if not inspection.oom_killed:
+        return f"exited with code {inspection.exit_code}"
+    return f"killed: over mem_limit {size_text(inspection.spec.mem_limit)}" if inspection.spec else "killed: no memory"
+
+
+def with_last_words(status: SandboxStatus) -> str:
+    """The status's message; of what ended by itself with the last error that it told, or what mends it, in one line."""
+    words = [line.strip() for line in status.last_words if line.strip()]
+    if status.reason not in EXITS or not status.message or not status.exit_code or not words:
+        return status.message
+    if any(map(FORBIDDEN.search, words[-FORBIDDEN_LINES:])):
+        user = status.configuration.get("user", "its user")
+        return f"permission denied: the image may expect root; use one for {user}, or a tmpfs"
+    said = next(filter(ERROR.search, reversed(words)), words[-1])
+    return f"{status.message}: {printable(said, LINE_MAX - len(status.reason) - len(status.message) - 8)}"
