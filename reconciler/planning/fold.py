@@ -192,7 +192,9 @@ def _configuration(status: SandboxStatus, lane: Lane, current: Observed) -> dict
 def _attestation(lane: Lane, current: Observed) -> dict[str, Any]:
     """Only what claims to be as rendered is compared."""
     rendered = lane.rendered
-    if rendered is None or current.fingerprint != rendered.fingerprint or not current.up:
+    if rendered is None or not current.up:
+        return {}
+    if (current.fingerprint, current.ports) != (rendered.fingerprint, rendered.ports):
         return {}
     found = lane.changes if lane.cause is Reason.DRIFTED else ()
     said = current.inspection.evidence

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from reconciler.model.plan import Create, Lane, Outcome, Pull, Reason, Start, Verify
+from reconciler.model.policy import Policy
 from reconciler.model.rendered import Mismatch
 from reconciler.model.status import ConditionType, Phase, SandboxStatus
 from reconciler.model.world import Health, State
@@ -304,6 +305,15 @@ def test_out_of_memory_is_told_apart() -> None:
     assert status.oom_killed
     assert status.failure is not None
     assert status.failure.reason is Reason.OOM_KILLED
+
+
+def test_what_has_other_ports_than_are_meant_is_not_attested() -> None:
+    """It is no evidence for the policy that asks for others, although the rest of it is the same."""
+    scene = Scene(policy=Policy(published="8000-9999"))
+    scene.declare("web")
+    scene.container("web", port=61000)
+    assert lane_of(scene).cause is Reason.PORTS_CHANGED
+    assert after_plan(scene).attested is None
 
 
 def test_what_the_controller_stopped_is_no_failure() -> None:
