@@ -6,6 +6,7 @@ the directories of other users.
 
 import os
 import re
+import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,17 +24,18 @@ REF_DEPTH_MAX = 5
 SMALL_BYTES_MAX = 4 * 1024
 PACKED_BYTES_MAX = 16 * 1024 * 1024
 
-
 OPERATIONS = {
-    "rebase-merge": "rebase",
+    "rebase-merge/onto": "rebase",
+    "rebase-apply/onto": "rebase",
     "rebase-apply/applying": "am",
+    "rebase-merge": "rebase",
     "rebase-apply": "rebase",
     "MERGE_HEAD": "merge",
     "CHERRY_PICK_HEAD": "cherry-pick",
     "REVERT_HEAD": "revert",
-    "BISECT_LOG": "bisect",
+    "BISECT_START": "bisect",
 }
-"""What is under way while git keeps such a file or directory."""
+"""What is under way while git keeps such a file, which it writes at the beginning, or such a directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +85,10 @@ def _repository(place: Path) -> Path | None:
 def _under_way(own: Path) -> str:
     for name, operation in OPERATIONS.items():
         try:
-            since = (own / name).stat().st_mtime
+            found = (own / name).stat()
         except OSError:
             continue
-        return f"a git {operation} is under way{_since(since)}"
+        return f"a git {operation} is under way{_since(found.st_mtime) if stat.S_ISREG(found.st_mode) else ''}"
     return ""
 
 

@@ -130,27 +130,27 @@ def test_nothing_is_waited_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("marker", "operation"),
     [
-        ("rebase-merge/interactive", "rebase"),
-        ("rebase-apply/next", "rebase"),
+        ("rebase-merge/onto", "rebase"),
+        ("rebase-apply/onto", "rebase"),
         ("rebase-apply/applying", "am"),
         ("MERGE_HEAD", "merge"),
         ("CHERRY_PICK_HEAD", "cherry-pick"),
         ("REVERT_HEAD", "revert"),
-        ("BISECT_LOG", "bisect"),
+        ("BISECT_START", "bisect"),
     ],
 )
 def test_what_is_under_way_is_known_while_it_is(tmp_path: Path, marker: str, operation: str) -> None:
-    """By the files that git keeps meanwhile, and the time of the first of them."""
+    """By the file that git keeps meanwhile, and its time, whatever else changes."""
     git = files(tmp_path / ".git", HEAD=FIRST)
     assert Directory(sandboxes(tmp_path)).scan().waits == ""
     (git / marker).parent.mkdir(exist_ok=True)
     (git / marker).touch()
     first = git / marker.partition("/")[0]
-    os.utime(first, (1_700_000_000, 1_700_000_000))
     os.utime(git / marker, (1_700_000_000, 1_700_000_000))
     assert Directory(tmp_path).scan().waits == f"a git {operation} is under way since 2023-11-14 22:13:20 UTC"
     (git / marker).unlink()
     if first.is_dir():
+        assert Directory(tmp_path).scan().waits == "a git rebase is under way"
         first.rmdir()
     assert Directory(tmp_path).scan().waits == ""
 
@@ -162,7 +162,7 @@ def test_what_is_under_way_in_one_worktree_is_not_in_another(tmp_path: Path) -> 
     files(tmp_path / "tree", **{".git": f"gitdir: {own}\n"})
     assert checkout_of(tmp_path / "repo").under_way
     assert checkout_of(tmp_path / "tree").under_way == ""
-    files(own, BISECT_LOG="")
+    files(own, BISECT_START="")
     assert "bisect" in checkout_of(tmp_path / "tree").under_way
 
 
