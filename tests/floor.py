@@ -12,7 +12,7 @@ def outside_the_floor(inspection: dict[str, Any], socket: Path = Path("/var/run/
     addresses = {one["HostIp"] for ports in published for bound in ports.values() for one in bound or []}
     privileges = [host["CapDrop"], host["CapAdd"] or [], host["Privileged"], host["SecurityOpt"]]
     check = config.get("Healthcheck") or {}
-    periods = {check.get("Interval") or 0, check.get("Timeout") or 0}
+    periods = {check.get(key) or 0 for key in ("Interval", "Timeout", "StartInterval")}
     labels = sum(len(key) + len(value) for key, value in config["Labels"].items())
     volumes = {mount["Destination"] for mount in mounts if mount["Type"] == "volume"} - (host.get("Tmpfs") or {}).keys()
     within = {

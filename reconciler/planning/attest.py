@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 
 from reconciler.model import labels
-from reconciler.model.container import ContainerSpec, HealthcheckSpec
+from reconciler.model.container import ContainerSpec
 from reconciler.model.rendered import Mismatch, Rendered
 from reconciler.model.text import printable
 from reconciler.model.world import UP, Inspection, Network
-from reconciler.planning.images import calmed
+from reconciler.planning.images import calmed, restless
 from reconciler.planning.words import KNOBS, NOTHING, TEXT_MAX, said
 
 OPEN = frozenset({"command", "entrypoint", "working_dir", "healthcheck", "runtime"})
@@ -47,21 +47,16 @@ def _mismatches(spec: ContainerSpec, inspection: Inspection) -> Iterator[Mismatc
             yield from _environment(expected, found)
         elif knob == "labels":
             yield from _labels(expected, found)
-        elif knob == "healthcheck" and expected is None:
-            yield from _own_check(found)
         elif expected != found and not (knob in OPEN and expected is None):
             yield Mismatch(knob, said(knob, expected), said(knob, found))
+    if actual.healthcheck and restless(actual.healthcheck):
+        usual = calmed(actual.healthcheck)
+        yield Mismatch("healthcheck", said("healthcheck", usual), said("healthcheck", actual.healthcheck))
     yield from (Mismatch(deviation.knob, NOTHING, deviation.value) for deviation in inspection.deviations)
     if list(inspection.networks) != [spec.network_mode]:
         yield Mismatch("networks", spec.network_mode, said("", ", ".join(sorted(inspection.networks))))
     if inspection.state in UP and inspection.published != spec.ports:
         yield Mismatch("ports", said("ports", spec.ports), said("ports", inspection.published))
-
-
-def _own_check(found: HealthcheckSpec | None) -> Iterator[Mismatch]:
-    """The image's own check may be any that a file could ask for."""
-    if found and calmed(found) != found:
-        yield Mismatch("healthcheck", said("healthcheck", calmed(found)), said("healthcheck", found))
 
 
 def _environment(expected: Mapping[str, str], actual: Mapping[str, str]) -> Iterator[Mismatch]:

@@ -30,21 +30,35 @@ def forbidden(image: Image, wanted: Sandbox | ContainerSpec) -> Iterator[tuple[s
             yield "read_only", f"its image would write to a volume on {path}", f"mount a tmpfs on {path}"
 
 
+def restless(check: HealthcheckSpec) -> bool:
+    """Whether it is run more often than a file could ask for; 0 is the engine's own default, which is seldom."""
+    return any(0 < seconds < CHECK_SECONDS_MIN for seconds in (check.interval, check.timeout, check.start_interval))
+
+
 def calmed(check: HealthcheckSpec) -> HealthcheckSpec:
-    """The same check, no more often than a file could ask for; 0 is the engine's own default, which is seldom."""
+    """The same check, as often as a file could ask for."""
 
     def least(seconds: float) -> float:
         return max(seconds, CHECK_SECONDS_MIN) if seconds else 0
 
-    return replace(check, interval=least(check.interval), timeout=least(check.timeout))
+    return replace(
+        check,
+        interval=least(check.interval),
+        timeout=least(check.timeout),
+        start_interval=least(check.start_interval),
+    )
 
 
 def fitted(rendered: Rendered, image: Image | None) -> Rendered:
-    """The rendered container as it is made from this image: its health check, where it is the image's, calmed.
+    """The rendered container as it is made from this image, which may leave the engine no rest with its health check.
 
-    The fingerprint stays, so that a tag which comes to mean another image replaces no container.
+    A check of the file's own has a `start_interval` from the image where it does not say one. The fingerprint stays, so
+    that a tag which comes to mean another image replaces no container.
     """
-    if image is None or image.healthcheck is None or rendered.spec.healthcheck is not None:
+    own, brought = rendered.spec.healthcheck, image.healthcheck if image else None
+    if brought is None or not restless(brought):
         return rendered
-    check = calmed(image.healthcheck)
-    return replace(rendered, spec=replace(rendered.spec, healthcheck=check)) if check != image.healthcheck else rendered
+    check = calmed(brought)
+    if own is not None:
+        check = replace(own, start_interval=own.start_interval or check.start_interval)
+    return replace(rendered, spec=replace(rendered.spec, healthcheck=check))

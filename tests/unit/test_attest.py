@@ -81,14 +81,22 @@ def test_every_knob_that_is_never_set_is_compared(rendered: Rendered, knob: str)
     assert knobs(rendered, readback(rendered, State.RUNNING, {knob: ["x"]})) == {knob}
 
 
-@pytest.mark.parametrize(("interval", "found"), [(1_000_000, {"healthcheck"}), (0, set()), (1_000_000_000, set())])
-def test_the_images_own_check_is_not_too_frequent(interval: int, found: set[str]) -> None:
-    """Where the file leaves the check to the image, that one is bound as the file's would be."""
-    scene = Scene()
-    rendered = scene.rendered("web", 61000)
+@pytest.mark.parametrize("key", ["Interval", "Timeout", "StartInterval"])
+@pytest.mark.parametrize(("time", "found"), [(1_000_000, {"healthcheck"}), (0, set()), (1_000_000_000, set())])
+def test_the_images_own_check_is_not_too_frequent(key: str, time: int, found: set[str]) -> None:
+    """What the file leaves to the image is bound as the file's would be."""
+    rendered = Scene().rendered("web", 61000)
     raw = readback(rendered, State.RUNNING, {})
-    raw["Config"] = {**raw["Config"], "Healthcheck": {"Test": ["CMD", "true"], "Interval": interval}}
+    raw["Config"] = {**raw["Config"], "Healthcheck": {"Test": ["CMD", "true"], key: time}}
     assert knobs(rendered, raw) == found
+
+
+def test_an_images_start_interval_is_not_too_frequent_beside_the_files_own_check() -> None:
+    """An engine takes it from the image where the file does not say it."""
+    rendered = Scene().rendered("web", 61000, healthcheck={"test": "true"})
+    raw = readback(rendered, State.RUNNING, {})
+    raw["Config"] = {**raw["Config"], "Healthcheck": {**raw["Config"]["Healthcheck"], "StartInterval": 1_000_000}}
+    assert knobs(rendered, raw) == {"healthcheck"}
 
 
 @pytest.mark.parametrize("knob", ["MaskedPaths", "ReadonlyPaths"])

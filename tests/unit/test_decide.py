@@ -843,6 +843,7 @@ def test_limit_message_names_who_has_the_slots() -> None:
     )
 
 
+AT_FIRST = HealthcheckSpec(("CMD", "true"), start_interval=0.001)
 OFTEN = HealthcheckSpec(("CMD", "true"), interval=0.001, timeout=0.5, retries=2)
 
 
@@ -856,6 +857,8 @@ OFTEN = HealthcheckSpec(("CMD", "true"), interval=0.001, timeout=0.5, retries=2)
         (HealthcheckSpec(("NONE",)), None, None),
         (None, None, None),
         (OFTEN, {"test": ["CMD", "a"]}, HealthcheckSpec(("CMD", "a"), 30, 30, 0, 3)),
+        (AT_FIRST, None, HealthcheckSpec(("CMD", "true"), start_interval=1)),
+        (AT_FIRST, {"test": ["CMD", "a"]}, HealthcheckSpec(("CMD", "a"), 30, 30, 0, 3, start_interval=1)),
     ],
 )
 def test_health_check_of_an_image(brought: HealthcheckSpec | None, own: object, made: HealthcheckSpec | None) -> None:
@@ -864,7 +867,9 @@ def test_health_check_of_an_image(brought: HealthcheckSpec | None, own: object, 
     scene.declare("web", **({"healthcheck": own} if own else {}))
     (lane,) = scene.plan().lanes
     (create,) = (action for action in lane.actions if isinstance(action, Create))
-    assert create.rendered.spec.healthcheck == made
+    check = create.rendered.spec.healthcheck
+    assert check == made
+    assert made is None or (check and check.start_interval == made.start_interval)
     assert lane.rendered is not None
     assert create.rendered.fingerprint == lane.rendered.fingerprint
 
