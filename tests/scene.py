@@ -14,7 +14,7 @@ from reconciler.model.policy import Policy
 from reconciler.model.rendered import Rendered
 from reconciler.model.sandbox import Sandbox
 from reconciler.model.status import Attestation, Failure, SandboxStatus
-from reconciler.model.world import UP, EngineFacts, Image, Inspection, Network, Observed, State, World
+from reconciler.model.world import UP, EngineFacts, Image, Inspection, Network, Observed, Source, State, World
 from reconciler.planning.decide import Memory, decide
 from reconciler.planning.judge import effective
 from reconciler.planning.render import render
@@ -48,6 +48,7 @@ class Scene:
     images: set[str] = field(default_factory=lambda: {IMAGE})
     brought: dict[str, Any] = field(default_factory=dict)
     """What all of them bring along, by the fields of `Image`."""
+    sources: dict[str, Source] = field(default_factory=dict)
 
     def declare(self, name: str, **keys: Any) -> None:
         self.files[name] = Sandbox.model_validate({"image": IMAGE, **keys})
@@ -57,7 +58,7 @@ class Scene:
         policy = policy or self.policy
         chosen = effective(sandbox, policy)
         ports = {one.target: one.published or port for one in chosen.ports}
-        return render(name, chosen, policy, Owner("default"), ports, {})
+        return render(name, chosen, policy, Owner("default"), ports, self.sources)
 
     def container(
         self,
@@ -138,6 +139,7 @@ class Scene:
             network=self.network,
             containers=tuple(self.containers),
             images={reference: Image(reference, "sha256:0", "", **self.brought) for reference in self.images},
+            sources=self.sources,
         )
 
     def _memory(self) -> Memory:
@@ -198,7 +200,10 @@ def readback(rendered: Rendered, state: State, drift: dict[str, Any]) -> dict[st
             "Networks": {host["NetworkMode"]: {}},
             "Ports": host["PortBindings"] if state in UP else {},
         },
-        "Mounts": [],
+        "Mounts": [
+            {"Type": "bind", "Source": mount.source, "Destination": mount.target, "RW": not mount.read_only}
+            for mount in rendered.spec.volumes
+        ],
     }
 
 

@@ -44,8 +44,8 @@ ProtectSystem=strict
 ProtectHome=read-only
 PrivateTmp=yes
 PrivateDevices=yes
-ProtectProc=invisible
-# Not ProcSubset=pid: whether neighbours on a bridge are kept apart is a setting in /proc/sys.
+# Neither ProtectProc= nor ProcSubset=: what is really mounted in a sandbox is in the /proc/PID of its process, and
+# whether neighbours on a bridge are kept apart is a setting in /proc/sys.
 
 {network}
 ProtectClock=yes

@@ -11,6 +11,7 @@ from reconciler.control.sources import Volumes
 from reconciler.control.surroundings import Clock
 from reconciler.control.wake import LaneEnded, Progress, Tell
 from reconciler.engine.protocol import Engine
+from reconciler.model.container import MOUNTED
 from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
 from reconciler.model.plan import (
     NEW,
@@ -118,6 +119,10 @@ class Lanes:
             failed = outcome.failure is not None
             self._tell(outcome)
             yield outcome
+            if outcome.failure is Reason.MOUNT_MISMATCH:  # what reads there must not read until the next pass
+                stopped = self.perform(lane, Stop(outcome.container, 0))
+                self._tell(stopped)
+                yield stopped
         self._tell(LaneEnded(lane))
 
     def perform(self, lane: Lane, action: Action, created: str = "") -> Outcome:
@@ -165,7 +170,7 @@ class Lanes:
                     return replace(outcome, failure=Reason.CREATE_FAILED, message=why)
                 return self._created(outcome, rendered)
             case Verify(rendered):
-                return _verified(outcome, rendered, self._engine)
+                return self._verified(outcome, rendered)
             case Start():
                 self._engine.start(container)
             case Unpause():
@@ -189,15 +194,17 @@ class Lanes:
             rendered = fitted(rendered, image)
         return replace(outcome, container=self._engine.create(rendered))
 
-
-def _verified(outcome: Outcome, rendered: Rendered, engine: Engine) -> Outcome:
-    inspection = engine.inspect(outcome.container)
-    outcome = replace(outcome, evidence=inspection.evidence)
-    mismatches = attest(rendered, inspection)
-    if not mismatches:
-        return outcome
-    message = "it is not as rendered: " + "; ".join(map(str, mismatches))
-    return replace(outcome, failure=Reason.VERIFICATION_FAILED, message=message, mismatches=mismatches)
+    def _verified(self, outcome: Outcome, rendered: Rendered) -> Outcome:
+        inspection = self._volumes.witnessed(outcome.container, self._engine.inspect(outcome.container))
+        outcome = replace(outcome, evidence=inspection.evidence)
+        mismatches = attest(rendered, inspection)
+        if not mismatches:
+            return outcome
+        if mounted := [mismatch.actual for mismatch in mismatches if mismatch.knob == MOUNTED]:
+            message = f"the engine has mounted something else: {', '.join(mounted)}"
+            return replace(outcome, failure=Reason.MOUNT_MISMATCH, message=message, mismatches=mismatches)
+        message = "it is not as rendered: " + "; ".join(map(str, mismatches))
+        return replace(outcome, failure=Reason.VERIFICATION_FAILED, message=message, mismatches=mismatches)
 
 
 def _container(action: Action, created: str) -> str:

@@ -149,7 +149,7 @@ class Observer:
     def _inspected(self, container: str) -> Inspection | EngineRefused | None:
         """None for a container that is gone; the error for one that the engine does not describe."""
         try:
-            return self._engine.inspect(container)
+            return self.volumes.witnessed(container, self._engine.inspect(container))
         except EngineRefused as error:
             if error.refusal is Refusal.NOT_FOUND:
                 return None

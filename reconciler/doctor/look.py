@@ -3,7 +3,6 @@
 import grp
 import os
 import pwd
-import re
 import shutil
 import socket
 import stat
@@ -18,6 +17,7 @@ from reconciler.control.settings import Settings
 from reconciler.doctor import firewall
 from reconciler.doctor.host import EVERYONE, Host, Mount, Place, Room, Unknown
 from reconciler.engine.docker.client import DockerEngine
+from reconciler.engine.host import mount_of, mounts
 from reconciler.model.errors import PolicyInvalid, ReconcilerError
 from reconciler.model.policy import Policy
 from reconciler.model.text import printable
@@ -231,18 +231,10 @@ def _policy(settings: Settings) -> tuple[Policy | None, str]:
 
 
 def _mount(path: Path) -> Mount:
-    """Of the mounts over one another at a place, the last one is in force."""
-    real = path.resolve(strict=True)
-    mounts: dict[Path, Mount] = {}
-    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
-        about, _, what = line.partition(b" - ")
-        kind, _, options = what.split(b" ", 2)
-        point = re.sub(rb"\\(\d{3})", lambda octal: bytes([int(octal[1], 8)]), about.split(b" ")[4])
-        mounts[Path(os.fsdecode(point))] = Mount(printable(kind.decode()), frozenset(options.decode().split(",")))
-    found = [mounts[directory] for directory in (real, *real.parents) if directory in mounts]
-    if not found:
+    found = mount_of(path.resolve(strict=True), mounts(Path("/proc/self/mountinfo")))
+    if found is None:
         raise LookupError("its file system is not among the mounts")
-    return found[0]
+    return Mount(printable(found.file_system), found.options)
 
 
 def _room(path: Path) -> Room:

@@ -3,11 +3,12 @@
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from reconciler.model.container import BindMount
 from reconciler.model.text import printable
 from reconciler.model.world import EngineFacts, Network, Source
 
@@ -68,6 +69,33 @@ class EngineHost:
             return "the kernel's module br_netfilter is missing"
         return "" if value == "1" else f"net.bridge.bridge-nf-call-iptables is {value}"
 
+    def examine(self, path: str, protected: Protected) -> Source:
+        """What a volume's source really is, and why it cannot be mounted, if it cannot."""
+        try:
+            real = Path(path).resolve(strict=True)
+            mode = real.stat().st_mode
+        except (OSError, RuntimeError) as error:
+            return Source(path, f"cannot be read: {getattr(error, 'strerror', None) or error}")
+        if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+            return Source(str(real), "is neither a directory nor a file")
+        return Source(str(real), printable(protected.trouble(real)))
+
+    def exchanged(self, container: str, pid: int, volumes: Iterable[BindMount]) -> tuple[BindMount, ...]:
+        """Those of a container's volumes in whose place its main process has something else, by the kernel's own word.
+
+        None where nobody knows: the process is another host's, which its cgroup tells, or has ended.
+        """
+        process = self.proc / str(pid)
+        try:
+            inside, here = mounts(process / "mountinfo"), mounts(self.proc / "self/mountinfo")
+            if container not in (process / "cgroup").read_text():  # read last: until then it was no other process
+                return ()
+        except OSError:
+            return ()
+        return tuple(
+            volume for volume in volumes if not _is_mounted(volume, inside, mount_of(Path(volume.source), here))
+        )
+
     def _listening(self) -> Iterator[Path]:
         """Of all sockets of this network namespace: a sandbox's own are in another one. Nothing where nobody tells."""
         with suppress(FileNotFoundError):
@@ -85,13 +113,48 @@ def _with_parents(path: Path) -> Iterator[Path]:
         yield from (real, *real.parents)
 
 
-def examine(path: str, protected: Protected) -> Source:
-    """What a volume's source really is, and why it cannot be mounted, if it cannot."""
-    try:
-        real = Path(path).resolve(strict=True)
-        mode = real.stat().st_mode
-    except (OSError, RuntimeError) as error:
-        return Source(path, f"cannot be read: {getattr(error, 'strerror', None) or error}")
-    if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
-        return Source(str(real), "is neither a directory nor a file")
-    return Source(str(real), printable(protected.trouble(real)))
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One line of a `mountinfo`: what is at `point` is the `root` of the file system on `device`, or below."""
+
+    device: str
+    root: str
+    point: Path
+    read_only: bool
+    file_system: str
+    options: frozenset[str]
+
+
+def mounts(file: Path) -> tuple[Mount, ...]:
+    """All that the file tells of, in its order: of those at one point, the last is in force. Raises OSError."""
+    return tuple(map(_mount, file.read_bytes().splitlines()))
+
+
+def _mount(line: bytes) -> Mount:
+    about, _, what = line.partition(b" - ")
+    _, _, device, root, point, own, *_ = map(_unescaped, about.split(b" "))
+    kind, _, options = what.split(b" ", 2)
+    shared = frozenset(os.fsdecode(options).split(","))
+    return Mount(device, root, Path(point), "ro" in own.split(","), os.fsdecode(kind), shared)
+
+
+def _unescaped(field: bytes) -> str:
+    return os.fsdecode(re.sub(rb"\\(\d{3})", lambda octal: bytes([int(octal[1], 8)]), field))
+
+
+def mount_of(path: Path, among: Iterable[Mount]) -> Mount | None:
+    """The mount that a path without links lies on."""
+    points = {mount.point: mount for mount in among}
+    return next((points[directory] for directory in (path, *path.parents) if directory in points), None)
+
+
+def _is_mounted(volume: BindMount, inside: Sequence[Mount], source: Mount | None) -> bool:
+    """Whether it is at its target; where a link in the image leads the target elsewhere, whether it is anywhere."""
+    if source is None:
+        return False
+    root = str(Path(source.root) / Path(volume.source).relative_to(source.point))
+    there = [mount for mount in inside if mount.point == Path(volume.target)][-1:] or inside
+    return any(
+        (mount.device, mount.root) == (source.device, root) and (mount.read_only or not volume.read_only)
+        for mount in there
+    )

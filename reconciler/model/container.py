@@ -111,6 +111,10 @@ class ContainerSpec:
     auto_remove: bool = False
 
 
+MOUNTED = "mounted"
+"""The knob of a `Deviation` that the kernel tells of: a volume that is not where the engine says it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Deviation:
     """Something that an engine says about a container and that a `ContainerSpec` cannot hold; fit to be shown.

@@ -65,6 +65,7 @@ class Reason(StrEnum):
     NAME_TAKEN = "NameTaken"
     PORT_TAKEN = "PortTaken"
     VERIFICATION_FAILED = "VerificationFailed"
+    MOUNT_MISMATCH = "MountMismatch"
     ENGINE_UNAVAILABLE = "EngineUnavailable"
     INTERNAL_ERROR = "InternalError"
 

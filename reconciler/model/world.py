@@ -63,7 +63,8 @@ class Inspection:
     `spec` and `deviations` are what it is now, whoever made it so; `spec` is None where no engine was asked. `networks`
     are the ids of those that it is connected to, by name; `published` are the ports that are really open. `evidence` is
     16 hexadecimal digits over all that somebody can change of a container, without the values of `environment`: by it a
-    container is compared with itself, when what it was rendered from is not known any more.
+    container is compared with itself, when what it was rendered from is not known any more. `pid` is its main process
+    on the engine's host, 0 when there is none.
     """
 
     state: State
@@ -80,6 +81,7 @@ class Inspection:
     networks: Mapping[str, str] = field(default_factory=dict)
     published: tuple[PublishedPort, ...] = ()
     evidence: str = ""
+    pid: int = 0
 
     @property
     def health_message(self) -> str:

@@ -14,7 +14,10 @@ MIN_READY_SECONDS = 10.0
 SETTLING = f"it has failed, and counts as ready once it has run for {MIN_READY_SECONDS:.0f} s"
 
 RUN = frozenset({Reason.EXITED, Reason.EXIT_CODE, Reason.OOM_KILLED, Reason.UNHEALTHY})
-"""Failures of what had started: starting it once more makes none of them good."""
+"""Failures of a run that had begun."""
+
+AFTER_START = RUN | {Reason.MOUNT_MISMATCH}
+"""Failures that starting once more does not make good."""
 
 DISPOSAL = frozenset({Reason.STOP_FAILED, Reason.REMOVE_FAILED, Reason.ENGINE_BUSY})
 """Failures after which stopping and removing rest."""

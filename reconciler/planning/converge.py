@@ -177,11 +177,10 @@ class Case:
             actions = (*disposal([current], FORCED_GRACE_SECONDS), *self._creation(self.others))
             found = "; ".join(map(str, drift))
             lane = Lane(name, Verdict.REPLACE, Reason.DRIFTED, found, actions, changes=drift)
-            return (
-                lane
-                if self._startable(lane) is lane
-                else replace(lane, actions=tuple(stops([current], FORCED_GRACE_SECONDS)))
-            )
+            resting = self._same and backoff.rests(self.status, backoff.START, self.now)
+            if resting or self._startable(lane) is not lane:
+                return replace(lane, actions=tuple(stops([current], FORCED_GRACE_SECONDS)))
+            return lane
         if current.state is State.PAUSED:
             return Lane(name, Verdict.START, Reason.PAUSED, "somebody paused it", (Unpause(current.id),))
         if actions := tuple(disposal(self.others)):
@@ -286,6 +285,8 @@ class Case:
             yield from way
             yield Verify(self.rendered, container)
         yield Start(container)
+        if self.rendered.spec.volumes:  # which the engine looks up anew at each start
+            yield Verify(self.rendered, container)
         yield from removes(filter(self._is_sure, others))
 
     def _making_way(self, others: Sequence[Observed]) -> Iterator[Action]:

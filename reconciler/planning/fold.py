@@ -228,12 +228,14 @@ def measured(status: SandboxStatus, sizes: Mapping[str, int], now: float) -> San
 def done(status: SandboxStatus, outcome: Outcome, now: float) -> SandboxStatus:
     """After an action."""
     lane, action = outcome.lane, outcome.action
-    if isinstance(action, Verify) and outcome.failure in {None, Reason.VERIFICATION_FAILED}:
+    if isinstance(action, Verify) and outcome.failure in {None, Reason.VERIFICATION_FAILED, Reason.MOUNT_MISMATCH}:
         status = _verified(status, outcome, action.rendered.policy, now)
     if outcome.failure is Reason.ENGINE_UNAVAILABLE:
         if isinstance(action, Start):
             status = _change(status, now, doubtful=outcome.container)
         return _phase(status, status.phase, outcome.failure, outcome.message, now)
+    if outcome.failure is Reason.MOUNT_MISMATCH:
+        status = _change(status, now, halted=(*_without(status.halted, outcome.container), outcome.container))
     if outcome.failure is not None:
         status = _failed(status, outcome.failure, outcome.message, now)
         phase = Phase.RUNNING if status.ready else Phase.BACKOFF
@@ -267,7 +269,7 @@ def _started(status: SandboxStatus, outcome: Outcome, now: float) -> SandboxStat
         changes["configuration"] = configuration(rendered.spec)
     if lane.cause in {Reason.EXITED, Reason.UNHEALTHY}:
         changes["restarts"] = status.restarts + 1
-    if status.failure is not None and status.failure.reason not in backoff.RUN:
+    if status.failure is not None and status.failure.reason not in backoff.AFTER_START:
         changes |= NO_FAILURES
     return _change(status, now, **changes)
 

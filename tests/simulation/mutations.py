@@ -22,10 +22,13 @@ class Mutation:
 
 MUTATIONS = {
     "skip the verification": Mutation(
-        "reconciler.control.lanes", "return _verified(outcome, rendered, self._engine)", "return outcome", 0
+        "reconciler.control.lanes", "return self._verified(outcome, rendered)", "return outcome", 0
     ),
     "go on after a failed verification": Mutation(
-        "reconciler.control.lanes", "    if not mismatches:\n        return outcome\n", "    return outcome\n", 6
+        "reconciler.control.lanes",
+        "        if not mismatches:\n            return outcome\n",
+        "        return outcome\n",
+        6,
     ),
     "go on after a failure": Mutation(
         "reconciler.control.lanes", "if failed or self._abandoned", "if self._abandoned", 6
@@ -220,6 +223,18 @@ MUTATIONS = {
     ),
     "take an equal model for the same": Mutation(
         "reconciler.planning.recall", "(type(now) in _BY_VALUE and before == now)", "before == now", 173
+    ),
+    "look no more at volumes once they are mounted": Mutation(
+        "reconciler.planning.converge", "        if self.rendered.spec.volumes:", "        if False:", 94
+    ),
+    "let an exchanged source be read until the next pass": Mutation(
+        "reconciler.control.lanes", "if outcome.failure is Reason.MOUNT_MISMATCH:", "if False:", 94
+    ),
+    "look at no volumes in an observation": Mutation(
+        "reconciler.control.observe",
+        "return self.volumes.witnessed(container, self._engine.inspect(container))",
+        "return self._engine.inspect(container)",
+        80,
     ),
     "believe inspections for ever": Mutation(
         "reconciler.control.controller",

@@ -25,7 +25,7 @@ from reconciler.planning.decide import Memory, decide
 from reconciler.planning.judge import effective, judge
 from tests.floor import outside_the_floor
 from tests.simulation.story import DRIFTS, POLICIES, VARIANTS, Step
-from tests.simulation.world import Host, KilledError
+from tests.simulation.world import SOURCES, Host, KilledError, allowing
 
 UP = {"running", "paused", "restarting"}
 WRITES = {"create", "create_network", "start", "stop", "remove", "unpause"}
@@ -50,6 +50,8 @@ class SteppedLanes(Lanes):
         super().__init__(engine, volumes, tell, finish_output, clock)
         self.lanes: list[Iterator[Outcome]] = []
         self.watch: Callable[[Lane], None] = lambda _: None
+        self.watch_end: Callable[[Outcome], None] = lambda _: None
+        self.last: dict[Iterator[Outcome], Outcome] = {}
 
     def submit(self, lane: Lane) -> None:
         self.watch(lane)
@@ -58,8 +60,12 @@ class SteppedLanes(Lanes):
     def step(self, number: int) -> None:
         if self.lanes:
             lane = self.lanes[number % len(self.lanes)]
-            if next(lane, None) is None:
+            if outcome := next(lane, None):
+                self.last[lane] = outcome
+            else:
                 self.lanes.remove(lane)
+                if last := self.last.pop(lane, None):
+                    self.watch_end(last)
 
 
 class CheckedController(Controller):
@@ -147,7 +153,7 @@ class Simulation:
 
     def decree(self, policy: str) -> None:
         said = POLICIES[policy]
-        self.host.policy = None if said is None else Policy.model_validate(said)
+        self.host.policy = None if said is None else allowing(**said)
         self._files_changed()
 
     def approve(self) -> None:
@@ -233,6 +239,10 @@ class Simulation:
         """The engine cannot describe one of our containers; with a negative number it can describe all of them."""
         self.host.engine.indescribable = self._pick(number) if number >= 0 else ""
 
+    def exchange(self, done: bool) -> None:
+        """Whoever can write above the sources of volumes puts a link in their place, or takes it away; nobody tells."""
+        self.host.engine.paths.are_exchanged = done
+
     def second_network(self) -> None:
         """What an engine may make of a request that it gets twice at the same time."""
         if self.host.engine._networks:
@@ -281,10 +291,10 @@ class Simulation:
 
     def _begin(self) -> None:
         if self.host.policy is None:
-            self.host.policy = Policy()
+            self.host.policy = allowing()
         self.controller = CheckedController(self.host.surroundings(), lanes=SteppedLanes)
         self.lanes: SteppedLanes = self.controller._lanes  # type: ignore[assignment]
-        self.lanes.watch = self._check_lane
+        self.lanes.watch, self.lanes.watch_end = self._check_lane, self._check_end
         self.host.engine.known = lambda: self.controller._observer._known
         self.limits: dict[str, int] = {}
         """Of each lane in flight, the highest limit under which a pass counted it: nothing can call it back later."""
@@ -367,7 +377,7 @@ class Simulation:
 
         def inspected(container: str) -> Any:
             found = inspect(container)
-            if container in self.ours and self.in_lane:
+            if container in self.ours and self.in_lane and self._raw(container)["State"]["Status"] not in UP:
                 self.verified[container] = not outside_the_floor(self._raw(container))
             return found
 
@@ -434,7 +444,7 @@ class Simulation:
 
     def _is_synced(self, name: str, container: str) -> bool:
         desired, policy = self.controller._reader.desired, self.controller._reader.policy
-        if name not in desired.declared or judge(desired.declared[name], policy, {}):
+        if name not in desired.declared or judge(desired.declared[name], policy, SOURCES):
             return False
         sandbox, raw = effective(desired.declared[name].sandbox, policy), self._containers.get(container)
         if sandbox.state is DesiredState.STOPPED:
@@ -529,6 +539,18 @@ class Simulation:
             if len(self.updating) > max(self.updating.values()):
                 raise ViolationError(f"{sorted(self.updating)} are replaced at once under a limit of {limit}")
 
+    def _check_end(self, last: Outcome) -> None:
+        """A lane that has ended well, or has found an exchanged source, leaves none mounted."""
+        if last.failure is Reason.MOUNT_MISMATCH:
+            raise ViolationError(f"{last.lane}: what has something else mounted was not stopped at once")
+        if last.failure is None and last.action == last.lane.actions[-1]:
+            self._check_mounts(last.lane.sandbox)
+
+    def _check_mounts(self, name: str) -> None:
+        for raw in self._all_up():
+            if raw["Config"]["Labels"].get(LABEL) == name and raw["Id"] in self.host.engine.paths.strayed:
+                raise ViolationError(f"{name} runs with something else mounted")
+
     # --- what must come to be ------------------------------------------------------------------------------------
 
     def settle(self) -> None:
@@ -536,8 +558,9 @@ class Simulation:
         engine, directory = self.host.engine, self.host.directory
         engine.fault, engine.down, engine.indescribable, directory.readable = "", None, "", True
         directory.under_way = False
+        engine.paths.are_exchanged = False
         engine.happen_late()
-        self.host.policy = self.host.policy or Policy()
+        self.host.policy = self.host.policy or allowing()
         self.resync()
         quiet = 0
         for _ in range(SETTLE_ROUNDS):
@@ -569,14 +592,15 @@ class Simulation:
     def _check_settled(self) -> None:
         self.drifted.clear()
         self._check_told()
-        policy, files = self.host.policy or Policy(), self.host.directory.files
+        policy, files = self.host.policy, self.host.directory.files
+        assert policy is not None
         desired = self.host.directory.scan()
         held = {name for name, sandbox in files.items() if name in desired.broken or (sandbox and sandbox.suspend)}
         held |= self.host.directory.strays - files.keys()
         accepted = {
             name: effective(declaration.sandbox, policy)
             for name, declaration in desired.declared.items()
-            if not judge(declaration, policy, {}, self.host.engine.known_image(declaration.sandbox.image))
+            if not judge(declaration, policy, SOURCES, self.host.engine.known_image(declaration.sandbox.image))
             and name not in held
         }
         unclear = [raw for raw in self._containers.values() if self._is_unclear(raw) or raw["Name"].endswith(OTHERS)]
@@ -651,6 +675,7 @@ class Simulation:
             raise ViolationError(f"{name} runs otherwise than declared ({status.phase} {status.reason})")
         if not _published(raw) <= set(policy.published_ports):
             raise ViolationError(f"{name} publishes {_published(raw)}, outside of {policy.published}")
+        self._check_mounts(name)
         for key, value in policy.labels.items():
             if raw["Config"]["Labels"].get(key) != value and sandbox.image != "missing:1":
                 raise ViolationError(f"{name} lacks the label {key} of the policy")

@@ -25,6 +25,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "restless image": {"image": "restless:1"},
     "loud image": {"image": "loud:1"},
     "volume, read-only": {"image": "volume:1", "read_only": True},
+    "volume": {"volumes": [{"source": "/srv/data", "target": "/data"}]},
 }
 
 POLICIES: dict[str, dict[str, Any] | None] = {
@@ -104,6 +105,7 @@ WEIGHTS = {
     "purge": 1,
     "halt": 1,
     "late start": 2,
+    "exchange": 2,
     "fill": 2,
 }
 
@@ -176,6 +178,11 @@ def _steps(kind: str, dice: random.Random) -> list[Step]:  # noqa: C901 - one ca
             lane = Step("lane", (number,))
             first = [Step("declare", (name, "plain")), Step("work"), lane, lane, Step("fault", ("late", 0)), lane]
             return [*first, Step("declare", (name, "small")), *[Step("work"), lane] * 4, Step("happen_late")]
+        case "exchange":
+            lane = Step("lane", (number,))
+            first = [Step("declare", (name, "volume")), Step("work"), *[lane] * dice.randrange(4), Step(kind, (True,))]
+            unheard = [Step("fault", ("lost reply", 0))] if dice.random() < 0.4 else []
+            return [*first, *unheard, lane, Step(kind, (False,)), *[lane] * dice.randrange(4), Step("work")]
         case "halt":
             lanes = [Step("lane", (number,)) for number in range(4)]
             return [

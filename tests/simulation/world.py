@@ -11,7 +11,8 @@ from reconciler.control.settings import Settings
 from reconciler.control.surroundings import Surroundings
 from reconciler.desired.directory import port_clashes
 from reconciler.engine.docker import decode
-from reconciler.engine.host import EngineHost
+from reconciler.engine.host import Protected
+from reconciler.model.container import BindMount
 from reconciler.model.desired import Declaration, Desired
 from reconciler.model.errors import (
     DirectoryUnreadable,
@@ -25,7 +26,7 @@ from reconciler.model.errors import (
 from reconciler.model.policy import Policy
 from reconciler.model.sandbox import Sandbox
 from reconciler.model.status import Approval, ControllerStatus, JournalEntry, SandboxStatus
-from reconciler.model.world import Event, Inspection
+from reconciler.model.world import Event, Inspection, Source
 from tests.fake_engine import FakeEngine
 
 INSTANCE = "default"
@@ -154,6 +155,35 @@ class FakeJournal:
         self.entries.append(entry)
 
 
+SOURCE = "/srv/data"
+SOURCES = {SOURCE: Source(SOURCE)}
+
+
+def allowing(**said: Any) -> Policy:
+    """A policy under which there is something to mount."""
+    return Policy.model_validate({"volumes": [{"root": "/srv"}], **said})
+
+
+class FakePaths:
+    """The paths of the host, all links to `/` while they are exchanged; `strayed` are the containers that got that."""
+
+    def __init__(self) -> None:
+        self.are_exchanged = False
+        self.strayed: set[str] = set()
+
+    def protected(self, *_: object) -> Protected:
+        return Protected()
+
+    def examine(self, path: str, _: Protected) -> Source:
+        return Source("/" if self.are_exchanged else path)
+
+    def exchanged(self, container: str, _: int, volumes: tuple[BindMount, ...]) -> tuple[BindMount, ...]:
+        return volumes if container in self.strayed else ()
+
+    def unfiltered(self, *_: object) -> str:
+        return ""
+
+
 class FaultyEngine(FakeEngine):
     """Fails when it is told to: before a call takes effect, after it, so that the effect comes later, or in part.
 
@@ -170,6 +200,7 @@ class FaultyEngine(FakeEngine):
         self.belated = False
         self.known: Callable[[], set[str]] = set
         self.indescribable = ""
+        self.paths = FakePaths()
 
     def arm(self, fault: str, fuse: int) -> None:
         self.fault, self.fuse = fault, fuse
@@ -221,6 +252,15 @@ class FaultyEngine(FakeEngine):
             raise EngineRefused(Refusal.UNREADABLE, "its description has an unknown form")
         return found
 
+    def _start(self, container: str) -> None:
+        """The sources are looked up at each start."""
+        was_up = container in self._containers and self._is_up(container)
+        super()._start(container)
+        if not was_up:
+            self.paths.strayed.discard(container)
+            if self.paths.are_exchanged and self._get(container)["Mounts"]:
+                self.paths.strayed.add(container)
+
     def _publish(self, item: dict[str, Any]) -> None:
         if event := decode.event(item, self.instance):
             self.said.append(event)
@@ -265,7 +305,7 @@ class Host:
     directory: FakeDirectory = field(default_factory=FakeDirectory)
     store: FakeStore = field(default_factory=FakeStore)
     journal: FakeJournal = field(default_factory=FakeJournal)
-    policy: Policy | None = field(default_factory=Policy)
+    policy: Policy | None = field(default_factory=allowing)
 
     def __post_init__(self) -> None:
         self.engine = FaultyEngine(self.clock.now)
@@ -285,7 +325,7 @@ class Host:
         return Surroundings(
             settings=Settings(Path("sandboxes.d"), None, Path("state"), "tcp://simulated", INSTANCE),
             engine=self.engine,
-            host=EngineHost(None, {}),
+            host=self.engine.paths,  # type: ignore[arg-type]
             read_policy=self.read_policy,
             scan=self.directory.scan,
             store=self.store,  # type: ignore[arg-type]

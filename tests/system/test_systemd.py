@@ -73,8 +73,10 @@ def test_systemd_accepts_the_unit_and_finds_it_hardened(tmp_path: Path, options:
 
 
 def test_nothing_is_hidden_that_is_looked_at(tmp_path: Path) -> None:
-    """The kernel's settings of bridges are in a part of /proc that systemd can take away."""
-    assert "\nProcSubset" not in printed(tmp_path).read_text()
+    """The kernel's settings, and the processes of sandboxes, are in parts of /proc that systemd can take away."""
+    text = printed(tmp_path).read_text()
+    assert "\nProcSubset" not in text
+    assert "\nProtectProc" not in text
 
 
 def test_what_is_not_given_is_where_services_have_it(tmp_path: Path) -> None:
@@ -148,6 +150,9 @@ def test_the_user_of_the_unit_can_do_all_that_is_needed(operator: Operator) -> N
     operator.before = as_the_service(operator)
     with operator.run():
         operator.until_phase(web="Running", db="Running")
+        process = f"/proc/{operator.inspect('web')['State']['Pid']}"
+        looked_at = [f"{process}/mountinfo", f"{process}/cgroup", "/proc/self/net/unix", "/proc/sys/net/core/somaxconn"]
+        subprocess.run([*operator.before, "cat", *looked_at], capture_output=True, check=True)
         operator.remove("web")
         operator.until_reason(web="RemovalBudgetExceeded")
         operator.before = ()

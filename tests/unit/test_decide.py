@@ -1,14 +1,15 @@
 """Tables for `decide`: a scene, and the text of the plan that follows from it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations, pairwise
 
 import pytest
 
-from reconciler.model.container import HealthcheckSpec
+from reconciler.model.container import MOUNTED, Deviation, HealthcheckSpec
 from reconciler.model.plan import Create, Reason, Stop
 from reconciler.model.policy import Limits, OnViolation, Policy
-from reconciler.model.world import Health, Network, Observed, State
+from reconciler.model.world import Health, Network, Observed, Source, State
 from tests.scene import NOW, Scene, up_to
 
 A, B, C = ("1" * 12, "2" * 12, "3" * 12)
@@ -111,6 +112,53 @@ def _(scene: Scene) -> None:
 def _(scene: Scene) -> None:
     scene.declare("web")
     scene.seccomp = False
+
+
+VOLUME = {"volumes": [{"source": "/srv/data", "target": "/data"}]}
+
+
+def allow_volume(scene: Scene) -> None:
+    scene.policy = Policy.model_validate({"volumes": [{"root": "/srv"}]})
+    scene.sources = {"/srv/data": Source("/srv/data")}
+
+
+@case(
+    "what has volumes is verified once more when they are mounted",
+    "new CREATE Absent: create reconciler.default.new, verify new, start new, verify new",
+    f"web START Exited: verify {A}, start {A}, verify {A}",
+)
+def _(scene: Scene) -> None:
+    allow_volume(scene)
+    scene.declare("web", **VOLUME)
+    scene.container("web", State.EXITED, **VOLUME)
+    scene.declare("new", **VOLUME)
+
+
+@case(
+    "what runs with something else mounted is replaced",
+    f"web REPLACE Drifted: stop {A}, remove {A}, create reconciler.default.web, verify new, start new, verify new",
+)
+def _(scene: Scene) -> None:
+    allow_volume(scene)
+    scene.declare("web", **VOLUME)
+    exchange(scene, 0, scene.container("web", **VOLUME))
+
+
+@case(
+    "what runs with something else mounted, in spite of its backoff, is only stopped",
+    f"web REPLACE Drifted: stop {A}",
+)
+def _(scene: Scene) -> None:
+    allow_volume(scene)
+    scene.declare("web", **VOLUME)
+    container = scene.container("web", **VOLUME)
+    exchange(scene, 0, container)
+    scene.failed("web", Reason.MOUNT_MISMATCH, container, fingerprint=container.fingerprint)
+
+
+def exchange(scene: Scene, number: int, container: Observed) -> None:
+    found = (Deviation(MOUNTED, "not /srv/data at /data"),)
+    scene.containers[number] = replace(container, inspection=replace(container.inspection, deviations=found))
 
 
 @case(

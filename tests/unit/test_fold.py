@@ -419,6 +419,26 @@ def test_a_failed_verification_is_kept_as_evidence() -> None:
     assert attested.policy == lane.rendered.policy
 
 
+def test_what_has_something_else_mounted_rests_longer_each_time() -> None:
+    """It had started, so a start alone makes nothing good; its end is the controller's doing, no exit of its own."""
+    scene = web()
+    lane = lane_of(scene)
+    assert lane.rendered is not None
+    container = scene.container("web", State.EXITED, exit_code=137)
+    status = after_plan(scene)
+    waits = []
+    for _ in range(3):
+        status = fold.done(status, Outcome(lane, Start(container.id), container.id), NOW)
+        look = Outcome(lane, Verify(lane.rendered, container.id), container.id, failure=Reason.MOUNT_MISMATCH)
+        status = fold.done(status, look, NOW)
+        assert (status.phase, status.halted) == (Phase.BACKOFF, (container.id,))
+        status = fold.seen(status, [container], NOW)
+        assert status.failure is not None
+        assert status.failure.reason is Reason.MOUNT_MISMATCH
+        waits.append(status.retry_at - NOW)
+    assert waits == [1, 2, 4]
+
+
 def test_a_start_is_what_makes_a_container_current() -> None:
     """Container, ports and start are recorded when it has really been started; only then is a restart counted."""
     scene = web()

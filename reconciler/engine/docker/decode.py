@@ -141,6 +141,7 @@ def inspection(raw: Answer) -> Inspection:
         },
         published=published_ports(settings.get("Ports")),
         evidence=_evidence(raw),
+        pid=int(state.get("Pid") or 0),
     )
 
 
