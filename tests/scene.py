@@ -9,11 +9,11 @@ from reconciler.engine.docker.encode import encode
 from reconciler.model.desired import Declaration, Desired, likeness
 from reconciler.model.errors import Problem
 from reconciler.model.labels import Owner
-from reconciler.model.plan import Plan
+from reconciler.model.plan import Plan, Reason
 from reconciler.model.policy import Policy
 from reconciler.model.rendered import Rendered
 from reconciler.model.sandbox import Sandbox
-from reconciler.model.status import Attestation, Failure, SandboxStatus
+from reconciler.model.status import Attestation, Failure, RecentRemovals, SandboxStatus, WithheldRemovals
 from reconciler.model.world import UP, EngineFacts, Image, Inspection, Network, Observed, Source, State, World
 from reconciler.planning.decide import Memory, decide
 from reconciler.planning.judge import effective
@@ -42,6 +42,9 @@ class Scene:
     directory: tuple[int, int] = DIRECTORY
     known_directory: tuple[int, int] | None = DIRECTORY
     approved: set[str] = field(default_factory=set)
+    withheld: WithheldRemovals | None = None
+    removed: dict[str, float] = field(default_factory=dict)
+    remembered_since: float = 0
     in_flight: set[str] = field(default_factory=set)
     replacing: set[str] = field(default_factory=set)
     seed: int | None = 0
@@ -115,6 +118,14 @@ class Scene:
         fields = {"fingerprint": fingerprint, **fields}
         self.remember(name, container, failure=failure, failures=failures, retry_at=NOW + retry_in, **fields)
 
+    def withhold(self, container: Observed) -> None:
+        """Its removal waits for approval, since a pass under the policy as it is now."""
+        self.withheld = WithheldRemovals(
+            reason=Reason.REMOVAL_BUDGET_EXCEEDED,
+            containers={container.sandbox: (container.id,)},
+            policy=self.policy.fingerprint,
+        )
+
     def plan(self) -> Plan:
         return decide(self._desired(), self.policy, self._world(), self._memory(), NOW)
 
@@ -147,6 +158,8 @@ class Scene:
             statuses=self.statuses,
             directory=self.known_directory,
             approved=frozenset(self.approved),
+            withheld=self.withheld,
+            recent=RecentRemovals(since=self.remembered_since, removed=self.removed),
             in_flight=frozenset(self.in_flight),
             replacing=frozenset(self.replacing),
             seed=self.seed,

@@ -14,9 +14,10 @@ from reconciler.report.store import Store
 def approve(settings: Settings) -> None:
     """Approve the removals that wait: exactly those containers, once.
 
-    Removals wait when one pass would do more of them than the policy's `removals` allow, or when another directory is
-    in the place of the watched one; `reconciler status` says so. A running controller goes on at once, otherwise the
-    next `reconciler apply` does. Exit code 1: nothing waits.
+    Removals wait when more of them than the policy's `removals` allow come within its window, or when another directory
+    is in the place of the watched one; `reconciler status` says so. They wait until they are approved or declared
+    again, or the policy changes. A running controller goes on at once, otherwise the next `reconciler apply` does. Exit
+    code 1: nothing waits.
 
     \b
     Examples:

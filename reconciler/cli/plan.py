@@ -12,7 +12,7 @@ from reconciler.control.settings import Settings
 from reconciler.desired.directory import Directory
 from reconciler.model.desired import Desired
 from reconciler.model.plan import Plan
-from reconciler.model.status import Saved
+from reconciler.model.status import RecentRemovals, Saved
 from reconciler.planning.decide import Memory, decide
 from reconciler.planning.remembered import plan_from
 from reconciler.report.store import Store
@@ -91,6 +91,8 @@ def _compared(settings: Settings, desired: Desired, now: float) -> Plan:
         statuses=statuses,
         directory=controller.directory_id if controller else None,
         approved=store.approved(),
+        withheld=controller.withheld if controller else None,
+        recent=controller.removals if controller else RecentRemovals(since=now),
         seed=None,
     )
     return decide(desired, policy, world, memory, now)

@@ -31,12 +31,13 @@ from reconciler.model.desired import Desired
 from reconciler.model.errors import EngineUnavailable, OwnershipUnclear
 from reconciler.model.plan import Action, Create, CreateNetwork, Lane, Outcome, Plan, Pull, Reason, Remove, Verdict
 from reconciler.model.policy import Policy
-from reconciler.model.status import BEAT_SECONDS, ControllerStatus, Phase, SandboxStatus
+from reconciler.model.status import BEAT_SECONDS, ControllerStatus, Phase, RecentRemovals, SandboxStatus
 from reconciler.model.text import PATH_MAX, printable
 from reconciler.model.world import Event, World
 from reconciler.planning.decide import Memory, decide
 from reconciler.planning.overview import in_one_line, overview
 from reconciler.planning.recall import Recall
+from reconciler.planning.removals import remembered
 
 log = logging.getLogger(__name__)
 
@@ -321,8 +322,11 @@ class Controller:
         self._ledger.planned(self._plan, desired, world)
         names = {lane.sandbox for lane in self._plan.lanes}
         self._ledger.keep_only(names | self._in_flight.keys())
-        self._remember(desired, world)
-        self._report(desired, world)
+        before = self._status.withheld, self._status.removals
+        self._remember(desired, policy, world)
+        self._report(desired, policy, world)
+        if before != (self._status.withheld, self._status.removals):
+            self._store.write_controller(self._status)
         self._ledger.flush()  # before anything happens, as nobody may be left to note it afterwards
         self._act(self._plan)
 
@@ -334,17 +338,26 @@ class Controller:
             statuses=self._ledger.statuses,
             directory=self._status.directory_id,
             approved=self._store.approved(),
+            withheld=self._status.withheld,
+            recent=self._status.removals,
             in_flight=frozenset(self._in_flight),
             replacing=frozenset(name for name, lane in self._in_flight.items() if lane.is_update),
             seed=self._around.draw_seed(),
         )
 
-    def _remember(self, desired: Desired, world: World) -> None:
-        """The directory counts once it was read and nothing that it says had to be doubted; approvals are used up."""
+    def _remember(self, desired: Desired, policy: Policy, world: World) -> None:
+        """The directory counts once it was read and nothing that it says had to be doubted; approvals are used up, and
+        removals without one count from now on.
+        """
         withheld = self._plan.withheld
         if desired.sound and withheld.reason is not Reason.DIRECTORY_REPLACED:
             self._change_status(directory_id=desired.directory)
         approved = self._store.approved()
+        lanes = [lane for lane in self._plan.lanes if lane.cause is Reason.FILE_REMOVED and lane.actions]
+        unapproved = [
+            lane.sandbox for lane in lanes if not approved.issuperset(one.id for one in world.of(lane.sandbox))
+        ]
+        self._change_status(removals=remembered(self._status.removals, unapproved, policy, self._clock.now()))
         if approved and not approved & {container.id for container in world.containers}:
             self._store.spend_approval()
 
@@ -388,6 +401,8 @@ class Controller:
             started_at=self._clock.now(),
             directory=directory,
             directory_id=last.directory_id if last and last.directory == directory else None,
+            withheld=last.withheld if last else None,
+            removals=last.removals if last else RecentRemovals(since=self._clock.now()),
             policy_file=printable(self._settings.policy_file or "", PATH_MAX),
             limit=self._reader.policy.sandboxes_max,
         )
@@ -403,11 +418,11 @@ class Controller:
         self._engine_failures += 1
         return float(min(2 ** (self._engine_failures - 1), RETRY_SECONDS_MAX))
 
-    def _report(self, desired: Desired, world: World) -> None:
+    def _report(self, desired: Desired, policy: Policy, world: World) -> None:
         if not self._status.available:
             log.info("the engine answers: %s %s", world.engine.name, world.engine.version)
         statuses = self._ledger.statuses.values()
-        self._change_status(**overview(desired, world, self._plan, statuses, self._reader.scan_error))
+        self._change_status(**overview(desired, policy, world, self._plan, statuses, self._reader.scan_error))
 
     def _change_status(self, **changes: object) -> None:
         self._status = self._status.model_copy(update={**changes, "updated_at": self._clock.now()})

@@ -13,6 +13,7 @@ from reconciler.model.fields import (
     BELOW_ROOT,
     STRICT,
     Cpus,
+    Duration,
     GracePeriod,
     Labels,
     Memory,
@@ -77,12 +78,13 @@ class VolumeRoot(BaseModel):
 
 
 class Removals(BaseModel):
-    """More than `max`, and more than `share` of the running sandboxes: so many removals at once wait for approval."""
+    """More than `max`, and more than `share` of what ran when the window began: so many removals wait for approval."""
 
     model_config = STRICT
 
-    max: int = Field(3, ge=0, description="So many sandboxes can always be removed in one pass.")
-    share: float = Field(0.5, ge=0, le=1, description="So large a share of the running ones can always be removed.")
+    max: int = Field(3, ge=0, description="So many sandboxes can be removed within the window.")
+    share: float = Field(0.5, ge=0, le=1, description="So large a share of those that ran when the window began.")
+    window: Duration = Field(600.0, description="For how long a removal counts, such as `10m`.")
 
 
 def _published(ports: object) -> object:

@@ -118,6 +118,7 @@ class SandboxStatus(BaseModel):
         (), description="Ids of the containers that the controller itself has stopped: they have not ended."
     )
     doubtful: str = Field("", description="Id of the container whose start got no answer, and may happen late.")
+    added_at: float = Field(0, description="Since when it is known; 0: for long.")
     updated_at: float = 0
     disk_bytes: dict[str, int] = Field(
         {}, description="What each of its containers has written when that was last measured, by full id."
@@ -168,6 +169,15 @@ class WithheldRemovals(BaseModel):
     model_config = FIELD
     reason: Reason
     containers: dict[str, tuple[str, ...]] = Field(description="Full container ids by sandbox.")
+    policy: str = Field("", description="Fingerprint of the policy that was in force.")
+
+
+class RecentRemovals(BaseModel):
+    """Removals without approval, for as long as they count. All times are in seconds since the epoch."""
+
+    model_config = FIELD
+    since: float = Field(0, description="Since when they are remembered; 0: always.")
+    removed: dict[str, float] = Field({}, description="When each sandbox was removed.")
 
 
 class EngineStatus(BaseModel):
@@ -215,6 +225,7 @@ class ControllerStatus(BaseModel):
     frozen: bool = Field(False, description="Whether removals are withheld.")
     frozen_reason: str = ""
     withheld: WithheldRemovals | None = None
+    removals: RecentRemovals = RecentRemovals()
     broken: dict[str, tuple[str, ...]] = Field({}, description="The problems of each file that cannot be used.")
     notes: tuple[str, ...] = Field((), description="What is passed over in the directory, and is no mistake.")
     unmanaged: tuple[str, ...] = Field((), description="Containers that carry our labels and are not ours.")

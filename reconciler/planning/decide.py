@@ -24,10 +24,11 @@ from reconciler.model.plan import (
 from reconciler.model.policy import OnViolation, Policy
 from reconciler.model.rendered import Rendered
 from reconciler.model.sandbox import DesiredState, Sandbox
-from reconciler.model.status import SandboxStatus
+from reconciler.model.status import RecentRemovals, SandboxStatus, WithheldRemovals
 from reconciler.model.text import printable
 from reconciler.model.world import Image, Observed, State, World
 from reconciler.planning import backoff
+from reconciler.planning import removals as removal_budget
 from reconciler.planning.converge import (
     FORCED_GRACE_SECONDS,
     Case,
@@ -40,7 +41,10 @@ from reconciler.planning.converge import (
 from reconciler.planning.judge import effective, judge
 from reconciler.planning.ports import allot
 from reconciler.planning.recall import Recall
+from reconciler.planning.removals import Withheld
 from reconciler.planning.render import render
+
+ALWAYS_REMEMBERED = RecentRemovals()
 
 PROBLEMS_TOLD = 5
 """So many of a refused file's problems are in its status; `validate` tells all."""
@@ -51,14 +55,16 @@ class Memory:
     """What the controller knows besides files and engine.
 
     `directory` is the identity of the directory at the last scan that counted. `approved` are ids of containers whose
-    removal an operator approved. `in_flight` are sandboxes that a lane is working on, `replacing` those of them whose
-    lane is an update. `seed` is a number drawn at random, for the choice of ports; without one none is chosen, for a
-    plan that nobody carries out.
+    removal an operator approved, `withheld` is what waits for that, `recent` what was removed without. `in_flight` are
+    sandboxes that a lane is working on, `replacing` those of them whose lane is an update. `seed` is a number drawn at
+    random, for the choice of ports; without one none is chosen, for a plan that nobody carries out.
     """
 
     statuses: Mapping[str, SandboxStatus]
     directory: tuple[int, int] | None = None
     approved: frozenset[str] = frozenset()
+    withheld: WithheldRemovals | None = None
+    recent: RecentRemovals = ALWAYS_REMEMBERED
     in_flight: frozenset[str] = frozenset()
     replacing: frozenset[str] = frozenset()
     seed: int | None = 0
@@ -109,6 +115,11 @@ class _Decision:
         if lane.ready_at and lane.cause in {Reason.RUNNING, Reason.HEALTHY}:
             return replace(lane, cause=Reason.STARTING, message=backoff.SETTLING)
         return lane
+
+    @cached_property
+    def _up(self) -> set[str]:
+        """Sandboxes of which a container is up."""
+        return {container.sandbox for container in self.world.containers if container.up}
 
     def _setup(self, wanted: list[Lane]) -> Iterator[Action]:
         network = self.world.network
@@ -181,7 +192,7 @@ class _Decision:
         """
         limit = self.policy.sandboxes_max
         busy = self.memory.in_flight
-        up = {name for name, found in self.containers.items() if any(container.up for container in found)}
+        up = self._up
         staying = busy | {lane.sandbox for lane in unwanted if lane.sandbox in up and not lane.actions}
         keepers = sorted(name for name in cases if name in up)[: max(0, limit - len(staying))]
         others = [one for one in self.world.unmanaged if one.sandbox and one.up]
@@ -205,14 +216,32 @@ class _Decision:
         names = {*self.desired.declared, *self.desired.broken, *self.containers} - self.running.keys()
         lanes = {name: self._unwanted_lane(name) for name in names}
         removals = {name for name, lane in lanes.items() if lane.cause is Reason.FILE_REMOVED}
-        reason, why = self._freeze(removals)
-        sure = self.desired.sound
-        withheld = {name for name in removals if reason and not (sure and self._approved(name))}
-        for name in withheld:
-            lanes[name] = Lane(name, Verdict.HOLD, reason or Reason.FILE_REMOVED, why)
-        approvable = withheld if sure else set()
-        ids = {name: tuple(container.id for container in self.containers[name]) for name in sorted(approvable)}
-        return [self._within_disk(lane) for lane in lanes.values()], Removals(ids, reason if approvable else None)
+        withheld = self._withheld(removals)
+        lanes |= {name: Lane(name, Verdict.HOLD, reason, why) for name, (reason, why) in withheld.items()}
+        return [self._within_disk(lane) for lane in lanes.values()], self._approvable(withheld)
+
+    def _withheld(self, removals: set[str]) -> Withheld:
+        approved = {name for name in removals if self.desired.sound and self._approved(name)}
+        return removal_budget.withheld(
+            frozenset(removals - approved),
+            [self.memory.statuses[name] for name in self.memory.statuses.keys() & self._up],
+            self.desired,
+            self.memory.directory,
+            self.policy,
+            self.memory.withheld,
+            self.memory.recent,
+            self.now,
+        )
+
+    def _approvable(self, withheld: Withheld) -> Removals:
+        """What can be approved: while the directory cannot be read, only what waited before."""
+        before = self.memory.withheld
+        if not self.desired.sound:
+            waiting = dict.fromkeys(before.containers.keys() & withheld.keys(), before.reason) if before else {}
+        else:
+            waiting = {name: reason for name, (reason, _) in withheld.items()}
+        ids = {name: tuple(container.id for container in self.containers[name]) for name in sorted(waiting)}
+        return Removals(ids, min(waiting.values(), default=None))
 
     def _unwanted_lane(self, name: str) -> Lane:
         containers = self.world.of(name)
@@ -277,31 +306,6 @@ class _Decision:
             actions = tuple(stops(up, FORCED_GRACE_SECONDS))
             return Lane(name, Verdict.STOP, Reason.POLICY_VIOLATION, said, actions)
         return Lane(name, Verdict.HOLD, Reason.POLICY_VIOLATION, said)
-
-    def _freeze(self, removals: set[str]) -> tuple[Reason | None, str]:
-        """Why removals must not happen now, if they must not."""
-        if not removals:
-            return None, ""
-        if not self.desired.sound and self.desired.waits:
-            return Reason.CHANGES_WAIT, self.desired.waits
-        if not self.desired.sound:
-            return Reason.DIRECTORY_UNREADABLE, "the directory cannot be read, so nothing is removed"
-        if self.desired.empty and self.desired.directory != self.memory.directory:
-            return (
-                Reason.DIRECTORY_REPLACED,
-                "the directory is empty, perhaps another one; `reconciler approve` removes all",
-            )
-        going = {name for name in removals if not self._approved(name)}
-        going |= self.memory.in_flight - self.desired.declared.keys() - self.desired.broken.keys()
-        running = sum(any(container.up for container in found) for found in self.containers.values())
-        budget = self.policy.removals
-        if len(going) > budget.max and len(going) > budget.share * running:
-            return (
-                Reason.REMOVAL_BUDGET_EXCEEDED,
-                f"{len(going)} removals, over the budget of {budget.max} or {budget.share:.0%} of {running}; "
-                "`reconciler approve` allows them",
-            )
-        return None, ""
 
     def _approved(self, name: str) -> bool:
         return all(container.id in self.memory.approved for container in self.containers[name])

@@ -6,6 +6,7 @@ from typing import Any
 
 from reconciler.model.desired import Desired
 from reconciler.model.plan import Lane, Plan, Reason, Verdict
+from reconciler.model.policy import Policy
 from reconciler.model.status import EngineStatus, Phase, SandboxStatus, WithheldRemovals
 from reconciler.model.world import World
 
@@ -16,7 +17,7 @@ FREEZES = frozenset(
 
 
 def overview(
-    desired: Desired, world: World, plan: Plan, statuses: Iterable[SandboxStatus], scan_error: str
+    desired: Desired, policy: Policy, world: World, plan: Plan, statuses: Iterable[SandboxStatus], scan_error: str
 ) -> dict[str, Any]:
     """The fields of a `ControllerStatus` that a pass comes to know."""
     engine, withheld = world.engine, plan.withheld
@@ -31,7 +32,7 @@ def overview(
         "limit_reserved_for": tuple(lane.sandbox for lane in plan.lanes if lane.sandbox not in up and _has_slot(lane)),
         "frozen": bool(frozen) or not desired.sound,
         "frozen_reason": frozen[0] if frozen else scan_error,
-        "withheld": WithheldRemovals(reason=withheld.reason, containers=withheld.containers)
+        "withheld": WithheldRemovals(reason=withheld.reason, containers=withheld.containers, policy=policy.fingerprint)
         if withheld.reason
         else None,
         "broken": {

@@ -99,12 +99,24 @@ MUTATIONS = {
         "return bool(self.memory.approved)",
         501,
     ),
-    "forget the budget": Mutation("reconciler.planning.decide", "if len(going) > budget.max and", "if False and", 16),
-    "forget removals under way in the budget": Mutation(
-        "reconciler.planning.decide",
-        "        going |= self.memory.in_flight - self.desired.declared.keys() - self.desired.broken.keys()\n",
-        "",
-        16,
+    "forget the budget": Mutation("reconciler.planning.removals", "    if not going or len", "    if True or len", 16),
+    "forget what was removed before": Mutation(
+        "reconciler.planning.removals", "if not going or len(going | removed) <=", "if not going or len(going) <=", 16
+    ),
+    "let new files raise the budget": Mutation(
+        "reconciler.planning.removals",
+        "for status in running if status.added_at <= begun}",
+        "for status in running}",
+        0,
+    ),
+    "remove what was withheld after a while": Mutation(
+        "reconciler.planning.removals",
+        "before and before.policy == policy.fingerprint else frozenset()",
+        "False else frozenset()",
+        0,
+    ),
+    "believe a share of what nobody remembers": Mutation(
+        "reconciler.planning.removals", "if recent.since <= begun else 0", "if True else 0", 0
     ),
     "let two files publish one port": Mutation(
         "reconciler.desired.directory", "found if len(found) > 1 else ()", "found if len(found) > 2 else ()", 2

@@ -18,7 +18,7 @@ from reconciler.model.plan import Lane, Outcome, Plan, Reason, Remove, Start, St
 from reconciler.model.policy import OnViolation, Policy
 from reconciler.model.quantities import GIB
 from reconciler.model.sandbox import DesiredState, Sandbox
-from reconciler.model.status import Approval, ConditionType
+from reconciler.model.status import Approval, ConditionType, WithheldRemovals
 from reconciler.model.world import World
 from reconciler.planning import backoff
 from reconciler.planning.decide import Memory, decide
@@ -89,6 +89,13 @@ class Simulation:
     belated: set[str] = field(default_factory=set)
     ended_itself: set[str] = field(default_factory=set)
     drifted: set[str] = field(default_factory=set)
+    removed_at: dict[str, float] = field(default_factory=dict)
+    """When each sandbox was last removed without approval."""
+    known_since: dict[str, float] = field(default_factory=dict)
+    remembered_since: float = 0
+    """Since when the controller can know of removals: its state may have been lost."""
+    withheld_before: WithheldRemovals | None = None
+    """What waited for approval before the pass."""
     forgetful: bool = False
     """Whether the state was lost: who ended a container is then not known any more."""
 
@@ -265,6 +272,8 @@ class Simulation:
     def work(self) -> None:
         before, engine = (self.controller, self.controller.status.passes), self.host.engine
         sound = not engine.fault and engine.down is None
+        self.withheld_before = self.controller.status.withheld
+        self._note_names()
         self._survive(self.controller.work)
         if (self.controller, self.controller.status.passes - 1) == before:
             if self.controller.status.available:
@@ -283,6 +292,10 @@ class Simulation:
             self.host.store.lose()
         if state == "corrupt":
             self.host.store.spoil(number)
+        if self.host.store.controller() is None:
+            self.removed_at, self.remembered_since = {}, self.host.clock.now()
+        kept = self.host.store.statuses()
+        self.known_since = {name: since for name, since in self.known_since.items() if name in kept}
         self.forgetful = self.forgetful or state != "kept"
         self.host.store.release()
         self._begin()
@@ -302,8 +315,13 @@ class Simulation:
         """Of each update in flight, the highest number under which a pass counted it."""
         self.replacing: set[str] = set()
         """Sandboxes in flight that held a place already, whatever the limit became since."""
-        self.removing: set[str] = set()
-        """Sandboxes in flight whose removal nobody approved."""
+
+    def _note_names(self) -> None:
+        """Since when each sandbox is there, by its file or by a container."""
+        containers = {raw["Config"]["Labels"].get(LABEL) for raw in self._containers.values() if raw["Id"] in self.ours}
+        there = self.host.directory.files.keys() | containers
+        now = self.host.clock.now()
+        self.known_since = {name: self.known_since.get(name, now) for name in there if name}
 
     def _survive(self, work: Any) -> None:
         try:
@@ -504,13 +522,21 @@ class Simulation:
         if name in desired.declared or not desired.sound:
             raise ViolationError(f"{lane}: its absence is not sure")
         if {action.container for action in lane.actions if isinstance(action, Stop | Remove)} <= memory.approved:
-            self.removing.discard(name)
             return
-        in_flight = self.controller._in_flight.keys() - desired.declared.keys() - desired.broken.keys()
-        gone = self.removing = (self.removing & in_flight) | {name}
-        running = len(set(self._running()) | gone)
-        if len(gone) > policy.removals.max and len(gone) > policy.removals.share * running:
-            raise ViolationError(f"{sorted(gone)} of {running} are removed at once")
+        before = self.withheld_before
+        if before and before.policy == policy.fingerprint and name in before.containers:
+            raise ViolationError(f"{lane}: it was withheld, and nobody has approved it")
+        self._check_budget(name, policy)
+
+    def _check_budget(self, name: str, policy: Policy) -> None:
+        """In no window is more removed without approval than `max`, or than `share` of what ran when it began."""
+        now, budget = self.host.clock.now(), policy.removals
+        removed = {one for one, at in self.removed_at.items() if abs(now - at) < budget.window} | {name}
+        ran = {one for one in self._running() if self.known_since.get(one, now) <= now - budget.window} | removed
+        share = int(budget.share * len(ran)) if self.remembered_since <= now - budget.window else 0
+        if len(removed) > max(budget.max, share):
+            raise ViolationError(f"{sorted(removed)} are removed, and {sorted(ran)} ran when the window began")
+        self.removed_at[name] = now
 
     def _check_file(self, lane: Lane, desired: Desired) -> None:
         """Nothing is done on the word of a file that cannot be used, or must not be used yet."""

@@ -37,6 +37,7 @@ POLICIES: dict[str, dict[str, Any] | None] = {
     "labelled": {"labels": {"team": "blue"}},
     "report": {"limits": {"mem_limit": "256m"}, "on_violation": "report"},
     "careful": {"removals": {"max": 1, "share": 0.2}},
+    "hasty": {"removals": {"max": 1, "share": 0.5, "window": "1m"}, "sandboxes_max": 7},
     "much disk": {"limits": {"disk": "4g"}},
     "few ports": {"published": "9000-9099"},
     "one at a time": {"replacements": {"max_parallel": 1}, "labels": {"team": "red"}},
@@ -103,6 +104,8 @@ WEIGHTS = {
     "burst": 4,
     "half": 2,
     "purge": 1,
+    "trickle": 1,
+    "add while withheld": 1,
     "halt": 1,
     "late start": 2,
     "exchange": 2,
@@ -149,7 +152,7 @@ def _steps(kind: str, dice: random.Random) -> list[Step]:  # noqa: C901 - one ca
         case "set_clock":
             return [Step(kind, (dice.choice((-3600, 3600)),))]
         case "wait":
-            return [Step(kind, (dice.choice((0.1, 1, 5, 70)),))]
+            return [Step(kind, (dice.choices((0.1, 1, 5, 70, 700), (4, 4, 4, 4, 1))[0],))]
         case "mistake":
             return [Step(kind, (number,)), Step("work"), Step("lane", (number,)), Step("work"), Step("mistake", (-1,))]
         case "lost, renamed and changed":
@@ -174,6 +177,17 @@ def _steps(kind: str, dice: random.Random) -> list[Step]:  # noqa: C901 - one ca
             deletions = [Step("delete", (one,)) for one in dice.sample(NAMES, len(NAMES))]
             look = [Step("wait", (1,)), Step("work")]
             return [*deletions[:4], *look, *look, Step("approve"), *deletions[4:], *look, *look]
+        case "trickle":
+            look = [Step("wait", (2,)), Step("work"), Step("work"), *(Step("lane", (one,)) for one in range(4))]
+            return [step for one in dice.sample(NAMES, len(NAMES)) for step in (Step("delete", (one,)), *look)]
+        case "add while withheld":
+            names = dice.sample(NAMES, len(NAMES))
+            look = [Step("wait", (1,)), Step("work"), Step("work")]
+            gone, added = (
+                [Step("delete", (one,)) for one in names[:4]],
+                [Step("declare", (one, "plain")) for one in names[4:]],
+            )
+            return [*gone, *look, *added, *look, *(Step("lane", (one,)) for one in range(6)), *look]
         case "late start":
             lane = Step("lane", (number,))
             first = [Step("declare", (name, "plain")), Step("work"), lane, lane, Step("fault", ("late", 0)), lane]

@@ -318,3 +318,36 @@ def test_what_the_policy_forbids_for_good_cannot_be_said(operator: Operator, key
     done = operator.reconciler("validate", code=1)
     assert f"error: '{key}' is forbidden" in done.stderr
     assert "evil.yaml:2:1\n" in done.stderr
+
+
+def test_removals_a_moment_apart_are_budgeted_together(operator: Operator) -> None:
+    """Six files go one after another: three sandboxes are removed, and the others wait, also for a new controller."""
+    names = [f"s{number}" for number in range(6)]
+    operator.decree(sandboxes_max=6)
+    for name in names:
+        operator.declare(name)
+    with operator.run():
+        operator.until_phase(**dict.fromkeys(names, "Running"))
+        for name in names[:3]:
+            operator.remove(name)
+            operator.until(lambda gone=name: gone not in running(operator))
+        operator.remove(*names[3:])
+        operator.until(lambda: operator.controller()["frozen"])
+    operator.reconciler("apply", code=1)
+    assert running(operator) == set(names[3:])
+
+
+def test_files_that_are_added_free_nothing_that_is_withheld(operator: Operator) -> None:
+    """The share is one of what ran, not of what was added since; without approval nothing is removed."""
+    names = [f"s{number}" for number in range(5)]
+    operator.decree(sandboxes_max=9)
+    for name in names:
+        operator.declare(name)
+    with operator.run():
+        operator.until_phase(**dict.fromkeys(names, "Running"))
+        operator.remove(*names[:4])
+        operator.until(lambda: operator.controller()["withheld"])
+        for name in ("x", "y", "z"):
+            operator.declare(name)
+        operator.until_phase(x="Running", y="Running", z="Running")
+        assert running(operator) == {*names, "x", "y", "z"}

@@ -38,6 +38,16 @@ def case(sentence: str, *lines: str) -> Callable[[Callable[[Scene], object]], Ca
 CASES: Table = {}
 
 
+def eight(scene: Scene, added_at: float = 0) -> None:
+    """Eight run, of which four have lost their files."""
+    scene.policy = up_to(8)
+    for name in "abcdefgh":
+        container = scene.container(name)
+        scene.remember(name, container, added_at=added_at)
+        if name > "d":
+            scene.declare(name)
+
+
 # --- creating and starting -------------------------------------------------------------------------------------------
 
 
@@ -717,11 +727,66 @@ def _(scene: Scene) -> None:
         scene.container(name)
 
 
-@case("removals under way count too", "a WAIT InFlight", *(f"{name} HOLD RemovalBudgetExceeded" for name in "bcd"))
+@case(
+    "removals within the window count, whether they are under way or done",
+    "a WAIT InFlight",
+    *(f"{name} HOLD RemovalBudgetExceeded" for name in "bcd"),
+)
 def _(scene: Scene) -> None:
     for name in "abcd":
         scene.container(name)
     scene.in_flight.add("a")
+    scene.removed = {"a": NOW - 1}
+
+
+@case("removals before the window do not", f"b REMOVE FileRemoved: stop {A}, remove {A}")
+def _(scene: Scene) -> None:
+    scene.removed = dict.fromkeys("xyz", NOW - 601)
+    scene.container("b")
+
+
+@case(
+    "a share of many is more than a few",
+    *(
+        f"{name} REMOVE FileRemoved: stop {id_ * 12}, remove {id_ * 12}"
+        for name, id_ in zip("abcd", "1234", strict=True)
+    ),
+    *(f"{name} KEEP Running" for name in "efgh"),
+)
+def _(scene: Scene) -> None:
+    eight(scene)
+
+
+@case(
+    "what was added within the window raises no share",
+    *(f"{name} HOLD RemovalBudgetExceeded" for name in "abcd"),
+    *(f"{name} KEEP Running" for name in "efgh"),
+)
+def _(scene: Scene) -> None:
+    eight(scene, added_at=NOW - 500)
+
+
+@case(
+    "without a memory of the window only the number counts",
+    *(f"{name} HOLD RemovalBudgetExceeded" for name in "abcd"),
+    *(f"{name} KEEP Running" for name in "efgh"),
+)
+def _(scene: Scene) -> None:
+    eight(scene)
+    scene.remembered_since = NOW - 500
+
+
+@case("what was withheld stays withheld, though few are left", "a HOLD RemovalBudgetExceeded", "b KEEP Running")
+def _(scene: Scene) -> None:
+    scene.withhold(scene.container("a"))
+    scene.declare("b")
+    scene.container("b")
+
+
+@case("what was withheld is weighed again when the policy has changed", f"a REMOVE FileRemoved: stop {A}, remove {A}")
+def _(scene: Scene) -> None:
+    scene.withhold(scene.container("a"))
+    scene.policy = up_to(4)
 
 
 @case(
