@@ -87,12 +87,15 @@ def overview(
 
 
 def _slots(controller: ControllerStatus, statuses: Iterable[SandboxStatus]) -> str:
-    """`2 of 2 slots used: 1 running, 1 reserved for web (Backoff)`."""
+    """`3 of 3 slots used: 1 running, 1 reserved for web (Backoff), 1 unmanaged (stranger)`."""
     running, reserved = len(controller.limit_held_by), controller.limit_reserved_for
-    used = f"{running + len(reserved)} of {controller.limit} slots used"
+    unmanaged = controller.limit_used_by_unmanaged
+    used = f"{running + len(reserved) + len(unmanaged)} of {controller.limit} slots used"
     phases = {status.name: status.phase for status in statuses}
     named = [f"{name} ({phases[name]})" if name in phases else name for name in reserved]
-    return used + (f": {running} running, {len(reserved)} reserved for {', '.join(named)}" if reserved else "")
+    told = [f"{len(reserved)} reserved for {', '.join(named)}"] if reserved else []
+    told += [f"{len(unmanaged)} unmanaged ({', '.join(unmanaged)})"] if unmanaged else []
+    return ", ".join([f"{used}: {running} running", *told]) if told else used
 
 
 def _watch(store: Store, *, table_alone: bool) -> None:

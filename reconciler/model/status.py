@@ -222,6 +222,9 @@ class ControllerStatus(BaseModel):
     limit_reserved_for: tuple[str, ...] = Field(
         (), description="Who has a slot and no container that is up: it is being started, or waits until it can be."
     )
+    limit_used_by_unmanaged: tuple[str, ...] = Field(
+        (), description="Containers that are not ours, up, and stand for a sandbox: each uses a slot."
+    )
     frozen: bool = Field(False, description="Whether removals are withheld.")
     frozen_reason: str = ""
     withheld: WithheldRemovals | None = None

@@ -203,7 +203,7 @@ class _Decision:
         )
         starters = waiting[: max(0, limit - taken)]
         ended = {name for name, case in cases.items() if case.ended and name not in up}
-        idle = {name for name in starters if cases[name].with_a_slot.verdict is Verdict.WAIT}
+        idle = {name for name in starters if not cases[name].with_a_slot.actions}
         users = {*keepers, *staying, *(up - cases.keys()), *starters, *(printable(one.name) for one in others)} - idle
         told = [f"{limit} of {limit} slots are used; stop or remove one, or raise sandboxes_max"]
         told += [f"used by {', '.join(sorted(users))}"] if users else []

@@ -8,6 +8,7 @@ from reconciler.model.desired import Desired
 from reconciler.model.plan import Lane, Plan, Reason, Verdict
 from reconciler.model.policy import Policy
 from reconciler.model.status import EngineStatus, Phase, SandboxStatus, WithheldRemovals
+from reconciler.model.text import printable
 from reconciler.model.world import World
 
 FREEZES = frozenset(
@@ -30,6 +31,7 @@ def overview(
         "counts": dict(Counter(status.phase for status in statuses)),
         "limit_held_by": tuple(sorted(up)),
         "limit_reserved_for": tuple(lane.sandbox for lane in plan.lanes if lane.sandbox not in up and _has_slot(lane)),
+        "limit_used_by_unmanaged": tuple(printable(one.name) for one in world.unmanaged if one.sandbox and one.up),
         "frozen": bool(frozen) or not desired.sound,
         "frozen_reason": frozen[0] if frozen else scan_error,
         "withheld": WithheldRemovals(reason=withheld.reason, containers=withheld.containers, policy=policy.fingerprint)
@@ -45,9 +47,9 @@ def overview(
 
 
 def _has_slot(lane: Lane) -> bool:
-    """Of a sandbox that is not up; what has ended, or is not meant to run, has none."""
-    meant = lane.rendered is not None and lane.cause is not Reason.LIMIT_EXCEEDED
-    return lane.cause is Reason.IN_FLIGHT or (meant and lane.verdict is not Verdict.KEEP)
+    """Of a sandbox that is not up; what has ended, is not meant to run, or is kept out by a stranger has none."""
+    meant = lane.rendered is not None and lane.verdict not in {Verdict.KEEP, Verdict.HOLD}
+    return lane.cause is Reason.IN_FLIGHT or (meant and lane.cause not in {Reason.LIMIT_EXCEEDED, Reason.UNMANAGED})
 
 
 def in_one_line(statuses: Iterable[SandboxStatus], *, available: bool) -> str:

@@ -318,6 +318,18 @@ def test_a_crash_loop_rests_without_a_word_from_the_engine(house: House) -> None
     assert (house.status("crash").phase, house.status("crash").failures) == (Phase.BACKOFF, 2)
 
 
+def test_a_crash_loop_reserves_a_slot_for_as_long_as_nobody_else_wants_it(house: House) -> None:
+    """It is told for whom; who has never failed gets it, and then the crash loop waits."""
+    house.decree(sandboxes_max=1)
+    house.declare("bad", image="missing:3")
+    status = house.apply()
+    assert (status.limit_held_by, status.limit_reserved_for) == ((), ("bad",))
+    house.declare("good")
+    status = house.apply()
+    assert (status.limit_held_by, status.limit_reserved_for) == (("good",), ())
+    assert house.status("bad").reason is Reason.LIMIT_EXCEEDED
+
+
 def test_unhealthy_is_told_when_it_begins_and_when_it_ends(house: House) -> None:
     """Each once, however often it is looked at; with restart no it is left up all the while."""
     house.declare("web", healthcheck={"test": ["CMD", "true"]}, restart="no")

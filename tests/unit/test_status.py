@@ -126,11 +126,13 @@ instance default, Docker 20.10.24, 2 of 5 slots used
 
 def test_reserved_slots_are_named() -> None:
     """A slot that nobody runs in is told with whose it is, and why that one does not run."""
-    reserved = controller(limit=2, limit_held_by=("web",), limit_reserved_for=("api",))
+    reserved = controller(
+        limit=3, limit_held_by=("web",), limit_reserved_for=("api",), limit_used_by_unmanaged=("renamed",)
+    )
     assert shown(overview(reserved, ALIVE, [API, WEB], NOW, 80)).endswith(
         """
-instance default, Docker 20.10.24, 2 of 2 slots used: 1 running, 1 reserved for
-api (Backoff)
+instance default, Docker 20.10.24, 3 of 3 slots used: 1 running, 1 reserved for
+api (Backoff), 1 unmanaged (renamed)
 """
     )
 

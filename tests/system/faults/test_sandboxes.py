@@ -80,7 +80,7 @@ def test_fault_21_eight_files_under_a_limit_of_five(operator: Operator) -> None:
         assert set(operator.versions()) == set("abcde")
         waiting = operator.status("f")
         assert waiting["reason"] == "LimitExceeded"
-        assert "used; by a, b, c, d, e;" in waiting["message"]
+        assert waiting["message"].endswith("; used by a, b, c, d, e")
         operator.remove("b")
         operator.until_phase(f="Running")
         operator.until(lambda: set(operator.versions()) == set("acdef"))
