@@ -98,8 +98,9 @@ def _config(container: str, body: dict[str, Any], image: dict[str, Any]) -> dict
     others = [entry for entry in image.get("Env") or () if entry.partition("=")[0] not in named]
     config["Env"] = [*(own.get("Env") or ()), *others] or own.get("Env")
     if "Healthcheck" in config:
-        old = {"StartInterval"}  # this engine's API is 1.41
-        config["Healthcheck"] = {key: one for key, one in config["Healthcheck"].items() if one and key not in old}
+        asked = {key: one for key, one in config["Healthcheck"].items() if one}
+        config["Healthcheck"] = {**(image.get("Healthcheck") or {}), **asked}
+        config["Healthcheck"].pop("StartInterval", None)  # this engine's API is 1.41
     return config
 
 

@@ -351,3 +351,11 @@ def test_files_that_are_added_free_nothing_that_is_withheld(operator: Operator) 
             operator.declare(name)
         operator.until_phase(x="Running", y="Running", z="Running")
         assert running(operator) == {*names, "x", "y", "z"}
+
+
+def test_a_check_over_that_of_an_image(operator: Operator) -> None:
+    """An engine fills a check that a file gives with what the image's own says beside it."""
+    make_image(operator.engine.host, "sandbox:period", ["HEALTHCHECK --start-period=5s --retries=9 CMD false"])
+    operator.declare("web", image="sandbox:period", healthcheck={"test": "true", "interval": "1s"})
+    operator.reconciler("apply", code=0)
+    operator.reconciler("plan", code=0)

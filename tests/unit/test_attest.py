@@ -99,6 +99,26 @@ def test_an_images_start_interval_is_not_too_frequent_beside_the_files_own_check
     assert knobs(rendered, raw) == {"healthcheck"}
 
 
+SECOND = 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("said", "answered", "found"),
+    [
+        ({}, {"StartPeriod": 5 * SECOND}, set()),
+        ({"start_period": "5s"}, {"StartPeriod": 9 * SECOND}, {"healthcheck"}),
+        ({"start_interval": "2s"}, {"StartInterval": 0}, set()),
+        ({}, {"Retries": 9}, {"healthcheck"}),
+    ],
+)
+def test_what_a_check_leaves_out_is_the_images(said: dict[str, str], answered: dict[str, int], found: set[str]) -> None:
+    """As engines fill it in; one before API 1.44 has no interval at the start."""
+    rendered = Scene().rendered("web", 61000, healthcheck={"test": ["CMD", "true"], **said})
+    raw = readback(rendered, State.RUNNING, {})
+    raw["Config"] = {**raw["Config"], "Healthcheck": {**raw["Config"]["Healthcheck"], **answered}}
+    assert knobs(rendered, raw) == found
+
+
 @pytest.mark.parametrize("knob", ["MaskedPaths", "ReadonlyPaths"])
 def test_what_the_engine_hides_stays_hidden(rendered: Rendered, knob: str) -> None:
     """An empty list of hidden paths is a mismatch."""
