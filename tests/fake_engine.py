@@ -72,6 +72,10 @@ class FakeEngine:
             rows = map(self._row, reversed(self._containers.values()))
             return tuple(decode.summary(row) for row in rows if row["Labels"].get(labels.INSTANCE) == self.instance)
 
+    def writable(self) -> Mapping[str, str]:
+        with self._call("writable"):
+            return decode.writable({**self._row(raw), "Mounts": raw["Mounts"]} for raw in self._containers.values())
+
     def inspect(self, container: str) -> Inspection:
         with self._call("inspect", container):
             raw = pickle.loads(pickle.dumps(self._get(container)))  # noqa: S301 - our own; deepcopy takes five times as long

@@ -1,6 +1,6 @@
 """One observation: one list call, and an inspection of what is new, changed or asked for."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
@@ -95,7 +95,7 @@ class Observer:
             containers=tuple(self._recall(_observed, one, self._seen[one]) for one in self._seen if one in self._ours),
             unmanaged=(*filter(None, by_labels.values()), *unreadable, *misnamed),
             images=self._present(_references(desired, policy)),
-            sources=self.volumes.examined(desired.declared.values(), policy, facts.data),
+            sources=self.volumes.examined(desired.declared.values(), policy, facts.data, self._writable),
         )
 
     def _look(self) -> tuple[EngineFacts, tuple[Summary, ...]]:
@@ -154,6 +154,12 @@ class Observer:
             if error.refusal is Refusal.NOT_FOUND:
                 return None
             return error
+
+    def _writable(self) -> Mapping[str, str]:
+        try:
+            return self._engine.writable()
+        except EngineRefused as error:
+            raise EngineUnavailable(f"the engine answers in part: {error}") from error
 
     def _present(self, references: Iterable[str]) -> dict[str, Image]:
         for reference in references:

@@ -1,16 +1,18 @@
 """What the volumes of the sandboxes are on this host."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from reconciler.engine.host import EngineHost, Protected
 from reconciler.model.container import MOUNTED, Deviation
 from reconciler.model.desired import Declaration
+from reconciler.model.parts import Volume
 from reconciler.model.policy import Policy
 from reconciler.model.rendered import Rendered
 from reconciler.model.text import printable
 from reconciler.model.world import UP, Inspection, Source
+from reconciler.planning.judge import volume_refused
 
 
 class Volumes:
@@ -22,18 +24,26 @@ class Volumes:
         self._sources: Mapping[str, Source] = {}
 
     def examined(
-        self, declarations: Iterable[Declaration], policy: Policy, engine_data: str = ""
+        self,
+        declarations: Iterable[Declaration],
+        policy: Policy,
+        engine_data: str = "",
+        writable: Callable[[], Mapping[str, str]] = dict,
     ) -> Mapping[str, Source]:
-        """What each volume's source, and each root of the policy, really is, now; `engine_data` is the engine's own.
+        """What each volume's source, and each root of the policy, really is, now.
 
-        The very same as before for as long as nothing about them has changed: thousands are compared with it.
+        `engine_data` is where the engine keeps its own; `writable` is asked for the paths that containers can write, if
+        there are volumes. The very same as before for as long as nothing has changed: thousands are compared with it.
         """
-        declared = (volume for declaration in declarations for volume in declaration.sandbox.volumes)
-        paths = {volume.source for volume in (*declared, *policy.defaults.volumes)}
+        volumes = {
+            declaration.name: declaration.sandbox.volumes or policy.defaults.volumes for declaration in declarations
+        }
+        paths = {volume.source for some in (*volumes.values(), policy.defaults.volumes) for volume in some}
         sources = {root.root: Source(str(Path(root.root).resolve())) for root in policy.volumes}
         if paths:
-            self._protected = self._host.protected(engine_data)
+            self._protected = self._host.protected(engine_data, writable())
             sources |= {path: self._host.examine(path, self._protected) for path in paths}
+            sources |= _apart(volumes, policy, sources)
         if sources != self._sources:
             self._sources = sources
         return self._sources
@@ -58,3 +68,20 @@ class Volumes:
             return inspection
         told = (Deviation(MOUNTED, printable(f"not {volume.source} at {volume.target}")) for volume in exchanged)
         return replace(inspection, deviations=(*inspection.deviations, *told), evidence="")
+
+
+def _apart(volumes: Mapping[str, Iterable[Volume]], policy: Policy, sources: Mapping[str, Source]) -> dict[str, Source]:
+    """Those of the sources that lie in what another volume lets a sandbox write, with that as their trouble."""
+    allowed = Protected(
+        writable={
+            Path(sources[volume.source].real): f"sandbox {name}"
+            for name, own in volumes.items()
+            for volume in own
+            if not volume.read_only and not any(volume_refused(volume, policy, sources))
+        }
+    )
+    return {
+        path: replace(source, trouble=trouble)
+        for path, source in sources.items()
+        if not source.trouble and (trouble := allowed.trouble(Path(source.real)))
+    }

@@ -20,17 +20,25 @@ LISTENING = re.compile(rb"^[0-9a-f]+: [0-9A-F]+ [0-9A-F]+ 0001[0-9A-F]{4} [0-9A-
 
 @dataclass(frozen=True, slots=True)
 class Protected:
-    """What no sandbox may mount, each with what it is: `places` and all that is in them, and whatever is a `holder`."""
+    """What no sandbox may mount, each with what it is: `places` and all that is in them, and whatever is a `holder`.
+
+    Neither may it mount what is in a directory that is `writable` to others, each with who that is: they can put a link
+    in its place.
+    """
 
     places: Mapping[Path, str] = field(default_factory=dict)
     holders: Mapping[Path, str] = field(default_factory=dict)
+    writable: Mapping[Path, str] = field(default_factory=dict)
 
     def trouble(self, real: Path) -> str:
         """Why a path that is free of links cannot be mounted; empty when it can."""
         if real in self.holders:
             return f"holds {self.holders[real]}"
         inside = next((place for place in (real, *real.parents) if place in self.places), None)
-        return f"belongs to {self.places[inside]}" if inside else ""
+        if inside:
+            return f"belongs to {self.places[inside]}"
+        above = next((place for place in real.parents if place in self.writable), None)
+        return f"lies in {above}, where {self.writable[above]} can exchange it" if above else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +49,12 @@ class EngineHost:
     own: Mapping[Path, str]
     proc: Path = Path("/proc")
 
-    def protected(self, engine_data: str = "") -> Protected:
-        """What is protected now; `engine_data` is where the engine keeps its data, as far as that is known."""
+    def protected(self, engine_data: str = "", writable: Mapping[str, str] = {}) -> Protected:
+        """What is protected now.
+
+        `engine_data` is where the engine keeps its data, as far as that is known; `writable` are the paths that
+        containers can write, each with who that is.
+        """
         places = {path: f"the host's {path}" for path in map(Path, SYSTEM)} | dict(self.own)
         if engine_data:
             places[Path(engine_data)] = "the engine's data"
@@ -51,7 +63,11 @@ class EngineHost:
         if self.engine_socket:
             sockets[self.engine_socket] = "the engine's socket"
         holders = {real: what for path, what in sockets.items() for real in _with_parents(path)}
-        return Protected(places, {real: what for path, what in places.items() for real in path.parents} | holders)
+        return Protected(
+            places,
+            {real: what for path, what in places.items() for real in path.parents} | holders,
+            {Path(path).resolve(): who for path, who in writable.items()},
+        )
 
     def unfiltered(self, network: Network, engine: EngineFacts) -> str:
         """Why traffic between containers of the network gets past the engine's rules; empty also when nobody knows.

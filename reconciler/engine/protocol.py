@@ -26,6 +26,9 @@ class EngineReader(Protocol):
     def containers(self) -> tuple[Summary, ...]:
         """All containers, in any state, that carry this instance's label."""
 
+    def writable(self) -> Mapping[str, str]:
+        """The paths of the host that any containers can write, whoever's they are, each with who that is."""
+
     def inspect(self, container: str) -> Inspection: ...
 
     def network(self) -> Network | None:

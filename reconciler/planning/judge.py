@@ -64,7 +64,7 @@ def _violations(sandbox: Sandbox, policy: Policy, sources: Mapping[str, Source])
             message = f"port {port.published} is outside of the policy's range"
             yield f"ports[{index}].published", message, f"one of {policy.published}", "published"
     for index, volume in enumerate(sandbox.volumes):
-        for key, why, hint, rule in _volume_refused(volume, policy, sources):
+        for key, why, hint, rule in volume_refused(volume, policy, sources):
             yield f"volumes[{index}].{key}", f"volume {printable(volume.source, SHOWN_MAX)}: {why}", hint, rule
 
 
@@ -91,7 +91,8 @@ def _over_ceilings(sandbox: Sandbox, policy: Policy) -> Iterator[_Violation]:
             yield name, message, f"at most {text(ceiling)}", f"limits.{key}"
 
 
-def _volume_refused(volume: Volume, policy: Policy, sources: Mapping[str, Source]) -> Iterator[_Violation]:
+def volume_refused(volume: Volume, policy: Policy, sources: Mapping[str, Source]) -> Iterator[_Violation]:
+    """Why it cannot be mounted, if it cannot."""
     source = sources.get(volume.source, Source(volume.source, "it was not examined"))
     if source.trouble:
         yield "source", source.trouble, "mount an existing directory or file", ""

@@ -626,6 +626,16 @@ def test_events_of_strangers_are_not_told(bench: Bench) -> None:
     assert listener.actions(stranger) <= {"connect", "disconnect"}
 
 
+def test_what_containers_can_write(bench: Bench) -> None:
+    """Whosever they are; not what is mounted read-only."""
+    mounts = [
+        {"Type": "bind", "Source": "/srv", "Target": "/a"},
+        {"Type": "bind", "Source": "/usr", "Target": "/b", "ReadOnly": True},
+    ]
+    bench.outside.run_foreign("stranger", IMAGE, HostConfig={"Mounts": mounts})
+    assert bench.engine.writable() == {"/srv": "container stranger"}
+
+
 # Networks and images.
 
 

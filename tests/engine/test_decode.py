@@ -5,7 +5,18 @@ from typing import Any
 import pytest
 
 from reconciler.engine.docker import decode_spec
-from reconciler.engine.docker.decode import MALFORMED, epoch, event, facts, health, image, inspection, network, summary
+from reconciler.engine.docker.decode import (
+    MALFORMED,
+    epoch,
+    event,
+    facts,
+    health,
+    image,
+    inspection,
+    network,
+    summary,
+    writable,
+)
 from reconciler.engine.docker.encode import encode
 from reconciler.engine.docker.pulling import PullProgress
 from reconciler.engine.docker.refusals import not_pulled, refusal
@@ -207,6 +218,20 @@ def test_an_unfit_network_names_all_that_is_wrong() -> None:
         "it has IPv6, over which neighbours may reach one another; "
         "it is internal, so no port can be published; it lacks the label reconciler.instance=default"
     )
+
+
+def test_odd_rows_hide_no_other_container_that_can_write() -> None:
+    """Named volumes and what is read-only do not count; what is not known in a stranger's row is passed over."""
+    bind = {"Type": "bind", "Source": "/srv/a", "RW": True}
+    rows: list[dict[str, Any]] = [
+        {"Names": ["/one"], "Mounts": [bind, {**bind, "Source": "/srv/b", "RW": False}]},
+        {"Names": ["/two"], "Mounts": [{**bind, "Type": "volume", "Source": "/srv/c"}, "/srv/d"]},
+        {"Names": None, "Mounts": None},
+        {"Mounts": [{**bind, "Source": "/srv/e"}]},
+    ]
+    found = writable(rows)
+    assert list(found) == ["/srv/a", "/srv/e"]
+    assert found["/srv/a"] == "container one"
 
 
 @pytest.mark.parametrize(

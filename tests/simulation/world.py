@@ -273,7 +273,7 @@ def _may_fail(name: str) -> Callable[..., Any]:
     return call
 
 
-READS = ("facts", "containers", "network", "image", "written", "volume_sizes")
+READS = ("facts", "containers", "writable", "network", "image", "written", "volume_sizes")
 CHANGES = ("create_network", "remove_network", "pull", "create", "start", "stop", "unpause", "rename", "remove")
 for _name in READS + CHANGES:
     setattr(FaultyEngine, _name, _may_fail(_name))

@@ -130,6 +130,26 @@ def test_what_leads_out_of_the_allowed_roots_is_refused(operator: Operator) -> N
     assert "cannot be read" in refused(operator, root / "missing")
 
 
+def test_what_others_can_write_around_is_refused(operator: Operator) -> None:
+    """A neighbour, declared or a stranger's container, could put a link in the place of a source inside its own."""
+    inner = operator.root / "shared" / "inner"
+    inner.mkdir(parents=True)
+    operator.decree(volumes=[{"root": str(inner.parent), "read_only": False}])
+    own = {"type": "bind", "source": str(inner.parent), "target": "/own", "read_only": False}
+    operator.declare("neighbour", volumes=[own])
+    operator.declare("web", volumes=[{"type": "bind", "source": str(inner), "target": "/data"}])
+    assert "where sandbox neighbour can exchange it" in operator.reconciler("validate", code=1).stderr
+    operator.reconciler("apply", code=1)
+    assert (operator.phase("neighbour"), operator.phase("web")) == ("Running", "Refused")
+    operator.remove("neighbour")
+    operator.reconciler("apply", code=0)
+    operator.remove("web")
+    operator.reconciler("apply", code=0)
+    bind = {"Type": "bind", "Source": str(inner.parent), "Target": "/x"}
+    operator.foreign(f"stranger-{operator.instance}", HostConfig={"Mounts": [bind]})
+    assert f"where container stranger-{operator.instance} can exchange it" in refused(operator, inner)
+
+
 def test_the_engine_behind_a_proxy_cannot_be_mounted(operator: Operator) -> None:
     """Neither its socket nor its data, wherever the controller's own address leads; nor the controller's files."""
     operator.before = operator.engine.inside  # where the engine listens: sockets are told by network namespace
@@ -142,7 +162,7 @@ def test_the_engine_behind_a_proxy_cannot_be_mounted(operator: Operator) -> None
         assert "belongs to the state directory" in refused(operator, operator.state)
         assert "belongs to the policy" in refused(operator, operator.policy_file)
         assert "holds the" in refused(operator, operator.root)
-        assert "belongs to the host's /run" in refused(operator, Path("/var/run"))
+        assert "belongs to the host's /run" in refused(operator, Path("/var/run/netns"))
 
 
 def test_network_mode_none_is_really_none(operator: Operator) -> None:

@@ -126,13 +126,55 @@ def test_what_holds_a_link_to_what_rules_is_refused(tmp_path: Path, source: Path
     )
 
 
+@pytest.mark.parametrize(
+    ("mounted", "trouble"),
+    [
+        ("root", "lies in ROOT, where container stranger can exchange it"),
+        ("link", "lies in ROOT, where container stranger can exchange it"),
+        ("root/data", ""),
+        ("root/data/inside", ""),
+        ("root/dat", ""),
+    ],
+)
+def test_what_lies_in_what_a_container_can_write_is_refused(
+    tmp_path: Path, source: Path, mounted: str, trouble: str
+) -> None:
+    """Whose container it is does not matter; what is mounted itself cannot be exchanged from inside."""
+    (tmp_path / "link").symlink_to(source.parent)
+    writable = {str(tmp_path / mounted): "container stranger"}
+    found = Volumes(host(tmp_path)).examined([declaration(source)], Policy(), "", lambda: writable)
+    assert found[str(source)].trouble == trouble.replace("ROOT", str(source.parent))
+
+
+@pytest.mark.parametrize(
+    ("root_read_only", "above_read_only", "trouble"),
+    [(False, False, "lies in ROOT, where sandbox above can exchange it"), (False, True, ""), (True, False, "")],
+    ids=["it can write", "it does not ask to write", "it must not write, so it is never mounted"],
+)
+def test_what_lies_in_what_a_sandbox_will_write_is_refused(
+    tmp_path: Path, source: Path, *, root_read_only: bool, above_read_only: bool, trouble: str
+) -> None:
+    """As soon as it is declared, whether it runs or not; nobody can hinder others by asking for what is refused."""
+    policy = Policy.model_validate({"volumes": [{"root": str(tmp_path), "read_only": root_read_only}]})
+    wish = {"source": str(source.parent), "target": "/data", "read_only": above_read_only}
+    sandbox = Sandbox.model_validate({"image": "app:1", "volumes": [wish]})
+    declarations = [declaration(source), Declaration("above", "above.yaml", sandbox)]
+    found = Volumes(host(tmp_path)).examined(declarations, policy)
+    assert found[str(source)].trouble == trouble.replace("ROOT", str(source.parent))
+    assert found[str(source.parent)].trouble == ""
+
+
 def test_without_volumes_nothing_is_read(tmp_path: Path) -> None:
     """Not even the roots of the policy make anybody read what listens."""
     nowhere = host(tmp_path)
     (tmp_path / "proc" / "self" / "net" / "unix").unlink()
     (tmp_path / "proc" / "self" / "net" / "unix").mkdir()
     policy = Policy.model_validate({"volumes": [{"root": "/srv"}]})
-    assert Volumes(nowhere).examined([declaration()], policy) == {"/srv": Source("/srv")}
+
+    def nobody_asks() -> Mapping[str, str]:
+        raise AssertionError
+
+    assert Volumes(nowhere).examined([declaration()], policy, "", nobody_asks) == {"/srv": Source("/srv")}
     with pytest.raises(IsADirectoryError):
         Volumes(nowhere).examined([declaration("/srv")], policy)
 

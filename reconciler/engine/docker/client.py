@@ -123,6 +123,10 @@ class DockerEngine:
         with self._asking("list the containers", READ_SECONDS) as client:
             return tuple(map(decode.summary, client.containers(all=True, filters=self._ours)))
 
+    def writable(self) -> Mapping[str, str]:
+        with self._asking("ask what containers can write", READ_SECONDS) as client:
+            return decode.writable(client.containers(all=True))
+
     def inspect(self, container: str) -> Inspection:
         with self._asking(f"inspect container {full_id(container)[:SHORT]}", READ_SECONDS) as client:
             answer = decode.about(container, client.inspect_container(container))

@@ -97,6 +97,16 @@ def written(row: Answer) -> Written:
     return Written(full_id(row["Id"]), int(row.get("SizeRw") or 0), volumes)
 
 
+def writable(rows: Iterable[Answer]) -> Mapping[str, str]:
+    """The paths of the host that the containers of a list, whoever's they are, can write, each with who that is."""
+    return {
+        str(mount.get("Source")): f"container {_name(row.get('Names') or [])}"
+        for row in rows
+        for mount in row.get("Mounts") or ()
+        if isinstance(mount, Mapping) and mount.get("Type") == "bind" and mount.get("RW")
+    }
+
+
 def volume_sizes(usage: Answer) -> Mapping[str, int]:
     """From `GET /system/df`; of a volume that is elsewhere the engine says -1."""
     return {str(one["Name"]): max(0, int(one["UsageData"]["Size"])) for one in usage["Volumes"] or ()}
