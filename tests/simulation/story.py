@@ -106,6 +106,7 @@ WEIGHTS = {
     "purge": 1,
     "trickle": 1,
     "add while withheld": 1,
+    "new and gone": 1,
     "halt": 1,
     "late start": 2,
     "exchange": 2,
@@ -188,6 +189,12 @@ def _steps(kind: str, dice: random.Random) -> list[Step]:  # noqa: C901 - one ca
                 [Step("declare", (one, "plain")) for one in names[4:]],
             )
             return [*gone, *look, *added, *look, *(Step("lane", (one,)) for one in range(6)), *look]
+        case "new and gone":
+            look = [Step("work"), *(Step("lane", (0,)) for _ in range(12)), Step("work")]
+            new = [Step("declare", (one, "plain")) for one in NAMES]
+            lost = [Step("wait", (70,)), Step("work"), Step("restart", ("corrupt", 99))] if dice.random() < 0.3 else []
+            gone = [Step("delete", (one,)) for one in dice.sample(NAMES, 3)]
+            return [Step("decree", ("hasty",)), *new, *look, *look, *lost, *gone, Step("wait", (1,)), *look]
         case "late start":
             lane = Step("lane", (number,))
             first = [Step("declare", (name, "plain")), Step("work"), lane, lane, Step("fault", ("late", 0)), lane]
