@@ -32,6 +32,7 @@ class Scene:
     policy: Policy = field(default_factory=Policy)
     files: dict[str, Sandbox] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
+    last_good: dict[str, Sandbox] = field(default_factory=dict)
     strays: set[str] = field(default_factory=set)
     containers: list[Observed] = field(default_factory=list)
     statuses: dict[str, SandboxStatus] = field(default_factory=dict)
@@ -85,8 +86,8 @@ class Scene:
         self.containers.append(container)
         return container
 
-    def remember(self, name: str, container: Observed | None = None, *, changed: bool = False, **fields: Any) -> None:
-        """A status of the sandbox; with a container, attested under the policy, and maybe changed since."""
+    def remember(self, name: str, container: Observed | None = None, **fields: Any) -> None:
+        """A status of the sandbox; with a container, attested under the policy."""
         if container is not None:
             fields = {
                 "container_id": container.id,
@@ -96,7 +97,6 @@ class Scene:
                     ok=True,
                     container_id=container.id,
                     policy=self.policy.fingerprint,
-                    evidence="another" if changed else container.inspection.evidence,
                 ),
                 **fields,
             }
@@ -139,6 +139,7 @@ class Scene:
             declared={name: Declaration(name, f"{name}.yaml", sandbox) for name, sandbox in self.files.items()},
             broken={name: (Problem(f"{name}.yaml", 1, 1, "it is broken"),) for name in self.broken},
             strays={likeness(stem): (Problem(f"{stem}.yaml", 0, 0, "is no name"),) for stem in self.strays},
+            last_good={name: Declaration(name, f"{name}.yaml", one) for name, one in self.last_good.items()},
             sound=self.sound,
             waits=self.waits,
         )

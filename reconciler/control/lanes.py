@@ -196,7 +196,6 @@ class Lanes:
 
     def _verified(self, outcome: Outcome, rendered: Rendered) -> Outcome:
         inspection = self._volumes.witnessed(outcome.container, self._engine.inspect(outcome.container))
-        outcome = replace(outcome, evidence=inspection.evidence)
         mismatches = attest(rendered, inspection)
         if not mismatches:
             return outcome

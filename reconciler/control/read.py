@@ -89,7 +89,10 @@ class Reader:
         gone = self.desired.meant - scanned.meant
         self._missing_since = {name: self._missing_since.get(name, now) for name in gone}
         if all(now - since >= GONE_SECONDS for since in self._missing_since.values()):
-            self.desired, self._stale = scanned, False
+            said = {**self.desired.last_good, **self.desired.declared}
+            last_good = {name: said[name] for name in said if scanned.problems_of(name)}
+            self.desired = replace(scanned, last_good=last_good) if last_good else scanned
+            self._stale = False
             return True
         self.again_at = now + GONE_SECONDS
         return False

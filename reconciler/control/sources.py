@@ -67,7 +67,7 @@ class Volumes:
         if not exchanged:
             return inspection
         told = (Deviation(MOUNTED, printable(f"not {volume.source} at {volume.target}")) for volume in exchanged)
-        return replace(inspection, deviations=(*inspection.deviations, *told), evidence="")
+        return replace(inspection, deviations=(*inspection.deviations, *told))
 
 
 def _apart(volumes: Mapping[str, Iterable[Volume]], policy: Policy, sources: Mapping[str, Source]) -> dict[str, Source]:

@@ -41,7 +41,8 @@ class Desired:
     `sound` is false for a scan kept from earlier because the directory cannot be read now: it says what should run, but
     removes nothing. `waits` says why what the files say must not be acted on yet, empty when it may. `commit` is the
     git commit that was checked out there, empty when none was; `uncommitted` whether the files are others than that
-    commit's, as far as that can be told, None when it cannot.
+    commit's, as far as that can be told, None when it cannot. `last_good` is what files that cannot be used now said
+    last, as far as that is known.
     """
 
     directory: tuple[int, int]
@@ -49,6 +50,7 @@ class Desired:
     broken: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)
     strays: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)
     notes: tuple[Problem, ...] = ()
+    last_good: Mapping[str, Declaration] = field(default_factory=dict)
     sound: bool = True
     waits: str = ""
     commit: str = ""

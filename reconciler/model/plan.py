@@ -250,7 +250,7 @@ class Outcome:
 
     `engine_said` is how the engine itself has put a refusal.
 
-    `container` is the id that the action concerned; `mismatches` and `evidence` are what a Verify found.
+    `container` is the id that the action concerned; `mismatches` are what a Verify found.
     `duration_seconds` is the time the engine took.
     """
 
@@ -261,5 +261,4 @@ class Outcome:
     message: str = ""
     engine_said: str = ""
     mismatches: tuple[Mismatch, ...] = ()
-    evidence: str = ""
     duration_seconds: float = 0.0

@@ -198,7 +198,7 @@ class Sandbox(BaseModel):
     )
     suspend: Reason | None = Field(
         None,
-        description="Why the sandbox is to be left exactly as it is, whatever happens.",
+        description="Why the sandbox is to be left exactly as it is, for as long as the policy allows that.",
         examples=["I am looking into it"],
     )
 

@@ -67,7 +67,6 @@ class Attestation(BaseModel):
     container_id: str
     policy: str = Field(description="Fingerprint of the policy that was in force.")
     mismatches: tuple[str, ...] = Field((), description="What was not as rendered.")
-    evidence: str = Field("", description="Hash of what the engine said; a container that says otherwise has drifted.")
 
 
 class Failure(BaseModel):

@@ -61,10 +61,7 @@ class Inspection:
     """One container, inspected. Times are in seconds since the epoch; 0 means never.
 
     `spec` and `deviations` are what it is now, whoever made it so; `spec` is None where no engine was asked. `networks`
-    are the ids of those that it is connected to, by name; `published` are the ports that are really open. `evidence` is
-    16 hexadecimal digits over all that somebody can change of a container, without the values of `environment`: by it a
-    container is compared with itself, when what it was rendered from is not known any more. `pid` is its main process
-    on the engine's host, 0 when there is none.
+    are the ids of those that it is connected to, by name; `published` are the ports that are really open.
     """
 
     state: State
@@ -80,7 +77,6 @@ class Inspection:
     deviations: tuple[Deviation, ...] = ()
     networks: Mapping[str, str] = field(default_factory=dict)
     published: tuple[PublishedPort, ...] = ()
-    evidence: str = ""
     pid: int = 0
 
     @property

@@ -30,6 +30,7 @@ from reconciler.planning import backoff
 from reconciler.planning.attest import unfit
 from reconciler.planning.changes import changes
 from reconciler.planning.exits import exit_message
+from reconciler.planning.held import forbidden
 from reconciler.planning.images import fitted
 from reconciler.planning.recall import Recall
 
@@ -226,13 +227,12 @@ class Case:
         name, current = self.rendered.sandbox, self.current
         hindered = backoff.START | backoff.DISPOSAL if up or self.status.doubtful else backoff.START
         if self._same and backoff.rests(self.status, hindered, self.now):
-            outdated = [container for container in up if not accepted_under(self.policy, container, self.status)]
+            found = {one.id: forbidden(one.inspection, self.policy, self.world) for one in up}
+            outdated = [container for container in up if found[container.id]]
             if outdated and self.policy.on_violation is OnViolation.STOP:
-                why = "it is not what the policy in force has accepted, and its replacement fails"
-                lane = Lane(
-                    name, Verdict.STOP, Reason.POLICY_VIOLATION, why, tuple(stops(outdated, FORCED_GRACE_SECONDS))
-                )
-                return self._rested(lane)
+                why = f"{found[outdated[0].id][0]}, and its replacement fails"
+                actions = tuple(stops(outdated, FORCED_GRACE_SECONDS))
+                return self._rested(Lane(name, Verdict.STOP, Reason.POLICY_VIOLATION, why, actions))
             return backoff.wait(Lane(name, Verdict.WAIT, Reason.NOT_STARTED), self.status)
         if current is not None and current.state in {State.REMOVING, State.DEAD}:
             return self._rested(self._gone(current))
@@ -329,15 +329,6 @@ def _kept_out(name: str, other: Unmanaged, current: Observed | None) -> Lane:
     remedy = f"`--adopt {other.source}` takes it over" if other.source else "remove it, or its labels"
     why = printable(f"{other.why}; {remedy} (container {other.name}, {other.id[:12]})")
     return Lane(name, verdict, cause, why, current=current)
-
-
-def accepted_under(policy: Policy, container: Observed, status: SandboxStatus | None) -> bool:
-    """Whether the container was attested under the policy in force, and nobody has changed it since."""
-    attested = status.attested if status else None
-    if attested is None or attested.container_id != container.id:
-        return False
-    unchanged = attested.evidence == container.inspection.evidence
-    return attested.ok and attested.policy == policy.fingerprint and unchanged
 
 
 def over_disk(policy: Policy, container: Observed, status: SandboxStatus | None) -> bool:

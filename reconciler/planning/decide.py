@@ -25,19 +25,18 @@ from reconciler.model.policy import OnViolation, Policy
 from reconciler.model.rendered import Rendered
 from reconciler.model.sandbox import DesiredState, Sandbox
 from reconciler.model.status import RecentRemovals, SandboxStatus, WithheldRemovals
-from reconciler.model.text import printable
 from reconciler.model.world import Image, Observed, State, World
 from reconciler.planning import backoff
 from reconciler.planning import removals as removal_budget
 from reconciler.planning.converge import (
     FORCED_GRACE_SECONDS,
     Case,
-    accepted_under,
     disk_message,
     disposal,
     over_disk,
     stops,
 )
+from reconciler.planning.held import drifted, forbidden
 from reconciler.planning.judge import effective, judge
 from reconciler.planning.ports import allot
 from reconciler.planning.recall import Recall
@@ -204,7 +203,8 @@ class _Decision:
         starters = waiting[: max(0, limit - taken)]
         ended = {name for name, case in cases.items() if case.ended and name not in up}
         idle = {name for name in starters if not cases[name].with_a_slot.actions}
-        users = {*keepers, *staying, *(up - cases.keys()), *starters, *(printable(one.name) for one in others)} - idle
+        unmanaged = {f"{one.sandbox} (unmanaged)" for one in others}
+        users = {*keepers, *staying, *(up - cases.keys()), *starters, *unmanaged} - idle
         told = [f"{limit} of {limit} slots are used; stop or remove one, or raise sandboxes_max"]
         told += [f"used by {', '.join(sorted(users))}"] if users else []
         told += [f"reserved for {', '.join(sorted(idle))}, which cannot start yet"] if idle else []
@@ -218,7 +218,8 @@ class _Decision:
         removals = {name for name, lane in lanes.items() if lane.cause is Reason.FILE_REMOVED}
         withheld = self._withheld(removals)
         lanes |= {name: Lane(name, Verdict.HOLD, reason, why) for name, (reason, why) in withheld.items()}
-        return [self._within_disk(lane) for lane in lanes.values()], self._approvable(withheld)
+        judged = (self._within_disk(self._outranked(lane)) for lane in lanes.values())
+        return list(judged), self._approvable(withheld)
 
     def _withheld(self, removals: set[str]) -> Withheld:
         approved = {name for name in removals if self.desired.sound and self._approved(name)}
@@ -293,19 +294,58 @@ class _Decision:
         return Lane(name, Verdict.REMOVE, Reason.FILE_REMOVED, "its file is gone", actions, current=containers[-1])
 
     def _refused(self, name: str, up: list[Observed], problems: tuple[Problem, ...]) -> Lane:
-        """What was accepted under the policy in force runs on; what a changed policy rejects is stopped."""
+        """What the policy in force allows runs on, whatever the file asks for now."""
         said = "; ".join(map(str, problems[:PROBLEMS_TOLD]))
         if len(problems) > PROBLEMS_TOLD:
             said += f"; and {len(problems) - PROBLEMS_TOLD} more, see `reconciler validate`"
-        status = self.memory.statuses.get(name)
-        if up and all(accepted_under(self.policy, container, status) for container in up):
-            return Lane(name, Verdict.HOLD, Reason.POLICY_VIOLATION, f"{said}; the last accepted version runs on")
-        if up and self.policy.on_violation is OnViolation.REPORT:
-            return Lane(name, Verdict.HOLD, Reason.POLICY_VIOLATION, f"{said}; it runs on: on_violation is report")
         if up:
-            actions = tuple(stops(up, FORCED_GRACE_SECONDS))
-            return Lane(name, Verdict.STOP, Reason.POLICY_VIOLATION, said, actions)
+            said += "; the last accepted version runs on"
         return Lane(name, Verdict.HOLD, Reason.POLICY_VIOLATION, said)
+
+    def _outranked(self, lane: Lane) -> Lane:
+        """What is held is left as it is only while the policy allows it, and while nobody has changed it.
+
+        A freeze withholds removals and replacements, and no stop.
+        """
+        name, up = lane.sandbox, [container for container in self.world.of(lane.sandbox) if container.up]
+        if lane.verdict is not Verdict.HOLD or lane.actions:
+            return lane
+        wrong = {one.id: forbidden(one.inspection, self.policy, self.world) for one in up}
+        if found := [why for container in up for why in wrong[container.id]]:
+            if self.policy.on_violation is OnViolation.REPORT:
+                return replace(lane, message=f"{lane.message}; forbidden, and only reported: {found[0]}")
+            actions = tuple(stops([one for one in up if wrong[one.id]], FORCED_GRACE_SECONDS))
+            stop = replace(lane, verdict=Verdict.STOP, cause=Reason.POLICY_VIOLATION, message="; ".join(found))
+            return self._rested(replace(stop, actions=actions))
+        return self._unchanged(name, lane, up)
+
+    def _unchanged(self, name: str, lane: Lane, up: list[Observed]) -> Lane:
+        """The lane, if nobody has changed what runs; else the change is shown and, unless suspended, undone."""
+        status = self.memory.statuses.get(name) or SandboxStatus(name=name)
+        made_from = status.configuration if up and up[-1].id == status.container_id else {}
+        found = tuple(change for one in up for change in drifted(one.inspection, self.world, made_from))
+        if not found:
+            return lane
+        told = "; ".join(map(str, found))
+        if lane.cause is Reason.SUSPENDED:
+            return replace(lane, message=f"{lane.message}; somebody has changed it: {told}", changes=found)
+        repaired = self._repaired(name, up[-1])
+        if repaired is not None:
+            return repaired
+        actions = tuple(stops(up, FORCED_GRACE_SECONDS))
+        stop = replace(lane, verdict=Verdict.STOP, cause=Reason.DRIFTED, message=told, changes=found)
+        return self._rested(replace(stop, actions=actions))
+
+    def _repaired(self, name: str, current: Observed) -> Lane | None:
+        """Its replacement by what its file last said; None when that is not known, or would not mend it."""
+        declaration = self.desired.last_good.get(name)
+        known = declaration and all(volume.source in self.world.sources for volume in declaration.sandbox.volumes)
+        if declaration is None or not known or judge(declaration, self.policy, self.world.sources):
+            return None
+        sandbox = effective(declaration.sandbox, self.policy)
+        rendered = render(name, sandbox, self.policy, self.world.owner, current.ports, self.world.sources)
+        lane = self._case(name, sandbox, rendered).lane("")
+        return lane if lane.cause is Reason.DRIFTED else None
 
     def _approved(self, name: str) -> bool:
         return all(container.id in self.memory.approved for container in self.containers[name])

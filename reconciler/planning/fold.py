@@ -5,6 +5,7 @@ from itertools import dropwhile
 from typing import Any
 
 from reconciler.model.plan import Action, Create, Lane, Outcome, Pull, Reason, Start, Stop, Verdict, Verify
+from reconciler.model.rendered import Mismatch
 from reconciler.model.status import Attestation, Condition, ConditionType, Failure, Phase, SandboxStatus
 from reconciler.model.text import printable
 from reconciler.model.world import Health, Image, Observed, State
@@ -197,14 +198,12 @@ def _attestation(lane: Lane, current: Observed) -> dict[str, Any]:
     if (current.fingerprint, current.ports) != (rendered.fingerprint, rendered.ports):
         return {}
     found = lane.changes if lane.cause is Reason.DRIFTED else ()
-    said = current.inspection.evidence
-    return {"attested": _attested(current.id, rendered.policy, tuple(map(str, found)), said, current.inspected_at)}
+    return {"attested": _attested(current.id, rendered.policy, found, current.inspected_at)}
 
 
-def _attested(container: str, policy: str, mismatches: tuple[str, ...], said: str, now: float) -> Attestation:
-    return Attestation(
-        at=now, ok=not mismatches, container_id=container, policy=policy, mismatches=mismatches, evidence=said
-    )
+def _attested(container: str, policy: str, found: tuple[Mismatch, ...], now: float) -> Attestation:
+    mismatches = tuple(map(str, found))
+    return Attestation(at=now, ok=not found, container_id=container, policy=policy, mismatches=mismatches)
 
 
 def pulling(status: SandboxStatus, lane: Lane, text: str, share: float | None, now: float) -> SandboxStatus:
@@ -256,8 +255,7 @@ def _verified(status: SandboxStatus, outcome: Outcome, policy: str, now: float) 
     current = status.attested
     if outcome.failure and current and current.ok and current.container_id == status.container_id != outcome.container:
         return status
-    found = tuple(map(str, outcome.mismatches))
-    return _change(status, now, attested=_attested(outcome.container, policy, found, outcome.evidence, now))
+    return _change(status, now, attested=_attested(outcome.container, policy, outcome.mismatches, now))
 
 
 def _started(status: SandboxStatus, outcome: Outcome, now: float) -> SandboxStatus:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from reconciler.model.container import BindMount, ContainerSpec
 from reconciler.model.desired import Declaration
 from reconciler.model.errors import Problem
 from reconciler.model.image import Reference
@@ -54,11 +55,9 @@ def _violations(sandbox: Sandbox, policy: Policy, sources: Mapping[str, Source])
     if not sandbox.image:
         yield "image", "no image is given", "say `image:`, or give one in the policy's defaults", ""
     else:
-        yield from _image_refused(Reference.parse(sandbox.image), policy)
-    yield from _over_ceilings(sandbox, policy)
-    if min(sandbox.uid, sandbox.gid) < policy.uid_min:
-        message = f"user {sandbox.user} is below the policy's minimum"
-        yield "user", message, f"both ids at least {policy.uid_min}", "uid_min"
+        yield from image_refused(Reference.parse(sandbox.image), policy)
+    yield from over_ceilings(sandbox, policy)
+    yield from user_refused(sandbox.user, policy)
     for index, port in enumerate(sandbox.ports):
         if port.published is not None and port.published not in policy.published_ports:
             message = f"port {port.published} is outside of the policy's range"
@@ -68,21 +67,30 @@ def _violations(sandbox: Sandbox, policy: Policy, sources: Mapping[str, Source])
             yield f"volumes[{index}].{key}", f"volume {printable(volume.source, SHOWN_MAX)}: {why}", hint, rule
 
 
-def _image_refused(image: Reference, policy: Policy) -> Iterator[_Violation]:
+def image_refused(image: Reference, policy: Policy) -> Iterator[_Violation]:
     if not any(pattern.allows(image) for pattern in policy.image_patterns):
         allowed = ", ".join(policy.images) or "well-known public registries"
         hint = f"allowed: {allowed}; the policy's owner can list {image.repository}"
         yield "image", f"the policy does not allow the image {printable(image, SHOWN_MAX)}", hint, "images"
 
 
-def _over_ceilings(sandbox: Sandbox, policy: Policy) -> Iterator[_Violation]:
+def user_refused(user: str, policy: Policy) -> Iterator[_Violation]:
+    """Also of what is no pair of numbers, as a container's may be that is not of our making."""
+    ids = [int(one) if one.isdecimal() else 0 for one in user.split(":")]
+    if len(ids) != 2 or min(ids) < policy.uid_min:
+        message = f"user {user} is below the policy's minimum"
+        yield "user", message, f"both ids at least {policy.uid_min}", "uid_min"
+
+
+def over_ceilings(sandbox: Sandbox | ContainerSpec, policy: Policy) -> Iterator[_Violation]:
     ceilings = policy.limits
+    sizes = [mount.size for mount in sandbox.tmpfs]
     asked: list[tuple[str, float, float, Callable[[Any], str]]] = [
         ("mem_limit", sandbox.mem_limit, ceilings.mem_limit, size_text),
         ("cpus", sandbox.cpus, ceilings.cpus, "{:g}".format),
         ("pids_limit", sandbox.pids_limit, ceilings.pids_limit, str),
-        ("stop_grace_period", sandbox.stop_grace_period, ceilings.stop_grace_period, duration_text),
-        *((f"tmpfs[{i}].size", mount.size, ceilings.tmpfs, size_text) for i, mount in enumerate(sandbox.tmpfs)),
+        ("stop_grace_period", sandbox.stop_grace_period or 0, ceilings.stop_grace_period, duration_text),
+        *((f"tmpfs[{i}].size", size, ceilings.tmpfs, size_text) for i, size in enumerate(sizes)),
     ]
     for name, value, ceiling, text in asked:
         if value > ceiling:
@@ -91,7 +99,7 @@ def _over_ceilings(sandbox: Sandbox, policy: Policy) -> Iterator[_Violation]:
             yield name, message, f"at most {text(ceiling)}", f"limits.{key}"
 
 
-def volume_refused(volume: Volume, policy: Policy, sources: Mapping[str, Source]) -> Iterator[_Violation]:
+def volume_refused(volume: Volume | BindMount, policy: Policy, sources: Mapping[str, Source]) -> Iterator[_Violation]:
     """Why it cannot be mounted, if it cannot."""
     source = sources.get(volume.source, Source(volume.source, "it was not examined"))
     if source.trouble:

@@ -1,6 +1,6 @@
 """The plan that follows from saved statuses, where there is no engine: by the same decisions, over a rebuilt world."""
 
-from collections.abc import Mapping
+from dataclasses import replace
 
 from reconciler.model.desired import Desired
 from reconciler.model.labels import Owner, network_name
@@ -10,6 +10,8 @@ from reconciler.model.rendered import Rendered
 from reconciler.model.status import SandboxStatus, Saved
 from reconciler.model.world import EngineFacts, Image, Inspection, Network, Observed, Source, State, World
 from reconciler.planning.decide import Memory, decide
+from reconciler.planning.judge import effective
+from reconciler.planning.render import render
 
 
 def plan_from(saved: Saved, desired: Desired, policy: Policy, now: float) -> Plan:
@@ -18,21 +20,25 @@ def plan_from(saved: Saved, desired: Desired, policy: Policy, now: float) -> Pla
     It takes for granted what no status says: that the engine is fit, that nobody has touched a container since, and
     that the paths of volumes are no links. `now` is in seconds since the epoch.
     """
-    renderings = _plan(saved, desired, policy, now, {})
-    rendered = {lane.sandbox: lane.rendered for lane in renderings.lanes if lane.rendered}
-    return _plan(saved, desired, policy, now, rendered)
-
-
-def _plan(saved: Saved, desired: Desired, policy: Policy, now: float, rendered: Mapping[str, Rendered]) -> Plan:
-    up = saved.controller.limit_held_by
+    up, empty = saved.controller.limit_held_by, _world(saved, desired, policy)
     there = [status for status in saved.sandboxes if status.container_id or status.name in up]
-    containers = {status.name: _container(status, status.name in up, rendered.get(status.name)) for status in there}
-    statuses = {status.name: _untouched(status, containers.get(status.name)) for status in saved.sandboxes}
-    world = _world(saved, desired, policy, tuple(containers.values()))
+    containers = [_container(status, status.name in up, _rendered(status, desired, policy, empty)) for status in there]
+    statuses = {status.name: status for status in saved.sandboxes}
+    world = replace(empty, containers=tuple(containers))
     return decide(desired, policy, world, Memory(statuses, desired.directory, seed=None), now)
 
 
-def _world(saved: Saved, desired: Desired, policy: Policy, containers: tuple[Observed, ...]) -> World:
+def _rendered(status: SandboxStatus, desired: Desired, policy: Policy, world: World) -> Rendered | None:
+    """What the sandbox's file asks for, with the ports that it has."""
+    if status.name not in desired.declared:
+        return None
+    sandbox = effective(desired.declared[status.name].sandbox, policy)
+    ports = {port.target: port.published or status.ports.get(port.target, 0) for port in sandbox.ports}
+    return render(status.name, sandbox, policy, world.owner, ports, world.sources)
+
+
+def _world(saved: Saved, desired: Desired, policy: Policy) -> World:
+    """Without its containers."""
     owner = Owner(saved.controller.instance, saved.controller.source)
     sandboxes = [policy.defaults, *(declaration.sandbox for declaration in desired.declared.values())]
     paths = [volume.source for sandbox in sandboxes for volume in sandbox.volumes]
@@ -46,7 +52,6 @@ def _world(saved: Saved, desired: Desired, policy: Policy, containers: tuple[Obs
             runtimes=(),
         ),
         network=Network(network_name(owner.instance), ""),
-        containers=containers,
         images={status.image: Image(status.image, status.image_id, status.digest) for status in saved.sandboxes},
         sources={path: Source(path) for path in (*paths, *(root.root for root in policy.volumes))},
     )
@@ -84,11 +89,3 @@ def _container(status: SandboxStatus, up: bool, rendered: Rendered | None) -> Ob
         inspection=inspection,
         inspected_at=status.updated_at,
     )
-
-
-def _untouched(status: SandboxStatus, container: Observed | None) -> SandboxStatus:
-    """The status, its attestation about the container that was rebuilt from it."""
-    if status.attested is None or container is None:
-        return status
-    attested = status.attested.model_copy(update={"evidence": container.inspection.evidence})
-    return status.model_copy(update={"attested": attested})

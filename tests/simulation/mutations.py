@@ -188,11 +188,14 @@ MUTATIONS = {
     "let a stop by the controller end a sandbox for good": Mutation(
         "reconciler.planning.converge", "or current.id in self.status.halted:", "or False:", 80
     ),
-    "run on what a changed policy forbids": Mutation(
+    "leave what is held although the policy forbids it": Mutation(
         "reconciler.planning.decide",
-        "if up and all(accepted_under(self.policy, container, status) for container in up):",
-        "if up:",
-        785,
+        "        if lane.verdict is not Verdict.HOLD or lane.actions:\n",
+        "        if True:\n",
+        0,
+    ),
+    "leave what is held although somebody has changed it": Mutation(
+        "reconciler.planning.decide", "        return self._unchanged(name, lane, up)\n", "        return lane\n", 0
     ),
     "believe a list that leaves something out": Mutation(
         "reconciler.control.observe",

@@ -539,8 +539,14 @@ class Simulation:
         self.removed_at[name] = now
 
     def _check_file(self, lane: Lane, desired: Desired) -> None:
-        """Nothing is done on the word of a file that cannot be used, or must not be used yet."""
+        """Nothing is done on the word of a file that cannot be used, or must not be used yet.
+
+        The policy outranks it, and what somebody has changed is nobody's word.
+        """
         name = lane.sandbox
+        suspended = name in desired.declared and desired.declared[name].sandbox.suspend
+        if lane.cause is Reason.POLICY_VIOLATION or (lane.cause is Reason.DRIFTED and not suspended):
+            return
         if name in desired.broken or (name in desired.declared and desired.declared[name].sandbox.suspend):
             raise ViolationError(f"{lane}: it is held")
         if name in desired.strays and name not in desired.declared:
@@ -640,6 +646,12 @@ class Simulation:
         }
         if any(full.values()):
             raise ViolationError(f"of {sorted(full)}, some have written too much, and run")
+        for name in running:
+            if not self._may_run_on(name, policy):
+                raise ViolationError(f"{name} is held, and the policy forbids it")
+            suspended = files.get(name) is not None and files[name].suspend
+            if not suspended and any(map(outside_the_floor, self._up_of(name))):
+                raise ViolationError(f"{name} is held, and somebody has changed it")
         for name in running - held:
             refused_but_good = name in files and name not in accepted
             stopped = name in accepted and accepted[name].state is DesiredState.STOPPED

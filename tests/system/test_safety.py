@@ -3,6 +3,7 @@
 import shutil
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -359,3 +360,42 @@ def test_a_check_over_that_of_an_image(operator: Operator) -> None:
     operator.declare("web", image="sandbox:period", healthcheck={"test": "true", "interval": "1s"})
     operator.reconciler("apply", code=0)
     operator.reconciler("plan", code=0)
+
+
+HOLDS: dict[str, Callable[[Operator], object]] = {
+    "suspended": lambda operator: operator.declare("web", suspend="hands off"),
+    "broken": lambda operator: operator.write("web.yaml", "image: ["),
+    "twice": lambda operator: operator.write("web.yml", f"image: {IMAGE}"),
+    "refused": lambda operator: operator.declare("web", mem_limit="9g"),
+}
+"""What somebody who writes files can do so that a file is not acted on."""
+
+
+@pytest.mark.parametrize("hold", HOLDS)
+def test_no_file_keeps_running_what_the_policy_forbids(operator: Operator, hold: str) -> None:
+    """The policy is tightened while the file says nothing that can be applied: the sandbox is stopped."""
+    operator.decree(sandboxes_max=2)
+    operator.declare("web", mem_limit="256m", stop_grace_period="90s")
+    with operator.run():
+        operator.until_phase(web="Running")
+        HOLDS[hold](operator)
+        operator.until(lambda: operator.status("web")["reason"] != "Running")
+        assert running(operator) == {"web"}
+        operator.decree(limits={"mem_limit": "64m"})
+        operator.until(lambda: not running(operator))
+
+
+@pytest.mark.parametrize("hold", ["broken", "refused"])
+def test_no_file_shelters_what_somebody_has_changed(operator: Operator, hold: str) -> None:
+    """A container that somebody changed behind such a file is repaired by what the file said last, or stopped."""
+    operator.declare("web", mem_limit="64m")
+    with operator.run():
+        operator.until_phase(web="Running")
+        HOLDS[hold](operator)
+        operator.until(lambda: operator.status("web")["reason"] != "Running")
+        changed = operator.container("web")
+        operator.api("POST", f"/containers/{changed}/update", body={"Memory": 128 << 20, "MemorySwap": 128 << 20})
+        operator.until(lambda: changed not in {row["Id"] for row in operator.containers(running=True)})
+        if hold == "broken":
+            operator.until(lambda: running(operator) == {"web"})
+            assert operator.inspect("web")["HostConfig"]["Memory"] == 64 << 20

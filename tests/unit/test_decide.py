@@ -9,8 +9,9 @@ import pytest
 from reconciler.model.container import MOUNTED, Deviation, HealthcheckSpec
 from reconciler.model.plan import Create, Reason, Stop
 from reconciler.model.policy import Limits, OnViolation, Policy
+from reconciler.model.sandbox import Sandbox
 from reconciler.model.world import Health, Network, Observed, Source, State
-from tests.scene import NOW, Scene, up_to
+from tests.scene import IMAGE, NOW, Scene, up_to
 
 A, B, C = ("1" * 12, "2" * 12, "3" * 12)
 
@@ -467,11 +468,20 @@ def _(scene: Scene) -> None:
 
 
 @case(
-    "an old one of an earlier policy does not run on while its replacement rests", f"web STOP PolicyViolation: stop {A}"
+    "an old one that the policy forbids does not run on while its replacement rests",
+    f"web STOP PolicyViolation: stop {A}",
 )
 def _(scene: Scene) -> None:
+    scene.policy = Policy(limits=Limits(mem_limit=128 << 20))
     scene.declare("web")
-    scene.container("web", policy=Policy(uid_min=500), mem_limit="256m")
+    scene.container("web", policy=Policy(), mem_limit="256m")
+    scene.failed("web", Reason.IMAGE_PULL_FAILED)
+
+
+@case("an old one that the policy allows runs on while its replacement rests", "web WAIT ImagePullFailed")
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.container("web", mem_limit="256m")
     scene.failed("web", Reason.IMAGE_PULL_FAILED)
 
 
@@ -538,19 +548,54 @@ def _(scene: Scene) -> None:
     scene.remember("web", scene.container("web"))
 
 
+HELD: dict[str, Callable[[Scene], object]] = {
+    "a file that asks too much": lambda scene: scene.declare("web", mem_limit="1g"),
+    "a broken file": lambda scene: scene.broken.add("web"),
+    "a withheld removal": lambda scene: scene.withhold(scene.containers[0]),
+    "an unreadable directory": lambda scene: setattr(scene, "sound", False),
+    "a suspended sandbox": lambda scene: scene.declare("web", suspend="hands off"),
+}
+"""What leaves a container as it is."""
+
+for what, hold in HELD.items():
+
+    @case(f"{what} shelters nothing that the policy forbids", f"web STOP PolicyViolation: stop {A}")
+    def _(scene: Scene, hold: Callable[[Scene], object] = hold) -> None:
+        scene.policy = Policy(limits=Limits(mem_limit=128 << 20))
+        scene.container("web", policy=Policy(), mem_limit="256m")
+        hold(scene)
+
+    if what != "a suspended sandbox":
+
+        @case(f"{what} does not shelter what somebody has changed", f"web STOP Drifted: stop {A}")
+        def _(scene: Scene, hold: Callable[[Scene], object] = hold) -> None:
+            container = scene.container("web", drift={"NanoCpus": 10**8})
+            scene.remember("web", container, configuration={"cpus": "1"})
+            hold(scene)
+
+
+@case("a drift of what is suspended is only shown", "web HOLD Suspended")
+def _(scene: Scene) -> None:
+    scene.declare("web", suspend="hands off")
+    scene.remember("web", scene.container("web", drift={"NanoCpus": 10**8}), configuration={"cpus": "1"})
+
+
+@case("what the policy forbids and only reports is left as it is", "web HOLD InvalidFile")
+def _(scene: Scene) -> None:
+    scene.policy = Policy(limits=Limits(mem_limit=128 << 20), on_violation=OnViolation.REPORT)
+    scene.container("web", policy=Policy(), mem_limit="256m")
+    scene.broken.add("web")
+
+
 @case(
-    "a file that asks too much shelters nothing that is not known to be as accepted",
-    f"web STOP PolicyViolation: stop {A}",
+    "a drift behind a broken file is undone by what the file said last",
+    f"web REPLACE Drifted: stop {A}, remove {A}, create reconciler.default.web, verify new, start new",
 )
 def _(scene: Scene) -> None:
-    scene.declare("web", mem_limit="1g")
-    scene.container("web")
-
-
-@case("a file that asks too much does not shelter what somebody has changed", f"web STOP PolicyViolation: stop {A}")
-def _(scene: Scene) -> None:
-    scene.declare("web", mem_limit="1g")
-    scene.remember("web", scene.container("web"), changed=True)
+    scene.container("web", drift={"NanoCpus": 10**8})
+    scene.remember("web", scene.containers[0], configuration={"cpus": "1"})
+    scene.broken.add("web")
+    scene.last_good["web"] = Sandbox(image=IMAGE)
 
 
 @case("a policy that comes to forbid what runs stops it", f"web STOP PolicyViolation: stop {A}")

@@ -27,7 +27,7 @@ def web(**keys: object) -> Scene:
 
 
 def drifted_while_suspended(scene: Scene) -> None:
-    scene.container("web", drift={"Memory": 1 << 30})
+    scene.container("web", drift={"ShmSize": 1 << 30})
     scene.declare("web", suspend="why")
 
 

@@ -3,8 +3,6 @@
 Where a field that matters is missing or misshapen, they raise one of `MALFORMED`: half an answer is none.
 """
 
-import hashlib
-import json
 import re
 from calendar import timegm
 from collections.abc import Iterable, Iterator, Mapping
@@ -150,17 +148,8 @@ def inspection(raw: Answer) -> Inspection:
             for name, joined in (settings.get("Networks") or {}).items()
         },
         published=published_ports(settings.get("Ports")),
-        evidence=_evidence(raw),
         pid=int(state.get("Pid") or 0),
     )
-
-
-def _evidence(raw: Answer) -> str:
-    """A hash of what `docker update` and its like can change; knobs that say nothing are left out."""
-    knobs = {key: value for key, value in (raw.get("HostConfig") or {}).items() if value not in (None, "", [], {})}
-    networks = sorted((raw.get("NetworkSettings") or {}).get("Networks") or {})
-    text = json.dumps([knobs, networks, raw.get("Mounts")], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _health(word: str | None) -> Health | None:

@@ -1,0 +1,62 @@
+"""What is judged of a container as it is, where its file says nothing: it is suspended, broken, refused or gone.
+
+The policy outranks the file, and nobody asked for what somebody changed behind everybody's back.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from reconciler.model.container import ContainerSpec
+from reconciler.model.image import Reference
+from reconciler.model.labels import network_name
+from reconciler.model.mistake import Mistake
+from reconciler.model.policy import Policy
+from reconciler.model.rendered import Mismatch
+from reconciler.model.world import Inspection, Source, World
+from reconciler.planning import images
+from reconciler.planning.floor import outside_floor
+from reconciler.planning.judge import image_refused, over_ceilings, user_refused, volume_refused
+from reconciler.planning.words import said
+
+UPDATABLE = ("mem_limit", "memswap_limit", "cpus", "pids_limit", "restart_policy")
+"""Knobs that an engine changes of a container that is there."""
+
+
+def forbidden(inspection: Inspection, policy: Policy, world: World) -> tuple[str, ...]:
+    """What the policy in force does not allow of the container, whatever allowed it once; a sentence each."""
+    spec = inspection.spec
+    if spec is None:
+        return ()
+    image = world.images.get(spec.image)
+    same = image is not None and image.id == inspection.image_id
+    brought = images.forbidden(image, spec) if image and same else ()
+    return (*_forbidden(spec, policy, world.sources), *(message for _, message, _ in brought))
+
+
+def _forbidden(spec: ContainerSpec, policy: Policy, sources: Mapping[str, Source]) -> Iterator[str]:
+    try:
+        image = Reference.parse(spec.image)
+    except Mistake as mistake:
+        yield f"image {mistake.message}"
+    else:
+        yield from (message for _, message, _, _ in image_refused(image, policy))
+    yield from (message for _, message, _, _ in over_ceilings(spec, policy))
+    yield from (message for _, message, _, _ in user_refused(spec.user, policy))
+    if policy.runtime and spec.runtime != policy.runtime:
+        yield f"runtime is {spec.runtime}, and the policy's is {policy.runtime}"
+    real = {mount.source: Source(mount.source) for mount in spec.volumes}
+    for mount in spec.volumes:
+        for _, why, _, _ in volume_refused(mount, policy, {**sources, **real}):
+            yield f"volume {mount.source}: {why}"
+
+
+def drifted(inspection: Inspection, world: World, made_from: Mapping[str, str]) -> tuple[Mismatch, ...]:
+    """What somebody has changed since it was verified, as far as the floor, and what it was made from, tell."""
+    spec = inspection.spec
+    if spec is None:
+        return ()
+    found = {one.knob: one for one in outside_floor(inspection, network_name(world.owner.instance))}
+    for knob in UPDATABLE:
+        actual = said(knob, getattr(spec, knob))
+        if made_from.get(knob, actual) != actual:
+            found[knob] = Mismatch(knob, made_from[knob], actual)
+    return tuple(found.values())
