@@ -46,6 +46,7 @@ WAITING: Mapping[Reason, Phase] = {
     Reason.LIMIT_EXCEEDED: Phase.WAITING,
     Reason.REPLACEMENT_QUEUED: Phase.WAITING,
     Reason.ENGINE_BUSY: Phase.WAITING,
+    Reason.UNMANAGED: Phase.WAITING,
     Reason.SECCOMP_MISSING: Phase.REFUSED,
     Reason.NETWORK_UNFIT: Phase.REFUSED,
 }

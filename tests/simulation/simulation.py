@@ -440,7 +440,7 @@ class Simulation:
             raise ViolationError(f"{waiting} have never failed and wait for {resting}, which are in backoff")
 
     def _check_told(self) -> None:
-        """What serves is shown ready, and nothing else; what is not as declared is never shown synced.
+        """What is ours and serves is shown ready, and nothing else; what is not as declared is never shown synced.
 
         Of a sandbox that a lane works on this is not known, nor of one that somebody has changed without a word.
         """
@@ -448,7 +448,8 @@ class Simulation:
         for name, status in self.host.store.statuses().items():
             if name in self.controller._in_flight.keys() | unclear:
                 continue
-            serving = [raw for raw in self._up_of(name) if _serves(raw)]
+            strange = {container for container, owner in self.controller._sandbox_of.items() if not owner}
+            serving = [raw for raw in self._up_of(name) if _serves(raw) and raw["Id"] not in strange]
             settling = status.failures and any(self._is_new(raw) for raw in serving)
             if bool(serving) is not status.ready and not (settling and not status.ready):
                 raise ViolationError(f"{name} {'serves' if serving else 'does not serve'}, and is shown otherwise")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.model.plan import Create, Lane, Outcome, Pull, Reason, Start, Verify
+from reconciler.model.plan import Create, Lane, Outcome, Pull, Reason, Start, Verdict, Verify
 from reconciler.model.policy import Policy
 from reconciler.model.rendered import Mismatch
 from reconciler.model.status import ConditionType, Phase, SandboxStatus
@@ -232,6 +232,12 @@ def test_a_crash_loop_is_not_ready_for_the_first_seconds_of_each_run() -> None:
         assert status.ready is not bool(left)
         assert status.phase is (Phase.STARTING if left else Phase.RUNNING)
         assert (status.reason is Reason.STARTING) is bool(left)
+
+
+def test_who_is_kept_out_by_a_container_that_is_not_ours_waits() -> None:
+    """It has not failed, and is not tried again after a while."""
+    lane = Lane("web", Verdict.WAIT, Reason.UNMANAGED, "it is not ours")
+    assert fold.planned(SandboxStatus(name="web"), lane, "web.yaml", {}, NOW).phase is Phase.WAITING
 
 
 def test_condition_moves_its_time_only_with_its_answer() -> None:
