@@ -17,7 +17,7 @@ from reconciler.model.status import Attestation, Failure, RecentRemovals, Sandbo
 from reconciler.model.world import UP, EngineFacts, Image, Inspection, Network, Observed, Source, State, World
 from reconciler.planning.decide import Memory, decide
 from reconciler.planning.judge import effective
-from reconciler.planning.render import render
+from reconciler.planning.render import EPOCH, render
 from tests.fake_container import NEVER
 
 NOW = 1_000_000.0
@@ -100,7 +100,7 @@ class Scene:
                 ),
                 **fields,
             }
-        self.statuses[name] = SandboxStatus(name=name, **fields)
+        self.statuses[name] = SandboxStatus(name=name, **{"epoch": EPOCH, **fields})
 
     def failed(
         self,

@@ -96,6 +96,7 @@ class SandboxStatus(BaseModel):
     container_name: str = ""
     ports: dict[int, int] = Field({}, description="Container ports to host ports on 127.0.0.1; kept over replacements.")
     fingerprint: str = Field("", description="Hash of the container's whole configuration.")
+    epoch: int = Field(1, description="Of the fingerprint: what reconciler itself sets has changed so often.")
     configuration: dict[str, str] = Field(
         {}, description="What the container was made from, by field, in the words of the file; no value of environment."
     )

@@ -33,6 +33,7 @@ from reconciler.planning.exits import exit_message
 from reconciler.planning.held import forbidden
 from reconciler.planning.images import fitted
 from reconciler.planning.recall import Recall
+from reconciler.planning.render import EPOCH
 
 GRACE_SECONDS = 10
 """How long a container is given to stop when nothing says otherwise."""
@@ -132,7 +133,7 @@ class Case:
     @property
     def _same(self) -> bool:
         """Whether what is remembered of failures is about what is rendered now."""
-        return self.status.fingerprint == self.rendered.fingerprint
+        return self.status.fingerprint == self.rendered.fingerprint or self.status.epoch < EPOCH
 
     def lane(self, limit_message: str) -> Lane:
         """`limit_message` is not empty when it has no place under the limit."""

@@ -24,7 +24,7 @@ from reconciler.model.rendered import Rendered
 from reconciler.model.sandbox import Healthcheck, Sandbox
 from reconciler.model.world import Source
 
-EPOCH = 1
+EPOCH = 2
 """Raised when this file changes what it renders, so that running sandboxes are replaced by what is meant now."""
 
 

@@ -396,6 +396,12 @@ def _(scene: Scene) -> None:
     scene.failed("web", Reason.EXIT_CODE, failures=3)
 
 
+@case("a failure rests although a new version of reconciler renders otherwise", "web WAIT ImagePullFailed")
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.failed("web", Reason.IMAGE_PULL_FAILED, fingerprint="0" * 64, epoch=1)
+
+
 @case("a clock that was set back does not make it rest for hours", f"web START Exited: verify {A}, start {A}")
 def _(scene: Scene) -> None:
     scene.declare("web")

@@ -170,26 +170,22 @@ def test_fault_25_two_controllers_on_one_state(operator: Operator) -> None:
 
 
 def test_fault_25_two_controllers_with_states_of_their_own(operator: Operator) -> None:
-    """Two on one instance and directory do the same work twice, but no harm, and come to rest."""
+    """Of two for one instance, engine and source only one is at work; when it has ended, the other goes on from there."""
     second = Operator(operator.root / "second", operator.engine, operator.instance)
     second.root.mkdir()
     second.directory.symlink_to(operator.directory)
-
-    def at_rest() -> bool:
-        both_know = operator.phases() == second.phases() == {"a": "Running", "c": "Running"}
-        return both_know and operator.versions() == {"a": "3", "c": ""} and len(operator.containers()) == 2
-
-    with operator.run(), second.run():
-        for number in "123":
-            for name in ("a", "b"):
-                operator.declare(name, **version(number))
-            operator.until(lambda now=number: operator.versions() == {"a": now, "b": now})
-        operator.remove("b")
-        operator.declare("c")
-        operator.until(at_rest)
-        for controller in (operator, second):
-            controller.reconciler("plan", code=0)
-    assert "Traceback" not in second.log
+    operator.declare("a", **version(1))
+    with operator.run():
+        operator.until_phase(a="Running")
+        source = operator.controller()["source"]
+        refused = second.reconciler("--source", source, "apply", code=1)
+        assert "another controller of instance" in refused.stderr
+        operator.declare("a", **version(2))
+        operator.until(lambda: operator.versions() == {"a": "2"})
+    second.reconciler("--source", source, "plan", code=0)
+    operator.declare("b")
+    second.reconciler("--source", source, "apply", code=0)
+    assert operator.versions() == {"a": "2", "b": ""}
 
 
 def test_fault_25_a_lock_that_a_killed_controller_left(operator: Operator) -> None:
