@@ -228,8 +228,8 @@ class World:
         return self.by_sandbox.get(sandbox, ())
 
     def in_place_of(self, sandbox: str) -> Unmanaged | None:
-        """What is not ours and stands for the sandbox: one of another source, or of unclear origin that runs."""
-        standing = (one for one in self.unmanaged if one.sandbox == sandbox and (one.source or one.up))
+        """What is not ours and stands for the sandbox. One that is down may still start, by an old request."""
+        standing = (one for one in self.unmanaged if one.sandbox == sandbox)
         return next(standing, None)
 
 

@@ -170,7 +170,7 @@ def test_fault_25_two_controllers_on_one_state(operator: Operator) -> None:
 
 
 def test_fault_25_two_controllers_with_states_of_their_own(operator: Operator) -> None:
-    """Of two for one instance, engine and source only one is at work; when it has ended, the other goes on from there."""
+    """Of two for one instance, engine and source only one is at work; when it has ended, the other goes on."""
     second = Operator(operator.root / "second", operator.engine, operator.instance)
     second.root.mkdir()
     second.directory.symlink_to(operator.directory)
