@@ -23,6 +23,7 @@ from reconciler.control.wake import (
     OutputEnded,
     Progress,
     ResyncAsked,
+    SaidTooMuch,
     StopAsked,
     watch_engine,
     watch_files,
@@ -209,15 +210,21 @@ class Controller:
                 self._pass_soon()
             case OutputEnded(sandbox, container, last_words):
                 self._ledger.said(sandbox, container, last_words)
-            case DiskMeasured(sizes):
-                self._measured(sizes)
+            case DiskMeasured() | SaidTooMuch():
+                self._used(message)
             case other:
                 assert_never(other)
 
-    def _measured(self, sizes: Mapping[str, int]) -> None:
-        self._ledger.measured(sizes, self._sandbox_of)
-        if max(sizes.values(), default=0) > self._reader.policy.limits.disk:
-            self._pass_soon()
+    def _used(self, message: DiskMeasured | SaidTooMuch) -> None:
+        """What a container uses while it runs may be more than the policy allows."""
+        match message:
+            case SaidTooMuch(sandbox, container, at):
+                self._ledger.noisy(sandbox, container, at)
+                self._pass_soon()
+            case DiskMeasured(sizes):
+                self._ledger.measured(sizes, self._sandbox_of)
+                if max(sizes.values(), default=0) > self._reader.policy.limits.disk:
+                    self._pass_soon()
 
     def _heard(self, event: Event) -> None:
         self._observer.forget(event.container)
@@ -317,7 +324,7 @@ class Controller:
         if self._measuring_due:
             self._measuring_due = False
             self._around.disk.measure(self.tell)
-        self._followers.follow(world.containers, self.tell)
+        self._followers.follow(world.containers, self.tell, policy.limits.log_rate)
         self._plan = self._decide(desired, policy, world, self._memory())
         self._ledger.planned(self._plan, desired, world)
         names = {lane.sandbox for lane in self._plan.lanes}

@@ -8,10 +8,11 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-from reconciler.control.wake import OutputEnded, Tell
+from reconciler.control.wake import OutputEnded, SaidTooMuch, Tell
 from reconciler.engine.protocol import EngineReader
 from reconciler.model.errors import EngineRefused, EngineUnavailable
 from reconciler.model.output import Output
+from reconciler.model.quantities import SIZE_MAX
 from reconciler.model.world import Observed
 from reconciler.report.sandbox_log import SandboxLog
 
@@ -23,6 +24,9 @@ BYTES_PER_SECOND = 4 * 1024 * 1024
 BURST_SECONDS = 4.0
 LINE_BYTES = 256
 """What a line costs besides its text."""
+
+RATE_SECONDS = 30
+"""So long a sandbox may say more than its rate before that is too much, if it was silent before."""
 
 FINISH_SECONDS = 10.0
 """How long a removal waits for the last words."""
@@ -61,19 +65,42 @@ class Budget:
             time.sleep(ahead)
 
 
+class Excess:
+    """How much more than its rate a container has said, by the engine's own times: how fast it is read is no matter."""
+
+    def __init__(self) -> None:
+        self._bytes = self._at = 0.0
+
+    def of(self, outputs: list[Output], rate: float) -> float:
+        """In bytes, after these; silence makes it good."""
+        at = max(self._at, outputs[-1].seconds)
+        self._bytes = max(0.0, self._bytes - (at - self._at) * rate) + _cost(outputs)
+        self._at = at
+        return self._bytes
+
+
+def _cost(outputs: list[Output]) -> int:
+    return sum(len(output.text) + LINE_BYTES for output in outputs)
+
+
 class Followers:
     """One thread for each container that is followed. What they write down outlives them: see `SandboxLog`."""
 
     def __init__(self, engine: EngineReader, directory: Path) -> None:
         self._engine, self._directory = engine, directory
         self._budget = Budget()
+        self._rate: float = SIZE_MAX
         self._lock = threading.Lock()
         self._under_way: dict[_Reading, threading.Event] = {}
         self._done: set[_Reading] = set()
         self._logs: dict[str, tuple[SandboxLog, threading.Lock]] = {}
 
-    def follow(self, containers: Iterable[Observed], tell: Tell) -> None:
-        """Follows those that run, and reads what is left of those that have ended since; tells their last words."""
+    def follow(self, containers: Iterable[Observed], tell: Tell, rate: float = SIZE_MAX) -> None:
+        """Follows those that run, and reads what is left of those that have ended since; tells their last words.
+
+        Those that say more than `rate` bytes a second are told of too, again and again.
+        """
+        self._rate = rate
         began = (one for one in containers if one.up or one.inspection.finished_at)
         readings = [_reading(container) for container in sorted(began, key=lambda one: one.created_at)]
         with self._lock:
@@ -108,7 +135,7 @@ class Followers:
         sandbox, container, ended_at = reading
         with turn:
             try:
-                self._copy(container, said)
+                self._copy(reading, said, tell)
                 if ended_at:
                     tell(OutputEnded(sandbox, container, said.last_words(container, LAST_WORDS)))
                     with self._lock:
@@ -119,10 +146,14 @@ class Followers:
                 with self._lock:
                     self._under_way.pop(reading).set()
 
-    def _copy(self, container: str, said: SandboxLog) -> None:
+    def _copy(self, reading: _Reading, said: SandboxLog, tell: Tell) -> None:
+        container, excess = reading.container, Excess()
         position = said.position(container)
         for outputs in _after(position.at, position.lines, self._engine.output(container, position.at)):
-            self._budget.spend(sum(len(output.text) + LINE_BYTES for output in outputs))
+            if excess.of(outputs, self._rate) > self._rate * RATE_SECONDS:
+                excess = Excess()
+                tell(SaidTooMuch(reading.sandbox, container, outputs[-1].seconds))
+            self._budget.spend(_cost(outputs))
             _append(said, container, outputs)
 
 

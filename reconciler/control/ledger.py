@@ -68,6 +68,10 @@ class Ledger:
         if sandbox in self._statuses:
             self._put(fold.said(self._statuses[sandbox], container, last_words, self._clock.now()))
 
+    def noisy(self, sandbox: str, container: str, at: float) -> None:
+        if sandbox in self._statuses:
+            self._put(fold.noisy(self._statuses[sandbox], container, at, self._clock.now()))
+
     def measured(self, sizes: Mapping[str, int], sandbox_of: Mapping[str, str]) -> None:
         """After what containers have written was measured; of each that was seen, `sandbox_of` tells whose it is."""
         sizes_of: dict[str, dict[str, int]] = {}

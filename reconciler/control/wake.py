@@ -100,6 +100,15 @@ class DiskMeasured:
     sizes: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class SaidTooMuch:
+    """A container had said more than the policy allows at a moment, by the engine's time in seconds since the epoch."""
+
+    sandbox: str
+    container: str
+    at: float
+
+
 Message = (
     FilesChanged
     | EngineConnected
@@ -112,6 +121,7 @@ Message = (
     | LaneEnded
     | OutputEnded
     | DiskMeasured
+    | SaidTooMuch
 )
 Tell = Callable[[Message], None]
 

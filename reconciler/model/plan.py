@@ -56,6 +56,7 @@ class Reason(StrEnum):
     EXIT_CODE = "ExitCode"
     OOM_KILLED = "OOMKilled"
     DISK_EXCEEDED = "DiskExceeded"
+    LOG_RATE_EXCEEDED = "LogRateExceeded"
     IMAGE_PULL_FAILED = "ImagePullFailed"
     CREATE_FAILED = "CreateFailed"
     START_FAILED = "StartFailed"

@@ -28,7 +28,7 @@ from reconciler.model.fields import (
 from reconciler.model.image import PUBLIC_REGISTRIES, ImagePattern, Pattern
 from reconciler.model.mistake import Mistake, shown
 from reconciler.model.parts import PORT_MAX, PUBLISHED_MIN, TmpfsSize
-from reconciler.model.quantities import GIB, MIB
+from reconciler.model.quantities import GIB, KIB, MIB
 from reconciler.model.sandbox import ID_MAX, Sandbox
 
 SANDBOXES_MAX = 10_000
@@ -39,6 +39,7 @@ _PORTS = re.compile(r"([1-9][0-9]{3,4})-([1-9][0-9]{3,4})")
 _RUNTIME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
+LogRate = Annotated[Size, at_least(KIB), size_schema(KIB)]
 DiskSize = Annotated[Size, at_least(MIB), size_schema(MIB)]
 
 
@@ -59,6 +60,9 @@ class Limits(BaseModel):
     pids_limit: Pids = Field(100, description="Processes and threads.")
     tmpfs: TmpfsSize = Field(64 * MIB, description="Bytes of each tmpfs.")
     disk: DiskSize = Field(2 * GIB, description="Bytes that its containers may write; a file cannot ask for more.")
+    log_rate: LogRate = Field(
+        MIB, description="Bytes a second that it may say, over half a minute; each line counts 256 more."
+    )
     stop_grace_period: GracePeriod = Field(120, description="Time between asking to stop and killing.")
 
 

@@ -120,6 +120,7 @@ class SandboxStatus(BaseModel):
     doubtful: str = Field("", description="Id of the container whose start got no answer, and may happen late.")
     added_at: float = Field(0, description="Since when it is known; 0: for long.")
     updated_at: float = 0
+    noisy: str = Field("", description="Id of the container that was stopped for saying too much; its start clears it.")
     disk_bytes: dict[str, int] = Field(
         {}, description="What each of its containers has written when that was last measured, by full id."
     )

@@ -13,7 +13,7 @@ MIN_READY_SECONDS = 10.0
 
 SETTLING = f"it has failed, and counts as ready once it has run for {MIN_READY_SECONDS:.0f} s"
 
-RUN = frozenset({Reason.EXITED, Reason.EXIT_CODE, Reason.OOM_KILLED, Reason.UNHEALTHY})
+RUN = frozenset({Reason.EXITED, Reason.EXIT_CODE, Reason.OOM_KILLED, Reason.UNHEALTHY, Reason.LOG_RATE_EXCEEDED})
 """Failures of a run that had begun."""
 
 AFTER_START = RUN | {Reason.MOUNT_MISMATCH}

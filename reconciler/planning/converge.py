@@ -20,7 +20,6 @@ from reconciler.model.plan import (
     Verify,
 )
 from reconciler.model.policy import OnViolation, Policy
-from reconciler.model.quantities import MIB, size_text
 from reconciler.model.rendered import Mismatch, Rendered
 from reconciler.model.sandbox import PullPolicy, Restart, Sandbox
 from reconciler.model.status import SandboxStatus
@@ -29,6 +28,7 @@ from reconciler.model.world import Health, Observed, State, Unmanaged, World
 from reconciler.planning import backoff
 from reconciler.planning.attest import unfit
 from reconciler.planning.changes import changes
+from reconciler.planning.excess import excess, over_disk
 from reconciler.planning.exits import exit_message
 from reconciler.planning.held import forbidden
 from reconciler.planning.images import fitted
@@ -98,8 +98,10 @@ class Case:
         current = self.current
         if current is None or current.state is not State.EXITED:
             return False
-        if self.full or current.id in self.status.halted:
-            return self.full
+        if self.full or (current.id == self.status.noisy and self.sandbox.restart is Restart.NO):
+            return True
+        if current.id in self.status.halted:
+            return False
         match self.sandbox.restart:
             case Restart.ALWAYS:
                 return False
@@ -152,11 +154,10 @@ class Case:
     def _lane(self, limit_message: str) -> Lane:
         name, current = self.rendered.sandbox, self.current
         up = [container for container in self.containers if container.up]
-        if full := [one for one in up if self.full or over_disk(self.policy, one, self.status)]:
-            message = disk_message(self.policy, self.containers, self.status)
-            return self._rested(
-                Lane(name, Verdict.STOP, Reason.DISK_EXCEEDED, message, tuple(stops(full, FORCED_GRACE_SECONDS)))
-            )
+        if lane := excessive(name, up, self.policy, self.status):
+            return self._rested(lane)
+        if up and self.full and current is not None and (why := excess(self.policy, current, self.status)):
+            return self._rested(Lane(name, Verdict.STOP, *why, tuple(stops(up, FORCED_GRACE_SECONDS))))
         if limit_message and up:
             return self._rested(Lane(name, Verdict.STOP, Reason.LIMIT_EXCEEDED, limit_message, tuple(stops(up))))
         if current is not None and current.up:
@@ -214,9 +215,8 @@ class Case:
     def _end(self, current: Observed) -> Lane:
         inspection = current.inspection
         name, code = self.rendered.sandbox, inspection.exit_code
-        if self.full:
-            message = disk_message(self.policy, self.containers, self.status)
-            return Lane(name, Verdict.KEEP, Reason.DISK_EXCEEDED, message)
+        if why := excess(self.policy, current, self.status):
+            return Lane(name, Verdict.KEEP, *why)
         message = exit_message(inspection)
         if code or inspection.oom_killed:
             reason = Reason.OOM_KILLED if inspection.oom_killed else Reason.EXIT_CODE
@@ -332,15 +332,14 @@ def _kept_out(name: str, other: Unmanaged, current: Observed | None) -> Lane:
     return Lane(name, verdict, cause, why, current=current)
 
 
-def over_disk(policy: Policy, container: Observed, status: SandboxStatus | None) -> bool:
-    """Whether the container had written more than the policy allows when that was last measured."""
-    return status is not None and status.disk_bytes.get(container.id, 0) > policy.limits.disk
-
-
-def disk_message(policy: Policy, containers: Iterable[Observed], status: SandboxStatus) -> str:
-    written = max(status.disk_bytes.get(container.id, 0) for container in containers)
-    limit = size_text(policy.limits.disk)
-    return f"over disk {limit}: it has written {written // MIB}m; change its file for a new container"
+def excessive(name: str, containers: Iterable[Observed], policy: Policy, status: SandboxStatus | None) -> Lane | None:
+    """The stop of what uses more than the policy allows; None when nothing does."""
+    up = [container for container in containers if container.up]
+    found = [(one, why) for one in up if status and (why := excess(policy, one, status))]
+    if not found:
+        return None
+    actions = tuple(stops((one for one, _ in found), FORCED_GRACE_SECONDS))
+    return Lane(name, Verdict.STOP, *found[0][1], actions)
 
 
 def stops(containers: Iterable[Observed], grace_seconds_max: int | None = None) -> Iterator[Action]:

@@ -31,9 +31,8 @@ from reconciler.planning import removals as removal_budget
 from reconciler.planning.converge import (
     FORCED_GRACE_SECONDS,
     Case,
-    disk_message,
     disposal,
-    over_disk,
+    excessive,
     stops,
 )
 from reconciler.planning.held import drifted, forbidden
@@ -218,7 +217,7 @@ class _Decision:
         removals = {name for name, lane in lanes.items() if lane.cause is Reason.FILE_REMOVED}
         withheld = self._withheld(removals)
         lanes |= {name: Lane(name, Verdict.HOLD, reason, why) for name, (reason, why) in withheld.items()}
-        judged = (self._within_disk(self._outranked(lane)) for lane in lanes.values())
+        judged = (self._within_limits(self._outranked(lane)) for lane in lanes.values())
         return list(judged), self._approvable(withheld)
 
     def _withheld(self, removals: set[str]) -> Withheld:
@@ -274,18 +273,14 @@ class _Decision:
         rendered = self.recall(render, name, name, sandbox, self.policy, world.owner, ports, world.sources)
         return self._case(name, sandbox, rendered).lane("").synced
 
-    def _within_disk(self, lane: Lane) -> Lane:
-        """What is held runs on only for as long as it keeps to its disk."""
-        status = self.memory.statuses.get(lane.sandbox)
-        up = [container for container in self.world.of(lane.sandbox) if container.up]
-        full = [container for container in up if over_disk(self.policy, container, status)]
-        if status is None or not full or lane.actions or lane.sandbox in self.memory.in_flight:
+    def _within_limits(self, lane: Lane) -> Lane:
+        """What is held runs on only for as long as it uses no more than the policy allows."""
+        name = lane.sandbox
+        stop = excessive(name, self.world.of(name), self.policy, self.memory.statuses.get(name))
+        if stop is None or lane.actions or name in self.memory.in_flight:
             return lane
-        message = disk_message(self.policy, full, status)
-        actions = tuple(stops(full, FORCED_GRACE_SECONDS))
-        return self._rested(
-            replace(lane, verdict=Verdict.STOP, cause=Reason.DISK_EXCEEDED, message=message, actions=actions)
-        )
+        cause, message, actions = stop.cause, stop.message, stop.actions
+        return self._rested(replace(lane, verdict=Verdict.STOP, cause=cause, message=message, actions=actions))
 
     def _removal(self, name: str, containers: tuple[Observed, ...]) -> Lane:
         if all(container.state is State.REMOVING for container in containers):

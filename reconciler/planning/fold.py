@@ -41,6 +41,7 @@ KEPT: Mapping[Reason, Phase] = {
     Reason.EXIT_CODE: Phase.FAILED,
     Reason.OOM_KILLED: Phase.FAILED,
     Reason.DISK_EXCEEDED: Phase.FAILED,
+    Reason.LOG_RATE_EXCEEDED: Phase.FAILED,
 }
 
 WAITING: Mapping[Reason, Phase] = {
@@ -71,6 +72,8 @@ def seen(status: SandboxStatus, containers: Iterable[Observed], now: float) -> S
     there = {container.id for container in containers}
     if status.doubtful not in there:
         status = _change(status, now, doubtful="")
+    if status.noisy not in there:
+        status = _change(status, now, noisy="")
     if not there.issuperset(status.halted):
         status = _change(status, now, halted=tuple(one for one in status.halted if one in there))
     if not there.issuperset(status.disk_bytes):
@@ -223,6 +226,17 @@ def said(status: SandboxStatus, container: str, last_words: Iterable[bytes], now
     return _change(status, now, last_words=lines)
 
 
+def noisy(status: SandboxStatus, container: str, at: float, now: float) -> SandboxStatus:
+    """After a container was found to have said more than the policy allows: a failure, once in each run.
+
+    What it said is read with delay: at the moment `at`, another run may have been under way.
+    """
+    if status.noisy == container or at < status.started_at:
+        return status
+    status = _failed(status, Reason.LOG_RATE_EXCEEDED, "it said more than the policy's log_rate allows", now)
+    return _change(status, now, noisy=container)
+
+
 def measured(status: SandboxStatus, sizes: Mapping[str, int], now: float) -> SandboxStatus:
     """After a measurement of some of its containers."""
     return _change(status, now, disk_bytes={**status.disk_bytes, **sizes})
@@ -266,6 +280,7 @@ def _started(status: SandboxStatus, outcome: Outcome, now: float) -> SandboxStat
     lane, rendered = outcome.lane, outcome.lane.rendered
     changes: dict[str, Any] = {"container_id": outcome.container, "started_at": now}
     changes["halted"] = _without(status.halted, outcome.container)
+    changes["noisy"] = ""
     if rendered is not None:
         changes |= {"container_name": rendered.name, "ports": dict(rendered.ports)}
         changes["configuration"] = configuration(rendered.spec)

@@ -43,6 +43,9 @@ def _forbidden(spec: ContainerSpec, policy: Policy, sources: Mapping[str, Source
     yield from (message for _, message, _, _ in user_refused(spec.user, policy))
     if policy.runtime and spec.runtime != policy.runtime:
         yield f"runtime is {spec.runtime}, and the policy's is {policy.runtime}"
+    for port in spec.ports:
+        if port.published not in policy.published_ports:
+            yield f"port {port.published} is outside of the policy's range"
     real = {mount.source: Source(mount.source) for mount in spec.volumes}
     for mount in spec.volumes:
         for _, why, _, _ in volume_refused(mount, policy, {**sources, **real}):

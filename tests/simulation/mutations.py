@@ -211,13 +211,13 @@ MUTATIONS = {
     ),
     "start again what has written too much": Mutation(
         "reconciler.planning.converge",
-        "        if self.full or current.id in self.status.halted:\n            return self.full\n",
-        "        if current.id in self.status.halted:\n            return False\n",
+        "if self.full or (current.id == self.status.noisy",
+        "if (current.id == self.status.noisy",
         98,
     ),
     "let what is held fill the disk": Mutation(
         "reconciler.planning.decide",
-        "[self._within_disk(lane) for lane in lanes.values()]",
+        "[self._within_limits(lane) for lane in lanes.values()]",
         "list(lanes.values())",
         69,
     ),
@@ -229,6 +229,9 @@ MUTATIONS = {
     ),
     "let an image check as often as it likes": Mutation(
         "reconciler.planning.converge", "yield Create(fitted(self.rendered, image))", "yield Create(self.rendered)", 2
+    ),
+    "let who says too much run on": Mutation(
+        "reconciler.planning.excess", "if container.id == status.noisy:", "if False:", 3
     ),
     "believe what was worked out for ever": Mutation(
         "reconciler.planning.recall",

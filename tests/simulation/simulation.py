@@ -10,8 +10,8 @@ from reconciler.control.controller import Controller
 from reconciler.control.lanes import Finish, Lanes
 from reconciler.control.sources import Volumes
 from reconciler.control.surroundings import Clock
-from reconciler.control.wake import EngineConnected, EngineSaid, FilesChanged, ResyncAsked, Tell
-from reconciler.engine.docker.decode import NO_TRAFFIC_BETWEEN
+from reconciler.control.wake import EngineConnected, EngineSaid, FilesChanged, ResyncAsked, SaidTooMuch, Tell
+from reconciler.engine.docker.decode import NO_TRAFFIC_BETWEEN, epoch
 from reconciler.engine.protocol import Engine
 from reconciler.model.desired import Desired
 from reconciler.model.plan import Lane, Outcome, Plan, Reason, Remove, Start, Stop
@@ -86,6 +86,8 @@ class Simulation:
     ours: set[str] = field(default_factory=set)
     verified: dict[str, bool] = field(default_factory=dict)
     in_lane: bool = False
+    noisy: set[str] = field(default_factory=set)
+    """What was told of as saying too much, until its next run."""
     belated: set[str] = field(default_factory=set)
     ended_itself: set[str] = field(default_factory=set)
     drifted: set[str] = field(default_factory=set)
@@ -206,6 +208,18 @@ class Simulation:
         if container := self._pick(number, "running"):
             self.host.engine.exit(container, code, oom=oom)
             self.ended_itself.add(container)
+
+    def chatter(self, number: int) -> None:
+        """It says so much that the controller is told, again and again."""
+        if container := self._pick(number, "running"):
+            self.noisy.add(container)
+            self._tell_of_noise()
+
+    def _tell_of_noise(self) -> None:
+        """Whoever is not known yet is not listened to."""
+        for container in sorted(self.noisy & self.controller._sandbox_of.keys()):
+            at = max(self.host.clock.now(), epoch(self._raw(container)["State"]["StartedAt"]))
+            self.controller.tell(SaidTooMuch(self.controller._sandbox_of[container], container, at))
 
     def fill(self, number: int, size_gib: int) -> None:
         if container := self._pick(number, "running"):
@@ -391,6 +405,7 @@ class Simulation:
         def died(container: str, code: int, *, oom: bool = False) -> None:
             if engine.belated:  # whoever asked for it has given it up
                 self.ended_itself.add(container)
+            self.noisy.discard(container)
             die(container, code, oom=oom)
 
         def inspected(container: str) -> Any:
@@ -513,7 +528,7 @@ class Simulation:
         full = {id_ for id_, size in status.disk_bytes.items() if size > policy.limits.disk} if status else set()
         if full & {action.container for action in lane.actions if isinstance(action, Start)}:
             raise ViolationError(f"{lane}: it has written too much, and is started again")
-        if all(isinstance(action, Stop) and action.container in full for action in lane.actions):
+        if all(isinstance(action, Stop) and action.container in full | self.noisy for action in lane.actions):
             return
         self._check_file(lane, desired)
         self._check_turn(lane, memory)
@@ -614,6 +629,7 @@ class Simulation:
     def _round(self) -> None:
         self.host.clock.elapsed += controller_module.RESYNC_SECONDS * 1.5
         self.hear()
+        self._tell_of_noise()
         self.work()
         for _ in range(200):
             if not self.lanes.lanes:
@@ -645,6 +661,8 @@ class Simulation:
             and self.host.engine.size_of(raw["Id"]) > policy.limits.disk
             and raw not in unclear
         }
+        if loud := {one for one in self.noisy if self.controller._sandbox_of.get(one)}:
+            raise ViolationError(f"{loud} have said too much, and run on")
         if any(full.values()):
             raise ViolationError(f"of {sorted(full)}, some have written too much, and run")
         for name in running:
@@ -666,7 +684,8 @@ class Simulation:
         ended = {
             status.name
             for status in self.host.store.statuses().values()
-            if status.phase in {"Completed", "Failed"} and (self.forgetful or status.container_id in self.ended_itself)
+            if status.phase in {"Completed", "Failed"}
+            and (self.forgetful or status.container_id in {*self.ended_itself, status.noisy})
         }
         waiting = able - running - ended - full.keys() - {raw["Config"]["Labels"][LABEL] for raw in unclear}
         if any(FIXED_PORT in str(raw["HostConfig"]["PortBindings"]) for raw in self._all_up()):

@@ -111,6 +111,7 @@ WEIGHTS = {
     "late start": 2,
     "exchange": 2,
     "fill": 2,
+    "chatter": 2,
 }
 
 
@@ -162,7 +163,7 @@ def _steps(kind: str, dice: random.Random) -> list[Step]:  # noqa: C901 - one ca
             return [*changed, Step("restart", ("lost", 0)), Step("work"), *lanes]
         case "give_name":
             return [Step(kind, (number,)), *([Step("restart", ("lost", 0))] if dice.random() < 0.3 else [])]
-        case "lane" | "pause" | "remove_by_force" | "stranger" | "other_source":
+        case "lane" | "pause" | "chatter" | "remove_by_force" | "stranger" | "other_source":
             return [Step(kind, (number,))]
         case "burst":
             return [Step("work"), *(Step("lane", (number,)) for _ in range(dice.randrange(2, 6)))]

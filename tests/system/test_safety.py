@@ -118,6 +118,19 @@ def test_an_image_with_too_many_labels_is_refused(operator: Operator) -> None:
     assert "its image has 68k of labels (at most 64k)" in operator.status("web")["message"]
 
 
+def test_who_says_too_much_is_stopped(operator: Operator) -> None:
+    """To write down what `yes` says costs the engine a core; it rests longer and longer, and disturbs nobody."""
+    operator.declare("loud", command=["yes"])
+    operator.declare("web", command=["sh", "-c", "while sleep 0.01; do echo hello; done"])
+    with operator.run():
+        operator.until(lambda: operator.status("loud").get("failures", 0) >= 2, seconds=120)
+        stops = [row["cause"] for row in operator.journal() if row["sandbox"] == "loud" and row["action"][:4] == "stop"]
+        assert stops
+        assert set(stops) == {"LogRateExceeded"}
+        assert operator.status("loud")["failure"]["reason"] == "LogRateExceeded"
+        assert (operator.phase("web"), operator.status("web")["failures"]) == ("Running", 0)
+
+
 def test_who_fills_the_disk_is_stopped(operator: Operator) -> None:
     """The measure is told, what was stopped stays so over a restart of the controller, and a changed file mends it."""
     fill = "dd if=/dev/zero of=/tmp/filled bs=1M count=40 && exec sleep 1000"

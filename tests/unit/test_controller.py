@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from reconciler.control.surroundings import SystemClock
-from reconciler.control.wake import EngineSaid, EngineSilent, FilesChanged, ResyncAsked
+from reconciler.control.wake import EngineSaid, EngineSilent, FilesChanged, ResyncAsked, SaidTooMuch
 from reconciler.engine.docker.decode import NO_TRAFFIC_BETWEEN
 from reconciler.engine.protocol import PullProgressed
 from reconciler.model.errors import EngineRefused, EngineUnavailable, PolicyInvalid, Refusal
@@ -475,6 +475,24 @@ def test_what_is_pulled_is_judged_before_anything_is_made_of_it(house: House) ->
     assert check == {"Test": ["CMD", "true"], "Interval": 1_000_000_000}
     house.apply()
     assert house.writes() == []
+
+
+def test_who_says_too_much_is_stopped_and_started_again_with_backoff(house: House) -> None:
+    """At once after the first time, then later and later."""
+    house.declare("web")
+    house.apply()
+    controller = house.controller()
+    controller.work()
+
+    def goes_on() -> None:
+        controller.tell(SaidTooMuch("web", house.id_of("web"), time.time()))
+        controller.work()
+
+    eventually(lambda: goes_on() or house.status("web").failures == 2)
+    eventually(lambda: controller.work() or house.status("web").phase is Phase.BACKOFF)
+    assert house.status("web").reason is Reason.LOG_RATE_EXCEEDED
+    assert house.running() == []
+    controller.apply(0)
 
 
 def test_who_has_written_too_much_is_stopped_for_good(house: House) -> None:

@@ -571,6 +571,12 @@ for what, hold in HELD.items():
         scene.container("web", policy=Policy(), mem_limit="256m")
         hold(scene)
 
+    @case(f"{what} shelters no port outside of the policy's range", f"web STOP PolicyViolation: stop {A}")
+    def _(scene: Scene, hold: Callable[[Scene], object] = hold) -> None:
+        scene.policy = Policy(published="8000-9999")
+        scene.container("web", policy=Policy(), mem_limit="256m")
+        hold(scene)
+
     if what != "a suspended sandbox":
 
         @case(f"{what} does not shelter what somebody has changed", f"web STOP Drifted: stop {A}")
@@ -623,6 +629,40 @@ def _(scene: Scene) -> None:
     scene.declare("web", mem_limit="256m")
     scene.container("web")
     scene.in_flight.add("web")
+
+
+# --- logs ------------------------------------------------------------------------------------------------------------
+
+
+@case("what says too much is stopped", f"web STOP LogRateExceeded: stop {A}")
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.remember("web", container := scene.container("web"), noisy=container.id)
+
+
+@case("so is what is held", f"web STOP LogRateExceeded: stop {A}")
+def _(scene: Scene) -> None:
+    scene.broken.add("web")
+    scene.remember("web", container := scene.container("web"), noisy=container.id)
+
+
+@case(
+    "it is started again once that has rested",
+    "later WAIT LogRateExceeded",
+    f"now START NotStarted: verify {B}, start {B}",
+)
+def _(scene: Scene) -> None:
+    for name, seconds in (("later", 10), ("now", -1)):
+        scene.declare(name)
+        id_ = scene.container(name, State.EXITED).id
+        scene.failed(name, Reason.LOG_RATE_EXCEEDED, halted=(id_,), noisy=id_, retry_in=seconds)
+
+
+@case("but for what is never restarted", "web KEEP LogRateExceeded")
+def _(scene: Scene) -> None:
+    scene.declare("web", restart="no")
+    container = scene.container("web", State.EXITED, restart="no")
+    scene.remember("web", container, halted=(container.id,), noisy=container.id)
 
 
 # --- what an image brings along --------------------------------------------------------------------------------------

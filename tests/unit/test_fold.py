@@ -481,6 +481,21 @@ def test_a_stop_is_remembered_as_our_own() -> None:
     assert after_plan(scene).halted == ()
 
 
+def test_to_say_too_much_is_a_failure_once_in_each_run() -> None:
+    """It counts in a row, until a start; a container that is gone is forgotten."""
+    scene = web()
+    container = scene.container("web")
+    status = fold.noisy(SandboxStatus(name="web"), container.id, NOW, NOW)
+    assert (status.failures, status.noisy, status.retry_at) == (1, container.id, NOW)
+    assert fold.noisy(status, container.id, NOW, NOW) is status
+    started = fold.done(status, Outcome(lane_of(scene), Start(container.id), container.id), NOW)
+    assert (started.failures, started.noisy) == (1, "")
+    assert fold.noisy(started, container.id, NOW - 1, NOW) is started
+    again = fold.noisy(started, container.id, NOW, NOW)
+    assert (again.failures, again.retry_at) == (2, NOW + 1)
+    assert fold.seen(again, [], NOW).noisy == ""
+
+
 def test_what_was_written_is_remembered_as_long_as_the_container_is_there() -> None:
     """A measurement that leaves a container out says nothing about it; the size goes with the container."""
     scene = web()

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.control import followers
 from reconciler.control.followers import Followers
-from reconciler.control.wake import Message, OutputEnded
+from reconciler.control.wake import Message, OutputEnded, SaidTooMuch
 from reconciler.model.errors import EngineUnavailable
 from reconciler.model.output import Output
 from reconciler.model.world import Observed, State
@@ -162,3 +162,33 @@ def test_what_is_gone_is_forgotten(talker: Talker, follow: Followers) -> None:
     follow.follow([], ignore)
     assert not follow._logs
     assert not follow._done
+
+
+RATE = 1_000
+
+
+def lines_at(*seconds: int) -> list[Output]:
+    """Each costs as much as a tenth of a second allows at that rate, and the time that a line costs besides."""
+    return [output(second, b"x" * 100 + b"\n") for second in seconds]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "too_much"),
+    [
+        ([0] * 80, False),
+        ([0] * 90, True),
+        ([*[0] * 80, *[30] * 80], False),
+        ([*[0] * 80, *[10] * 40], True),
+        ([*[30] * 80, *[0] * 40], True),
+    ],
+)
+def test_who_says_too_much_is_told_of(
+    seconds: list[int], too_much: bool, talker: Talker, follow: Followers, tmp_path: Path
+) -> None:
+    """By the engine's times: half a minute's worth at once; silence makes good, a clock that goes back does not."""
+    told: SimpleQueue[Message] = SimpleQueue()
+    web = container(talker, State.RUNNING, *lines_at(*seconds))
+    follow.follow([web], told.put, RATE)
+    eventually(lambda: len(texts(tmp_path)) == len(seconds))
+    messages = [told.get() for _ in range(told.qsize())]
+    assert [type(message) for message in messages] == [SaidTooMuch] * too_much

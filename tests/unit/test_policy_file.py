@@ -19,6 +19,7 @@ limits:
   pids_limit: 200
   tmpfs: 32m
   disk: 10g
+  log_rate: 2m
   stop_grace_period: 1m
 images: ["ghcr.io/openclaw/*", "busybox:*"]
 uid_min: 2000
@@ -123,7 +124,13 @@ def test_whole(tmp_path: Path) -> None:
     assert policy == Policy(
         sandboxes_max=8,
         limits=Limits(
-            mem_limit=1024 * MIB, cpus=2.0, pids_limit=200, tmpfs=32 * MIB, disk=10 * GIB, stop_grace_period=60
+            mem_limit=1024 * MIB,
+            cpus=2.0,
+            pids_limit=200,
+            tmpfs=32 * MIB,
+            disk=10 * GIB,
+            log_rate=2 * MIB,
+            stop_grace_period=60,
         ),
         images=("ghcr.io/openclaw/*", "busybox:*"),
         uid_min=2000,
@@ -189,4 +196,4 @@ def test_a_rule_is_found_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "policy.yaml"
     path.write_text(WHOLE)
     lines = rule_lines(path)
-    assert (lines["sandboxes_max"], lines["limits.mem_limit"], lines["defaults.ports"]) == (1, 3, 22)
+    assert (lines["sandboxes_max"], lines["limits.mem_limit"], lines["defaults.ports"]) == (1, 3, 23)
