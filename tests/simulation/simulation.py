@@ -719,7 +719,8 @@ class Simulation:
         status = self.host.store.statuses()[name]
         (raw,) = (raw for raw in self._all_up() if raw["Id"] in self.ours and raw["Config"]["Labels"][LABEL] == name)
         host = raw["HostConfig"]
-        if not raw["Name"].startswith(f"/reconciler.default.{name}.") and not status.failures:
+        replaced = sandbox.image == "missing:1" or status.failures  # what waits to be replaced keeps its name
+        if not raw["Name"].startswith(f"/reconciler.default.{name}.") and not replaced:
             raise ViolationError(f"{name} runs under the name {raw['Name']}")
         left = [other for other in self._containers.values() if other["Config"]["Labels"].get(LABEL) == name]
         if status.phase == "Running" and len([other for other in left if other["Id"] in self.ours]) > 1:

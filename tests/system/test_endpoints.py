@@ -1,9 +1,11 @@
 """What the README says of the engine's API that is used, for those who put a proxy in front of it, is all of it."""
 
 import re
+import signal
 from pathlib import Path
 
 from reconciler.model import labels
+from tests.busybox_image import make_image
 from tests.system.conftest import Operator, version
 from tests.system.faults.proxy import Proxy, refused
 
@@ -18,17 +20,22 @@ def pattern(call: str) -> str:
 
 
 def live(operator: Operator, proxy: Proxy) -> None:
-    """All that happens to sandboxes: made, replaced, paused, ended, removed, and asked for their output."""
-    operator.declare("web")
+    """All that happens to sandboxes: made, replaced, paused, renamed, ended, removed, and asked for their output."""
+    make_image(operator.engine.host, "sandbox:volume", ["VOLUME /data"])
+    operator.declare("web", image="sandbox:volume")
     operator.declare("pulled", image=NEVER_THERE)
     proxy.on("POST /images/create", refused(404, "no such image"), times=100)
-    with operator.run():
+    with operator.run() as controller:
         operator.until_phase(web="Running", pulled="Backoff")
-        operator.declare("web", **version("2"))
+        operator.declare("web", image="sandbox:volume", **version("2"))
         operator.until(lambda: operator.versions() == {"web": "2"})
         operator.until_phase(web="Running")
         operator.api("POST", f"/containers/{operator.container('web')}/pause")
         operator.until(lambda: operator.inspect("web")["State"]["Status"] == "running")
+        operator.api("POST", f"/containers/{operator.container('web')}/rename", {"name": f"other-{operator.instance}"})
+        operator.until(lambda: proxy.calls.count("POST /containers/ID/rename"))
+        controller.send_signal(signal.SIGHUP)  # sizes are asked for in each resync
+        operator.until(lambda: proxy.calls.count("GET /system/df"))
         second_network(operator)
         operator.remove("web", "pulled")
         operator.until(lambda: operator.phases() == {} and proxy.calls.count("DELETE /networks/ID"))
