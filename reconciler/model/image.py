@@ -54,6 +54,12 @@ _PATTERN = re.compile(
 )
 
 
+def _bounded(text: str) -> None:
+    """Raises `Mistake` for what is too long to be taken apart: that takes a time that grows with its square."""
+    if len(text) > REFERENCE_MAX:
+        raise Mistake("is too long", f"at most {REFERENCE_MAX} characters")
+
+
 def _parts(found: re.Match[str]) -> tuple[str, str, str, str]:
     """Domain, path, tag and digest; what was left out of the first two is as an engine reads it."""
     domain, path, tag, digest = (part or "" for part in found.groups())
@@ -79,12 +85,12 @@ class Reference(NamedTuple):
         """Raises `Mistake` for what is no reference."""
         if not text:
             raise Mistake("is empty", "name an image, such as busybox:1.36")
+        _bounded(text)
         if _ID.fullmatch(text):
             if ":" in text or len(text) >= ID_DIGITS:
                 raise Mistake("is the id of an image, not its name", "write such as name@sha256:... to fix the content")
             raise Mistake(f"{shown(text)} can be the beginning of an image's id", f"write {HUB}/library/{text}:TAG")
-        found = _REFERENCE.fullmatch(text)
-        if len(text) > REFERENCE_MAX or not found:
+        if not (found := _REFERENCE.fullmatch(text)):
             hint = "use small letters" if _REFERENCE.fullmatch(text.lower()) else "write such as name:tag"
             raise Mistake(f"{shown(text)} is no reference to an image", hint)
         domain, path, tag, digest = _parts(found)
@@ -117,6 +123,7 @@ class ImagePattern:
         """Raises `Mistake` for what cannot be meant."""
         if not text:
             raise Mistake("is empty", "write such as ghcr.io/owner/*")
+        _bounded(text)
         if not (found := _PATTERN.fullmatch(text)):
             raise Mistake(f"{shown(text)} is no pattern of images", f"write such as ghcr.io/owner/* or {HUB}/**")
         domain, path, tag, digest = _parts(found)
@@ -149,6 +156,8 @@ Image = Annotated[
 ]
 """A reference as it was written."""
 Pattern = Annotated[
-    str, AfterValidator(_pattern), WithJsonSchema({"type": "string", "pattern": f"^{_PATTERN.pattern}$"})
+    str,
+    AfterValidator(_pattern),
+    WithJsonSchema({"type": "string", "maxLength": REFERENCE_MAX, "pattern": f"^{_PATTERN.pattern}$"}),
 ]
 """An `ImagePattern` as it was written."""

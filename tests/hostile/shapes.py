@@ -80,6 +80,7 @@ SHAPES = {
     "arguments without values": _full(b"- ~\n", b"image: busybox\ncommand:\n")[:3820],
     "an image of parts": _full(b"a/", b"image: "),
     "an image of dashes": _full(b"-", b"image: a", b"!"),
+    "an image of colons": _full(b":", b'image: "[', b'"'),
     "a path": _full(b"/a", b"image: busybox\nworking_dir: "),
     "variables": _numbered(
         "  K#: value of the variable with some text behind it\n", "image: busybox\nenvironment:\n", most=495

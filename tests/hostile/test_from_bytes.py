@@ -2,15 +2,21 @@
 
 import json
 import signal
+import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
 
+from reconciler.desired.document import FileBroken, read_document
 from reconciler.model.parts import Healthcheck, Port, Tmpfs, Volume
 from reconciler.model.plan import Reason
 from reconciler.model.policy import Policy
@@ -49,6 +55,31 @@ HARMS = {
     "hides in a reason": 'suspend: "a\\u200bb\\U000E0041"',
     "hides in a path": 'image: app:1\nvolumes: [{source: "/usr/\\u200b", target: /a}]',
 }
+
+LONG = 30_000
+"""Characters, nearly as many as a file holds."""
+TEXTS: dict[str, tuple[type[BaseModel], str]] = {
+    **{
+        key: (Sandbox, f'{{"{key}": "#"}}')
+        for key in Sandbox.model_fields
+        if key not in {"environment", "labels", "ports", "tmpfs", "volumes", "healthcheck"}
+    },
+    "environment": (Sandbox, '{"environment": {"#": "#"}}'),
+    "a list of environment": (Sandbox, '{"environment": ["#", "A=#"]}'),
+    "labels": (Sandbox, '{"labels": {"#": "#"}}'),
+    "ports": (Sandbox, '{"ports": ["#"]}'),
+    "tmpfs": (Sandbox, '{"tmpfs": ["#", "/run:size=#", "/run:mode=#"]}'),
+    "volumes": (Sandbox, '{"volumes": [{"type": "#", "source": "#", "target": "#"}]}'),
+    "healthcheck": (Sandbox, '{"healthcheck": {"test": "#", "interval": "#"}}'),
+    "unknown keys": (Sandbox, '{"#": "#"}'),
+    "images of the policy": (Policy, '{"images": ["#"]}'),
+    "volumes of the policy": (Policy, '{"volumes": [{"root": "#"}]}'),
+    "published": (Policy, '{"published": "#"}'),
+    "runtime": (Policy, '{"runtime": "#"}'),
+}
+"""Where a file says text, and how; it stands for each `#`."""
+HEADS = ["", "a", "/", "[", "/a:", "0"]
+UNITS = [*":/-._a0A,=*@[! ", "a/", "a.", "a-", "--", "**", "a*"]
 
 KEYS = [
     *(key for model in (Sandbox, Sandbox, Healthcheck, Port, Tmpfs, Volume) for key in model.model_fields),
@@ -218,6 +249,26 @@ def test_any_shape(name: str, from_bytes: FromBytes) -> None:
         tracemalloc.stop()
     from_bytes.check(decided)
     assert peak < PEAK_BYTES_MAX
+
+
+def cpu_seconds(work: Callable[[], object]) -> float:
+    before = time.process_time()
+    with suppress(FileBroken, ValidationError):
+        work()
+    return time.process_time() - before
+
+
+@pytest.mark.parametrize("field", TEXTS)
+def test_no_text_costs_more_than_its_reading(field: str) -> None:
+    """Whatever is written over and over in a field: it is judged in a few times what the file takes to be read."""
+    model, said = TEXTS[field]
+    reading = cpu_seconds(lambda: read_document(b"image: " + b"x" * LONG, "web.yaml"))
+    for head, unit in product(
+        ["", "a", "/", "[", "/a:", "0"], [*":/-._a0A,=*@[! ", "a/", "a.", "a-", "--", "**", "a*"]
+    ):
+        text = head + (unit * LONG)[:LONG] + "!"
+        judging = cpu_seconds(partial(model.model_validate, json.loads(said.replace("#", text))))
+        assert judging < 30 * reading, f"{head}{unit}{unit}..."
 
 
 @pytest.mark.parametrize("text", DECISIONS)
