@@ -125,14 +125,16 @@ def _placed(name: str, settings: Settings, asked: click.Context) -> Settings:
 def _unit(name: str, settings: Settings) -> str:
     if STATES not in settings.state.parents or ".." in settings.state.parts:
         raise click.UsageError(f"a service has its state in {STATES}; leave out --state, or give {STATES / name}")
-    options = {
-        "--dir": settings.directory,
-        "--policy": settings.policy_file,
-        "--state": settings.state,
-        "--host": settings.host,
-        "--instance": settings.instance,
-    }
-    words = [_word(_installed()), *(f"{option} {_word(value)}" for option, value in options.items()), "run"]
+    options = [
+        ("--dir", settings.directory),
+        ("--policy", settings.policy_file),
+        ("--state", settings.state),
+        ("--host", settings.host),
+        ("--instance", settings.instance),
+        *([("--source", settings.source)] if settings.source else []),
+        *(("--adopt", source) for source in settings.adopted),
+    ]
+    words = [_word(_installed()), *(f"{option} {_word(value)}" for option, value in options), "run"]
     directories = [f"StateDirectory={_word(settings.state.relative_to(STATES))}"]
     if settings.directory.is_relative_to(CONFIGURATIONS / name):
         directories.append(f"ConfigurationDirectory={_word(settings.directory.relative_to(CONFIGURATIONS))}")

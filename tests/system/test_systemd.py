@@ -62,6 +62,7 @@ def command_of(unit: Path) -> list[str]:
         (),
         ("--instance", "second"),
         ("--host", "tcp://192.0.2.1:2375"),
+        ("--source", "old host:/srv/a b", "--adopt", "100% $HOME", "--adopt", "second"),
         ("--dir", '/srv/100% $HOME "quoted" back\\slash; ümläut', "--state", "/var/lib/a b/c"),
     ],
 )
@@ -105,6 +106,12 @@ def test_what_is_given_is_in_the_unit(tmp_path: Path) -> None:
     assert words[1:7] == ["--dir", "/srv/../boxes", "--policy", "/policy.yaml", "--state", "/var/lib/a/b"]
     assert "StateDirectory=a/b\n" in unit.read_text()
     assert "ConfigurationDirectory" not in unit.read_text()
+
+
+def test_who_owns_the_sandboxes_is_in_the_unit(tmp_path: Path) -> None:
+    """The service is the source that was named, and takes over from all the others that were."""
+    words = command_of(printed(tmp_path, "--source", "new", "--adopt", "old", "--adopt", "host:/srv/boxes"))
+    assert words[-7:] == ["--source", "new", "--adopt", "old", "--adopt", "host:/srv/boxes", "run"]
 
 
 @pytest.mark.parametrize(
