@@ -4,7 +4,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import dropwhile
 from typing import Any
 
-from reconciler.model.plan import Action, Create, Lane, Outcome, Pull, Reason, Start, Stop, Verdict, Verify
+from reconciler.model.plan import (
+    Action,
+    Create,
+    Lane,
+    Outcome,
+    Pull,
+    Reason,
+    Remove,
+    Rename,
+    Start,
+    Stop,
+    Verdict,
+    Verify,
+)
 from reconciler.model.rendered import Mismatch
 from reconciler.model.status import Attestation, Condition, ConditionType, Failure, Phase, SandboxStatus
 from reconciler.model.text import printable
@@ -15,9 +28,16 @@ from reconciler.planning.render import EPOCH
 from reconciler.planning.words import configuration
 
 GOOD_RUN_SECONDS = 600.0
-"""After running so long, a sandbox's failures are forgotten."""
+"""After being ready so long, with nothing that has failed meanwhile, a sandbox's failures are forgotten."""
 
 NO_FAILURES: Mapping[str, Any] = {"failures": 0, "failure": None, "retry_at": 0.0}
+
+MADE_GOOD_BY: Mapping[type[Action], frozenset[Reason]] = {
+    Stop: frozenset({Reason.STOP_FAILED, Reason.ENGINE_BUSY}),
+    Remove: frozenset({Reason.REMOVE_FAILED, Reason.ENGINE_BUSY}),
+    Rename: frozenset({Reason.RENAME_FAILED, Reason.NAME_TAKEN}),
+}
+"""Failures that the action makes good once it is done. A start makes good all but those of `backoff.AFTER_START`."""
 
 WORDS_LENGTH_MAX = 200
 """Of each line of a sandbox's last words."""
@@ -86,7 +106,7 @@ def seen(status: SandboxStatus, containers: Iterable[Observed], now: float) -> S
         started = container.inspection.started_at
         if container.state is State.RUNNING and started:
             status = _checked(_change(status, now, started_at=started), container, now)
-            if now - _ready_since(status, now) >= GOOD_RUN_SECONDS:
+            if _good_seconds(status, now) >= GOOD_RUN_SECONDS:
                 status = _change(status, now, **NO_FAILURES, last_words=())
     return status
 
@@ -102,10 +122,16 @@ def _checked(status: SandboxStatus, container: Observed, now: float) -> SandboxS
     return _change(status, now, unhealthy_run=0.0)
 
 
-def _ready_since(status: SandboxStatus, now: float) -> float:
-    """By our own clock, which need not agree with the engine's."""
+def _good_seconds(status: SandboxStatus, now: float) -> float:
+    """How long it has been ready and nothing has failed, by our own clock, which need not agree with the engine's.
+
+    That it serves makes nothing good that fails beside it, as the pull of another image does.
+    """
     ready = status.condition(ConditionType.READY)
-    return ready.since if ready and ready.status else now
+    if ready is None or not ready.status:
+        return 0
+    failed_at = status.failure.at if status.failure else 0
+    return now - max(ready.since, failed_at if failed_at <= now else 0)
 
 
 def _exited(status: SandboxStatus, container: Observed, now: float) -> SandboxStatus:
@@ -120,7 +146,8 @@ def _exited(status: SandboxStatus, container: Observed, now: float) -> SandboxSt
     if container.id in status.halted:
         return status
     status = _change(status, now, last_words=())
-    if inspection.started_at and inspection.finished_at - inspection.started_at >= GOOD_RUN_SECONDS:
+    good = inspection.started_at and inspection.finished_at - inspection.started_at >= GOOD_RUN_SECONDS
+    if good and (status.failure is None or status.failure.reason in backoff.AFTER_START):
         status = _change(status, now, **NO_FAILURES)
     code = Reason.EXIT_CODE if inspection.exit_code else Reason.EXITED
     return _failed(status, Reason.OOM_KILLED if inspection.oom_killed else code, exit_message(inspection), now)
@@ -258,6 +285,8 @@ def done(status: SandboxStatus, outcome: Outcome, now: float) -> SandboxStatus:
         phase = Phase.RUNNING if status.ready else Phase.BACKOFF
         status = _phase(status, phase, outcome.failure, outcome.message, now)
         return _answered(status, {ConditionType.STALLED: _stalled(status)}, now)
+    if status.failure is not None and status.failure.reason in MADE_GOOD_BY.get(type(action), ()):
+        status = _change(status, now, **NO_FAILURES)
     following = tuple(dropwhile(lambda one: one != action, lane.actions))[1:]
     if _stops_next(following, status.container_id):
         status = _answered(status, {ConditionType.READY: (False, lane.cause, lane.message)}, now)

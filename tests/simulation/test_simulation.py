@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
+from reconciler.model.status import ConditionType
 from tests.simulation.mutations import MUTATIONS
 from tests.simulation.seeds import play, play_many
 from tests.simulation.simulation import Simulation
@@ -64,6 +66,73 @@ def test_what_has_failed_is_looked_at_when_it_counts_as_ready() -> None:
         status = simulation.host.store.statuses()["a"]
         told.append((status.phase, status.ready, status.failures))
     assert told == [("Starting", False, 1), ("Starting", False, 1), ("Running", True, 1)]
+
+
+def go_on(simulation: Simulation, turns: int) -> None:
+    for _ in range(turns):
+        simulation.work()
+        for _ in range(8):
+            simulation.lane(0)
+        simulation.hear()
+
+
+def old(*names: str) -> Simulation:
+    """Sandboxes that have been ready for longer than it takes to make failures good."""
+    simulation = Simulation()
+    for name in names:
+        simulation.declare(name, "plain")
+    go_on(simulation, 3)
+    for _ in range(12):
+        simulation.wait(60)
+        go_on(simulation, 1)
+    return simulation
+
+
+def change_to_a_missing_image(simulation: Simulation) -> None:
+    simulation.declare("a", "missing image")
+
+
+def take_the_name(simulation: Simulation) -> None:
+    engine = simulation.host.engine
+    (container,) = engine.containers()
+    engine.give_name(container.id, "another")
+    engine.create_foreign(container.name, "app:1")
+
+
+def swap_the_names(simulation: Simulation) -> None:
+    engine = simulation.host.engine
+    one, other = engine.containers()
+    for container, name in ((one, "between"), (other, one.name), (one, other.name)):
+        engine.give_name(container.id, name)
+
+
+@pytest.mark.parametrize(
+    ("names", "change", "action", "reason"),
+    [
+        (("a",), change_to_a_missing_image, "pull", "ImagePullFailed"),
+        (("a",), take_the_name, "rename", "NameTaken"),
+        (("a", "b"), swap_the_names, "rename", "NameTaken"),
+    ],
+)
+def test_what_fails_beside_a_container_that_has_long_served_rests(
+    names: tuple[str, ...], change: Callable[[Simulation], None], action: str, reason: str
+) -> None:
+    """Longer each time, until it is stalled: that the old one serves makes no attempt good."""
+    simulation = old(*names)
+    change(simulation)
+    before = len(simulation.host.engine.calls)
+    for _ in range(120):
+        simulation.wait(5)
+        go_on(simulation, 1)
+    attempts = [call for call in simulation.host.engine.calls[before:] if call.startswith(f"{action} ")]
+    status = simulation.controller.statuses["a"]
+    assert 5 <= status.failures <= 10
+    assert len(attempts) == status.failures * len(names)
+    assert status.failure is not None
+    assert (status.phase, status.failure.reason) == ("Running", reason)
+    stalled = status.condition(ConditionType.STALLED)
+    assert stalled is not None
+    assert stalled.status
 
 
 @pytest.mark.parametrize("name", MUTATIONS)

@@ -5,10 +5,23 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.model.plan import Create, Lane, Outcome, Pull, Reason, Start, Verdict, Verify
+from reconciler.model.plan import (
+    Action,
+    Create,
+    Lane,
+    Outcome,
+    Pull,
+    Reason,
+    Remove,
+    Rename,
+    Start,
+    Stop,
+    Verdict,
+    Verify,
+)
 from reconciler.model.policy import Policy
 from reconciler.model.rendered import Mismatch
-from reconciler.model.status import ConditionType, Phase, SandboxStatus
+from reconciler.model.status import ConditionType, Failure, Phase, SandboxStatus
 from reconciler.model.world import Health, State
 from reconciler.planning import backoff, fold
 from tests.scene import NOW, Scene, up_to
@@ -338,6 +351,43 @@ def test_ten_good_minutes_make_failures_good() -> None:
     status = after_plan(scene)
     assert fold.seen(status, [container], NOW + fold.GOOD_RUN_SECONDS - 1).failures == 4
     assert fold.seen(status, [container], NOW + fold.GOOD_RUN_SECONDS).failures == 0
+
+
+@pytest.mark.parametrize("reason", [Reason.IMAGE_PULL_FAILED, Reason.NAME_TAKEN, Reason.STOP_FAILED])
+def test_a_good_run_makes_nothing_good_that_fails_beside_it(reason: Reason) -> None:
+    """That an old container serves says nothing about its replacement; only when all is quiet it is forgotten."""
+    scene = web()
+    container = scene.container("web")
+    long_ready = after_plan(scene)
+    late = NOW + 2 * fold.GOOD_RUN_SECONDS
+    failure = Failure(reason=reason, message="it failed", at=late)
+    status = long_ready.model_copy(update={"failures": 4, "failure": failure, "retry_at": late + 8})
+    assert fold.seen(status, [container], late + 1).retry_at == late + 8
+    assert fold.seen(status, [container], late + fold.GOOD_RUN_SECONDS).failures == 0
+    ended = replace(container.inspection, started_at=NOW, finished_at=late)
+    after_exit = fold.seen(status, [replace(container, state=State.EXITED, inspection=ended)], late + 1)
+    assert after_exit.failures == 5
+
+
+@pytest.mark.parametrize(
+    ("reason", "action", "left"),
+    [
+        (Reason.STOP_FAILED, Stop("1" * 64, 10), 0),
+        (Reason.ENGINE_BUSY, Stop("1" * 64, 10), 0),
+        (Reason.REMOVE_FAILED, Remove("1" * 64), 0),
+        (Reason.RENAME_FAILED, Rename("1" * 64, "web"), 0),
+        (Reason.NAME_TAKEN, Rename("1" * 64, "web"), 0),
+        (Reason.IMAGE_PULL_FAILED, Stop("1" * 64, 10), 4),
+        (Reason.MOUNT_MISMATCH, Stop("1" * 64, 10), 4),
+        (Reason.EXIT_CODE, Rename("1" * 64, "web"), 4),
+    ],
+)
+def test_what_has_failed_is_good_once_it_is_done(reason: Reason, action: Action, left: int) -> None:
+    """And by no other action."""
+    scene = web()
+    scene.failed("web", reason, scene.container("web"), failures=4)
+    done = Outcome(Lane("web", Verdict.STOP, Reason.STOP_DECLARED, actions=(action,)), action, "1" * 64)
+    assert fold.done(scene.statuses["web"], done, NOW).failures == left
 
 
 @pytest.mark.parametrize(("seconds", "failures"), [(fold.GOOD_RUN_SECONDS, 1), (fold.GOOD_RUN_SECONDS - 1, 5)])
