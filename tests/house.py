@@ -9,7 +9,7 @@ from typing import Any
 from reconciler.control.controller import Controller
 from reconciler.control.settings import Settings
 from reconciler.control.surroundings import Clock, Surroundings
-from reconciler.model.status import ControllerStatus, SandboxStatus
+from reconciler.model.status import Approval, ControllerStatus, SandboxStatus
 from reconciler.report.store import Store
 from tests.fake_engine import FakeEngine
 
@@ -33,6 +33,13 @@ class House:
         house = House(root, self.engine)
         house.decree(**policy)
         return house
+
+    def approve(self) -> None:
+        """As `reconciler approve` does."""
+        controller = self.store.controller()
+        withheld = controller.withheld if controller else None
+        ids = tuple(one for found in withheld.containers.values() for one in found) if withheld else ()
+        self.store.approve(Approval(containers=ids, at=0))
 
     def adopting(self, *sources: str) -> "House":
         return replace(self, adopted=sources)

@@ -365,7 +365,8 @@ class Controller:
             lane.sandbox for lane in lanes if not approved.issuperset(one.id for one in world.of(lane.sandbox))
         ]
         self._change_status(removals=remembered(self._status.removals, unapproved, policy, self._clock.now()))
-        if approved and not approved & {container.id for container in world.containers}:
+        waiting = {container.id for container in world.containers if container.sandbox not in desired.names}
+        if approved and desired.sound and not approved & waiting:
             self._store.spend_approval()
 
     def _act(self, plan: Plan) -> None:
@@ -374,8 +375,10 @@ class Controller:
             self._done(outcome)
             if outcome.failure is not None:
                 self._pass_at = self._clock.monotonic() + self._retry_seconds()
-                if isinstance(action, CreateNetwork):
-                    return
+            elif isinstance(action, CreateNetwork):
+                self._pass_soon()
+        if any(isinstance(action, CreateNetwork) for action in plan.setup):
+            return  # what is new is looked at before anything is started in it
         for lane in plan.lanes:
             if lane.actions:
                 self._in_flight[lane.sandbox] = lane

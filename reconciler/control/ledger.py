@@ -45,7 +45,8 @@ class Ledger:
         now = self._clock.now()
         for lane in plan.lanes:
             name = lane.sandbox
-            before, file = self._statuses.get(name) or SandboxStatus(name=name, added_at=now), desired.file_of(name)
+            before = self._statuses.get(name) or SandboxStatus(name=name, added_at=now)
+            file = desired.file_of(name) or ("" if desired.sound else before.file)
             same_again = (before, lane, file, world.images.get(before.image))
             if self._planned.get(name) != same_again:
                 self._put(fold.planned(before, lane, file, world.images, now))

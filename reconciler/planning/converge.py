@@ -1,5 +1,6 @@
 """What to do for one sandbox that should run."""
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,7 +20,7 @@ from reconciler.model.plan import (
     Verdict,
     Verify,
 )
-from reconciler.model.policy import OnViolation, Policy
+from reconciler.model.policy import Policy
 from reconciler.model.rendered import Mismatch, Rendered
 from reconciler.model.sandbox import PullPolicy, Restart, Sandbox
 from reconciler.model.status import SandboxStatus
@@ -30,7 +31,6 @@ from reconciler.planning.attest import unfit
 from reconciler.planning.changes import changes
 from reconciler.planning.excess import excess, over_disk
 from reconciler.planning.exits import exit_message
-from reconciler.planning.held import forbidden
 from reconciler.planning.images import fitted
 from reconciler.planning.recall import Recall
 from reconciler.planning.render import EPOCH
@@ -228,12 +228,6 @@ class Case:
         name, current = self.rendered.sandbox, self.current
         hindered = backoff.START | backoff.DISPOSAL if up or self.status.doubtful else backoff.START
         if self._same and backoff.rests(self.status, hindered, self.now):
-            found = {one.id: forbidden(one.inspection, self.policy, self.world) for one in up}
-            outdated = [container for container in up if found[container.id]]
-            if outdated and self.policy.on_violation is OnViolation.STOP:
-                why = f"{found[outdated[0].id][0]}, and its replacement fails"
-                actions = tuple(stops(outdated, FORCED_GRACE_SECONDS))
-                return self._rested(Lane(name, Verdict.STOP, Reason.POLICY_VIOLATION, why, actions))
             return backoff.wait(Lane(name, Verdict.WAIT, Reason.NOT_STARTED), self.status)
         if current is not None and current.state in {State.REMOVING, State.DEAD}:
             return self._rested(self._gone(current))
@@ -327,8 +321,9 @@ class Case:
 def _kept_out(name: str, other: Unmanaged, current: Observed | None) -> Lane:
     """Nothing is started beside a container that stands for the sandbox and is not ours."""
     verdict, cause = (Verdict.HOLD, Reason.OWNED_BY_ANOTHER) if other.source else (Verdict.WAIT, Reason.UNMANAGED)
-    remedy = f"`--adopt {other.source}` takes it over" if other.source else "remove it, or its labels"
-    why = printable(f"{other.why}; {remedy} (container {other.name}, {other.id[:12]})")
+    remedy = f"`--adopt {shlex.quote(other.source)}` takes it over" if other.source else "remove it, or its labels"
+    why = "owned by another source" if other.source else other.why
+    why = printable(f"{why}; {remedy} (container {other.name}, {other.id[:12]})")
     return Lane(name, verdict, cause, why, current=current)
 
 

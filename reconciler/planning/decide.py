@@ -9,7 +9,7 @@ from functools import cached_property
 
 from reconciler.model.desired import Desired
 from reconciler.model.errors import Problem
-from reconciler.model.labels import network_name
+from reconciler.model.labels import SOURCE, network_name
 from reconciler.model.plan import (
     Action,
     Create,
@@ -19,10 +19,11 @@ from reconciler.model.plan import (
     Reason,
     Removals,
     RemoveNetwork,
+    Stop,
     Verdict,
 )
 from reconciler.model.policy import OnViolation, Policy
-from reconciler.model.rendered import Rendered
+from reconciler.model.rendered import Mismatch, Rendered
 from reconciler.model.sandbox import DesiredState, Sandbox
 from reconciler.model.status import RecentRemovals, SandboxStatus, WithheldRemovals
 from reconciler.model.world import Image, Observed, State, World
@@ -97,8 +98,38 @@ class _Decision:
     def plan(self) -> Plan:
         unwanted, withheld = self._unwanted()
         wanted = self._wanted(unwanted)
-        lanes = tuple(map(self._with_what_runs, sorted(unwanted + wanted, key=lambda lane: lane.sandbox)))
-        return Plan(tuple(self._setup(wanted)), lanes, withheld)
+        lanes = map(self._judged, sorted(unwanted + wanted, key=lambda lane: lane.sandbox))
+        return Plan(tuple(self._setup(wanted)), tuple(map(self._with_what_runs, lanes)), withheld)
+
+    def _judged(self, lane: Lane) -> Lane:
+        """What waits or is held is left running only while the policy allows it."""
+        if lane.actions or lane.cause is Reason.IN_FLIGHT or lane.verdict not in {Verdict.HOLD, Verdict.WAIT}:
+            return self._hurried(lane)
+        return self._within_limits(self._outranked(lane))
+
+    def _hurried(self, lane: Lane) -> Lane:
+        """The lane, with no more than a second for what is forbidden or changed, whoever wants it to stop, and why."""
+        if not any(isinstance(action, Stop) and action.grace_seconds > FORCED_GRACE_SECONDS for action in lane.actions):
+            return lane
+        bad = {one.id for one in self.world.of(lane.sandbox) if self._forbidden(one) or self._changed(one)}
+        actions = (
+            replace(action, grace_seconds=min(action.grace_seconds, FORCED_GRACE_SECONDS))
+            if isinstance(action, Stop) and action.container in bad
+            else action
+            for action in lane.actions
+        )
+        return replace(lane, actions=tuple(actions))
+
+    def _forbidden(self, container: Observed) -> tuple[str, ...]:
+        found, images, sources = container.inspection, self.world.images, self.world.sources
+        image = images.get(found.spec.image) if found.spec else None
+        return self.recall(forbidden, container.id, found, self.policy, image, sources)
+
+    def _changed(self, container: Observed) -> tuple[Mismatch, ...]:
+        """What somebody has changed of it, as far as is known."""
+        status = self.memory.statuses.get(container.sandbox)
+        made_from = status.configuration if status and status.container_id == container.id else {}
+        return drifted(container.inspection, self.world.owner, made_from)
 
     def _with_what_runs(self, lane: Lane) -> Lane:
         """The lane with the container that runs on, and the time at which that counts as ready if it has failed."""
@@ -157,18 +188,32 @@ class _Decision:
         return lanes + list(self._few_at_a_time(decided))
 
     def _few_at_a_time(self, lanes: list[Lane]) -> Iterator[Lane]:
-        """Of the replacements that a changed file or policy asks for, as many as may be under way; the rest waits."""
+        """Of the replacements that a changed file or policy asks for, as many as may be under way; the rest waits.
+
+        What the policy forbids waits for nobody. A freeze withholds the others.
+        """
         limit = self.policy.replacements.max_parallel
         left = limit - len(self.memory.replacing)
         for lane in sorted(lanes, key=lambda lane: lane.sandbox):
             if not lane.is_update:
                 yield lane
+            elif found := self._to_be_stopped(lane.sandbox):
+                yield replace(lane, cause=Reason.POLICY_VIOLATION, message=f"what runs is forbidden: {found[0]}")
+            elif not self.desired.sound:
+                cause, why = removal_budget.unsure(self.desired)
+                yield replace(lane, verdict=Verdict.HOLD, cause=cause, message=why, actions=())
             elif left > 0:
                 left -= 1
                 yield lane
             else:
-                why = f"{limit} replacements are under way, as many as the policy allows at a time"
+                why = f"it is replaced later: the policy allows {limit} replacements at a time"
                 yield replace(lane, verdict=Verdict.WAIT, cause=Reason.REPLACEMENT_QUEUED, message=why, actions=())
+
+    def _to_be_stopped(self, name: str) -> list[str]:
+        """Why the policy does not let what runs run on; empty when it does."""
+        if self.policy.on_violation is OnViolation.REPORT:
+            return []
+        return [why for container in self.world.of(name) if container.up for why in self._forbidden(container)]
 
     def _case(self, name: str, sandbox: Sandbox, rendered: Rendered) -> Case:
         return Case(
@@ -213,17 +258,22 @@ class _Decision:
 
     def _unwanted(self) -> tuple[list[Lane], Removals]:
         names = {*self.desired.declared, *self.desired.broken, *self.containers} - self.running.keys()
+        if not self.desired.sound:  # what has a status may still have a file
+            names |= self.memory.statuses.keys() - self.running.keys()
         lanes = {name: self._unwanted_lane(name) for name in names}
         removals = {name for name, lane in lanes.items() if lane.cause is Reason.FILE_REMOVED}
         withheld = self._withheld(removals)
         lanes |= {name: Lane(name, Verdict.HOLD, reason, why) for name, (reason, why) in withheld.items()}
-        judged = (self._within_limits(self._outranked(lane)) for lane in lanes.values())
-        return list(judged), self._approvable(withheld)
+        return list(lanes.values()), self._approvable(withheld)
 
     def _withheld(self, removals: set[str]) -> Withheld:
         approved = {name for name in removals if self.desired.sound and self._approved(name)}
-        return removal_budget.withheld(
-            frozenset(removals - approved),
+        going = removals - approved
+        adopted = {name: source for name in going if (source := self._adopted_from(name))}
+        why = "adopted from {}, and no file declares it; `reconciler approve` removes it"
+        kept = {name: (Reason.OWNED_BY_ANOTHER, why.format(source)) for name, source in adopted.items()}
+        budgeted = removal_budget.withheld(
+            frozenset(going - adopted.keys()),
             [self.memory.statuses[name] for name in self.memory.statuses.keys() & self._up],
             self.desired,
             self.memory.directory,
@@ -232,6 +282,13 @@ class _Decision:
             self.memory.recent,
             self.now,
         )
+        return {**kept, **budgeted}
+
+    def _adopted_from(self, name: str) -> str:
+        """The source that owned the sandbox's containers; empty when it is our own."""
+        specs = [container.inspection.spec for container in self.containers[name]]
+        sources = {spec.labels.get(SOURCE, "") for spec in specs if spec} - {"", self.world.owner.source}
+        return min(sources, default="")
 
     def _approvable(self, withheld: Withheld) -> Removals:
         """What can be approved: while the directory cannot be read, only what waited before."""
@@ -251,17 +308,18 @@ class _Decision:
             return _in_flight(name)
         if problems := self.desired.problems_of(name):
             return Lane(name, Verdict.HOLD, Reason.INVALID_FILE, str(problems[0]), problems=problems)
+        if declaration is None and not containers:
+            return Lane(name, Verdict.HOLD, *removal_budget.unsure(self.desired))
         if declaration is None:
             return self._rested(self._removal(name, containers))
         if declaration.sandbox.suspend is not None:
             why, synced = declaration.sandbox.suspend, self._is_synced(name, declaration.sandbox, up)
             return Lane(name, Verdict.HOLD, Reason.SUSPENDED, why, problems=self.problems[name], synced=synced)
+        if up and declaration.sandbox.state is DesiredState.STOPPED:
+            why, actions = "the file says `state: stopped`", tuple(stops(up))
+            return self._rested(Lane(name, Verdict.STOP, Reason.STOP_DECLARED, why, actions))
         if self.problems[name]:
-            return self._rested(replace(self._refused(name, up, self.problems[name]), problems=self.problems[name]))
-        if up:
-            return self._rested(
-                Lane(name, Verdict.STOP, Reason.STOP_DECLARED, "the file says `state: stopped`", tuple(stops(up)))
-            )
+            return replace(self._refused(name, up, self.problems[name]), problems=self.problems[name])
         return Lane(name, Verdict.KEEP, Reason.STOPPED, synced=True)
 
     def _is_synced(self, name: str, suspended: Sandbox, up: list[Observed]) -> bool:
@@ -298,44 +356,43 @@ class _Decision:
         return Lane(name, Verdict.HOLD, Reason.POLICY_VIOLATION, said)
 
     def _outranked(self, lane: Lane) -> Lane:
-        """What is held is left as it is only while the policy allows it, and while nobody has changed it.
+        """What runs on is left as it is only while the policy allows it, and while nobody has changed it.
 
         A freeze withholds removals and replacements, and no stop.
         """
         name, up = lane.sandbox, [container for container in self.world.of(lane.sandbox) if container.up]
-        if lane.verdict is not Verdict.HOLD or lane.actions:
-            return lane
-        wrong = {one.id: forbidden(one.inspection, self.policy, self.world) for one in up}
-        if found := [why for container in up for why in wrong[container.id]]:
-            if self.policy.on_violation is OnViolation.REPORT:
-                return replace(lane, message=f"{lane.message}; forbidden, and only reported: {found[0]}")
+        wrong = {one.id: self._forbidden(one) for one in up}
+        found = [why for container in up for why in wrong[container.id]]
+        if found and self.policy.on_violation is OnViolation.STOP:
             actions = tuple(stops([one for one in up if wrong[one.id]], FORCED_GRACE_SECONDS))
             stop = replace(lane, verdict=Verdict.STOP, cause=Reason.POLICY_VIOLATION, message="; ".join(found))
-            return self._rested(replace(stop, actions=actions))
+            return self._rested(replace(stop, actions=actions, retry_at=0))
+        if found:
+            lane = replace(lane, message=f"{lane.message}; forbidden, and only reported: {found[0]}")
         return self._unchanged(name, lane, up)
 
     def _unchanged(self, name: str, lane: Lane, up: list[Observed]) -> Lane:
         """The lane, if nobody has changed what runs; else the change is shown and, unless suspended, undone."""
-        status = self.memory.statuses.get(name) or SandboxStatus(name=name)
-        made_from = status.configuration if up and up[-1].id == status.container_id else {}
-        found = tuple(change for one in up for change in drifted(one.inspection, self.world, made_from))
+        found = tuple(change for one in up for change in self._changed(one))
         if not found:
             return lane
-        told = "; ".join(map(str, found))
-        if lane.cause is Reason.SUSPENDED:
+        told, last = "; ".join(map(str, found)), self.desired.last_good.get(name)
+        if lane.cause is Reason.SUSPENDED or (last and last.sandbox.suspend is not None):
             return replace(lane, message=f"{lane.message}; somebody has changed it: {told}", changes=found)
         repaired = self._repaired(name, up[-1])
         if repaired is not None:
-            return repaired
+            return replace(repaired, problems=lane.problems)
         actions = tuple(stops(up, FORCED_GRACE_SECONDS))
         stop = replace(lane, verdict=Verdict.STOP, cause=Reason.DRIFTED, message=told, changes=found)
-        return self._rested(replace(stop, actions=actions))
+        return self._rested(replace(stop, actions=actions, retry_at=0))
 
     def _repaired(self, name: str, current: Observed) -> Lane | None:
         """Its replacement by what its file last said; None when that is not known, or would not mend it."""
         declaration = self.desired.last_good.get(name)
         known = declaration and all(volume.source in self.world.sources for volume in declaration.sandbox.volumes)
-        if declaration is None or not known or judge(declaration, self.policy, self.world.sources):
+        if declaration is None or not known or declaration.sandbox.state is DesiredState.STOPPED:
+            return None
+        if judge(declaration, self.policy, self.world.sources):
             return None
         sandbox = effective(declaration.sandbox, self.policy)
         rendered = render(name, sandbox, self.policy, self.world.owner, current.ports, self.world.sources)

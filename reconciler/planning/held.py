@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 
 from reconciler.model.container import ContainerSpec
 from reconciler.model.image import Reference
-from reconciler.model.labels import network_name
+from reconciler.model.labels import Owner, network_name
 from reconciler.model.mistake import Mistake
 from reconciler.model.policy import Policy
 from reconciler.model.rendered import Mismatch
-from reconciler.model.world import Inspection, Source, World
+from reconciler.model.world import Image, Inspection, Source
 from reconciler.planning import images
 from reconciler.planning.floor import outside_floor
 from reconciler.planning.judge import image_refused, over_ceilings, user_refused, volume_refused
@@ -21,15 +21,18 @@ UPDATABLE = ("mem_limit", "memswap_limit", "cpus", "pids_limit", "restart_policy
 """Knobs that an engine changes of a container that is there."""
 
 
-def forbidden(inspection: Inspection, policy: Policy, world: World) -> tuple[str, ...]:
-    """What the policy in force does not allow of the container, whatever allowed it once; a sentence each."""
+def forbidden(
+    inspection: Inspection, policy: Policy, image: Image | None, sources: Mapping[str, Source]
+) -> tuple[str, ...]:
+    """What the policy in force does not allow of the container, whatever allowed it once; a sentence each.
+
+    `image` is what its reference means now.
+    """
     spec = inspection.spec
     if spec is None:
         return ()
-    image = world.images.get(spec.image)
-    same = image is not None and image.id == inspection.image_id
-    brought = images.forbidden(image, spec) if image and same else ()
-    return (*_forbidden(spec, policy, world.sources), *(message for _, message, _ in brought))
+    brought = images.forbidden(image, spec) if image and image.id == inspection.image_id else ()
+    return (*_forbidden(spec, policy, sources), *(message for _, message, _ in brought))
 
 
 def _forbidden(spec: ContainerSpec, policy: Policy, sources: Mapping[str, Source]) -> Iterator[str]:
@@ -52,12 +55,12 @@ def _forbidden(spec: ContainerSpec, policy: Policy, sources: Mapping[str, Source
             yield f"volume {mount.source}: {why}"
 
 
-def drifted(inspection: Inspection, world: World, made_from: Mapping[str, str]) -> tuple[Mismatch, ...]:
+def drifted(inspection: Inspection, owner: Owner, made_from: Mapping[str, str]) -> tuple[Mismatch, ...]:
     """What somebody has changed since it was verified, as far as the floor, and what it was made from, tell."""
     spec = inspection.spec
     if spec is None:
         return ()
-    found = {one.knob: one for one in outside_floor(inspection, network_name(world.owner.instance))}
+    found = {one.knob: one for one in outside_floor(inspection, network_name(owner.instance))}
     for knob in UPDATABLE:
         actual = said(knob, getattr(spec, knob))
         if made_from.get(knob, actual) != actual:

@@ -8,6 +8,7 @@ labels, and other tools copy them.
 import re
 
 from reconciler.model import labels
+from reconciler.model.container import MOUNTED
 from reconciler.model.labels import Owner
 from reconciler.model.world import UP, Image, Inspection, Summary, Unmanaged
 from reconciler.planning.floor import outside_floor
@@ -21,7 +22,10 @@ def not_ours_by_labels(summary: Summary, owner: Owner) -> Unmanaged | None:
     if not (re.fullmatch(labels.SANDBOX_NAME, sandbox) and fingerprint) or ports is None:
         return Unmanaged(summary.id, summary.name, "its labels are not complete")
     if not owner.acts_for(source):
-        return counted(summary, f"owned by {source}", source)
+        why = f"owned by {source}"  # which an image can bring along, but no name
+        return (
+            Unmanaged(summary.id, summary.name, why) if is_misnamed(summary, owner) else counted(summary, why, source)
+        )
     if summary.trouble:
         return counted(summary, summary.trouble)
     return None
@@ -43,7 +47,8 @@ def not_ours_by_proof(summary: Summary, inspection: Inspection, image: Image | N
 
     One with our source's label that somebody has changed may be ours, and counts.
     """
-    found = outside_floor(inspection, labels.network_name(owner.instance))
+    outside = outside_floor(inspection, labels.network_name(owner.instance))
+    found = [one for one in outside if one.knob != MOUNTED]  # which the kernel tells, and is no configuration
     if image and image.labels.get(labels.FINGERPRINT) == summary.labels[labels.FINGERPRINT]:
         why = "its labels are its image's"
     elif image and not found:

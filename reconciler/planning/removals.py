@@ -35,11 +35,8 @@ def withheld(
     """
     if not going:
         return {}
-    if not desired.sound and desired.waits:
-        return dict.fromkeys(going, (Reason.CHANGES_WAIT, desired.waits))
     if not desired.sound:
-        why = "the directory cannot be read, so nothing is removed"
-        return dict.fromkeys(going, (Reason.DIRECTORY_UNREADABLE, why))
+        return dict.fromkeys(going, unsure(desired))
     if desired.empty and desired.directory != directory:
         why = "the directory is empty, perhaps another one; `reconciler approve` removes all"
         return dict.fromkeys(going, (Reason.DIRECTORY_REPLACED, why))
@@ -48,6 +45,13 @@ def withheld(
     if why := _over_budget(going - still, running, policy, recent, now):
         kept |= dict.fromkeys(going - still, (Reason.REMOVAL_BUDGET_EXCEEDED, why))
     return kept
+
+
+def unsure(desired: Desired) -> tuple[Reason, str]:
+    """Why nothing is removed or replaced by what a reading says that is not sound."""
+    if desired.waits:
+        return Reason.CHANGES_WAIT, desired.waits
+    return Reason.DIRECTORY_UNREADABLE, "the directory cannot be read; nothing is removed or replaced"
 
 
 def _over_budget(

@@ -51,7 +51,7 @@ def test_a_sandbox_takes_three_calls_besides_looking(house: House) -> None:
     house.declare("web")
     assert house.apply().available
     assert house.writes() == ["create_network", "create web", "start web"]
-    assert house.engine.calls.count("containers") == 2
+    assert house.engine.calls.count("containers") == 3  # one more, as a new network is looked at before it is used
     assert house.status("web").phase is Phase.RUNNING
 
 
@@ -571,3 +571,33 @@ def test_a_removal_is_looked_at_unless_the_last_list_told_it(house: House, whose
     controller.work()
     assert house.engine.calls.count("containers") == looks
     controller.apply(0)
+
+
+def test_a_network_is_looked_at_before_anything_starts_in_it(house: House) -> None:
+    """What the engine makes of a request for a network may be unfit, also on a fresh host."""
+
+    def spoil(call: str) -> None:
+        if call == "create_network":
+            for network in house.engine._networks.values():
+                network["Options"] = {}
+
+    house.declare("web")
+    house.engine.after_call = spoil
+    house.apply()
+    assert (house.running(), house.status("web").reason) == ([], Reason.NETWORK_UNFIT)
+
+
+def test_an_approval_does_not_outlive_the_file_that_came_back(house: House) -> None:
+    """What is declared again needs another approval when it goes again."""
+    house.decree(removals={"max": 0, "share": 0})
+    house.declare("web")
+    house.apply()
+    house.remove("web")
+    house.apply()
+    house.approve()
+    house.declare("web")
+    house.apply()
+    house.remove("web")
+    house.apply()
+    assert house.running() == ["web"]
+    assert house.status("web").reason == Reason.REMOVAL_BUDGET_EXCEEDED

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations, pairwise
+from typing import Any
 
 import pytest
 
@@ -303,10 +304,7 @@ def _(scene: Scene) -> None:
     scene.container("web", mem_limit="256m")
 
 
-@case(
-    "a policy that renders a sandbox otherwise replaces it",
-    UPDATE,
-)
+@case("a policy that comes to forbid what runs replaces it", UPDATE.replace("ConfigurationChanged", "PolicyViolation"))
 def _(scene: Scene) -> None:
     scene.declare("web")
     scene.container("web", policy=Policy())
@@ -584,6 +582,86 @@ for what, hold in HELD.items():
             container = scene.container("web", drift={"NanoCpus": 10**8})
             scene.remember("web", container, configuration={"cpus": "1"})
             hold(scene)
+
+
+WAITS: dict[str, Callable[[Scene], object]] = {
+    "no seccomp": lambda scene: setattr(scene, "seccomp", False),
+    "an unfit network": lambda scene: setattr(scene, "network", Network("reconciler.default", "n" * 64, "is odd")),
+    "a failure that rests": lambda scene: scene.failed("web", Reason.IMAGE_PULL_FAILED),
+}
+"""Why an old container runs on although another one is declared."""
+
+for what, hinder in WAITS.items():
+
+    @case(f"{what} shelters no old container that the policy forbids", f"web STOP PolicyViolation: stop {A}")
+    def _(scene: Scene, hinder: Callable[[Scene], object] = hinder) -> None:
+        scene.policy = Policy(limits=Limits(mem_limit=128 << 20))
+        scene.declare("web")
+        scene.container("web", policy=Policy(), mem_limit="256m")
+        hinder(scene)
+
+    @case(f"{what} shelters no old container that somebody has changed", f"web STOP Drifted: stop {A}")
+    def _(scene: Scene, hinder: Callable[[Scene], object] = hinder) -> None:
+        scene.declare("web")
+        scene.container("web", mem_limit="256m", drift={"RestartPolicy": {"Name": "always"}})
+        hinder(scene)
+
+
+@case("who waits for a replacement is stopped when somebody has changed it", *QUEUED[:2], f"c STOP Drifted: stop {C}")
+def _(scene: Scene) -> None:
+    for name in "abc":
+        scene.declare(name, mem_limit="256m")
+        scene.container(name, drift={"RestartPolicy": {"Name": "always"}} if name == "c" else {})
+
+
+@case(
+    "what a changed policy forbids waits for no turn",
+    *(line.replace("ConfigurationChanged", "PolicyViolation") for line in QUEUED[:2]),
+    QUEUED[0]
+    .replace("ConfigurationChanged", "PolicyViolation")
+    .replace(A, C)
+    .replace(".a", ".c")
+    .replace("a ", "c ", 1),
+)
+def _(scene: Scene) -> None:
+    scene.policy = Policy(limits=Limits(mem_limit=128 << 20))
+    for name in "abc":
+        scene.declare(name)
+        scene.container(name, policy=Policy(), mem_limit="256m")
+
+
+@case("a freeze withholds replacements", "web HOLD DirectoryUnreadable")
+def _(scene: Scene) -> None:
+    scene.declare("web", mem_limit="256m")
+    scene.container("web")
+    scene.sound = False
+
+
+@case("what may have a file that cannot be read keeps its status", "web HOLD DirectoryUnreadable")
+def _(scene: Scene) -> None:
+    scene.failed("web", Reason.IMAGE_PULL_FAILED)
+    scene.sound = False
+
+
+@case("state stopped stops also what the policy refuses", f"web STOP StopDeclared: stop {A}")
+def _(scene: Scene) -> None:
+    scene.declare("web", state="stopped", mem_limit="9g")
+    scene.container("web")
+
+
+@case("a drift is only shown when the file said last that it is suspended", "web HOLD InvalidFile")
+def _(scene: Scene) -> None:
+    scene.container("web", drift={"NanoCpus": 10**8})
+    scene.remember("web", scene.containers[0], configuration={"cpus": "1"})
+    scene.broken.add("web")
+    scene.last_good["web"] = Sandbox(image=IMAGE, suspend="hands off")
+
+
+@case("a drift is undone also where violations are only reported", f"web STOP Drifted: stop {A}")
+def _(scene: Scene) -> None:
+    scene.policy = Policy(limits=Limits(mem_limit=128 << 20), on_violation=OnViolation.REPORT)
+    scene.container("web", policy=Policy(), mem_limit="256m", drift={"RestartPolicy": {"Name": "always"}})
+    scene.broken.add("web")
 
 
 @case("a drift of what is suspended is only shown", "web HOLD Suspended")
@@ -1149,7 +1227,7 @@ def test_what_runs_on_a_port_that_the_policy_forbids_is_replaced() -> None:
     scene.declare("web")
     scene.container("web")
     assert scene.lines() == [
-        f"web REPLACE PortsChanged: stop {A}, remove {A}, create reconciler.default.web, verify new, start new"
+        f"web REPLACE PolicyViolation: stop {A}, remove {A}, create reconciler.default.web, verify new, start new"
     ]
 
 
@@ -1186,3 +1264,13 @@ def test_what_the_policy_forbids_gets_a_second_to_stop() -> None:
     scene.declare("web", mem_limit="256m", stop_grace_period="90s")
     container = scene.container("web", policy=Policy(), mem_limit="256m", stop_grace_period="90s")
     assert scene.plan().lanes[0].actions == (Stop(container.id, 1),)
+
+
+@pytest.mark.parametrize("declared", [{"state": "stopped"}, {"mem_limit": "64m"}, None])
+def test_what_has_changed_gets_a_second_whoever_wants_it_to_stop(declared: dict[str, Any] | None) -> None:
+    """A stop, an update or a removal that somebody asked for is no longer time for what nobody has verified."""
+    scene = Scene()
+    container = scene.container("web", stop_grace_period="90s", drift={"RestartPolicy": {"Name": "always"}})
+    if declared is not None:
+        scene.declare("web", **declared)
+    assert Stop(container.id, 1) in scene.plan().lanes[0].actions

@@ -331,7 +331,7 @@ def test_what_has_other_ports_than_are_meant_is_not_attested() -> None:
     scene = Scene(policy=Policy(published="8000-9999"))
     scene.declare("web")
     scene.container("web", port=61000)
-    assert lane_of(scene).cause is Reason.PORTS_CHANGED
+    assert lane_of(scene).cause is Reason.POLICY_VIOLATION
     assert after_plan(scene).attested is None
 
 

@@ -1,12 +1,15 @@
 """Whose a container is: by its labels and its name, and by what it is when somebody has renamed it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from reconciler.model.container import MOUNTED, Deviation
 from reconciler.model.errors import EngineRefused, OwnershipUnclear, Refusal
 from reconciler.model.labels import Owner
-from reconciler.model.world import EngineFacts
+from reconciler.model.world import EngineFacts, Image
+from reconciler.planning import ownership
 from tests.house import IMAGE, House
 
 RENAMED = "somebody-renamed-it"
@@ -109,6 +112,25 @@ def test_a_container_that_cannot_be_inspected_is_its_own_trouble(pair: House) ->
     assert unmanaged(pair)[0].startswith(f"{web}: it cannot be inspected: layer")
 
 
+def test_an_exchanged_mount_makes_no_container_somebody_elses(pair: House) -> None:
+    """What the kernel tells of mounts is no configuration: a renamed container is stopped for it, not let be."""
+    found = pair.engine.inspect(pair.id_of("web"))
+    (summary,) = (one for one in pair.engine.containers() if one.id == pair.id_of("web"))
+    exchanged = replace(found, deviations=(Deviation(MOUNTED, "not /srv/data at /data"),))
+    image = Image("app:1", found.image_id, "")
+    assert ownership.not_ours_by_proof(summary, exchanged, image, pair.settings.owner) is None
+
+
+@pytest.mark.parametrize(("named", "counts"), [("stranger", False), ("reconciler.default.web.00000000", True)])
+def test_a_source_that_an_image_brings_along_keeps_nobody_out(house: House, named: str, counts: bool) -> None:
+    """Of another source is what also has the name that a controller gives."""
+    own = {"instance": "default", "source": "another", "sandbox": "web", "fingerprint": "0" * 64, "ports": ""}
+    house.engine.run_foreign(named, IMAGE, Labels={f"reconciler.{key}": value for key, value in own.items()})
+    house.declare("web")
+    house.apply()
+    assert (house.status("web").reason == "OwnedByAnother") is counts
+
+
 # --- several sources -------------------------------------------------------------------------------------------------
 
 
@@ -131,6 +153,10 @@ def test_a_directory_that_has_moved_is_adopted_by_name(pair: House) -> None:
     second = pair.another("second")
     second.declare("web")
     adopted = second.adopting(pair.settings.owner.source)
+    adopted.apply()
+    assert adopted.running() == ["other", "web"]
+    assert adopted.status("other").message.endswith("no file declares it; `reconciler approve` removes it")
+    adopted.approve()
     adopted.apply()
     assert adopted.running() == ["web"]
     assert labels_of(adopted, "web")["reconciler.source"] == second.settings.owner.source
