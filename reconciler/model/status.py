@@ -149,7 +149,9 @@ class SandboxStatus(BaseModel):
         """Whether it is accepted, synced, not stalled, and ready unless somebody has asked for it not to be."""
         answers = {condition.type: condition.status for condition in self.conditions}
         good = answers.get(ConditionType.ACCEPTED, True) and answers.get(ConditionType.SYNCED, True)
-        return good and not answers.get(ConditionType.STALLED, False) and (self.ready or self.reason in ASKED_FOR)
+        ready = self.condition(ConditionType.READY)
+        serves = ready is not None and (ready.status or ready.reason in ASKED_FOR)
+        return good and not answers.get(ConditionType.STALLED, False) and serves
 
 
 def _entry(thing: object, key: str) -> object:
