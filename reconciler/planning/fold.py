@@ -367,9 +367,10 @@ def _stops_next(actions: Sequence[Action], container: str) -> bool:
 
 
 def _stalled(status: SandboxStatus) -> Answer:
+    """What has come to its end, or is meant to be stopped, is not tried again, whatever has failed before."""
     if status.phase is Phase.FAILED or status.reason in UNFIT:
         return True, status.reason, status.message
-    if status.failure is None:
+    if status.failure is None or status.phase in {Phase.COMPLETED, Phase.STOPPED}:
         return False, Reason.NO_FAILURE, ""
     return status.failures >= STALLED_AFTER, status.failure.reason, status.failure.message
 

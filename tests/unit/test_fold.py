@@ -104,6 +104,19 @@ PHASES: dict[str, tuple[Callable[[Scene], object], Phase, set[str]]] = {
         Phase.FAILED,
         {A, S, T},
     ),
+    "completed after many failures": (
+        lambda scene: (
+            scene.declare("web", restart="on-failure"),
+            scene.failed("web", Reason.EXITED, scene.container("web", State.EXITED), failures=5),
+        ),
+        Phase.COMPLETED,
+        {A, S},
+    ),
+    "stopped after many failures": (
+        lambda scene: (scene.failed("web", Reason.EXIT_CODE, failures=5), scene.declare("web", state="stopped")),
+        Phase.STOPPED,
+        {A, S},
+    ),
     "broken": (lambda scene: (scene.files.clear(), scene.broken.add("web")), Phase.HELD, set()),
     "broken and serving": (change_and_break, Phase.RUNNING, {R}),
     "suspended": (lambda scene: scene.declare("web", suspend="why"), Phase.HELD, {A}),
@@ -175,6 +188,7 @@ def test_phase_and_conditions(situation: str) -> None:
 
 FINE = {
     *("running", "healthy", "left over", "completed", "stopped"),
+    *("completed after many failures", "stopped after many failures"),
     *("suspended and serving", "suspended and stopped"),
 }
 
