@@ -78,6 +78,7 @@ ACTING: Mapping[Verdict, Phase] = {
     Verdict.CREATE: Phase.STARTING,
     Verdict.START: Phase.STARTING,
     Verdict.REPLACE: Phase.UPDATING,
+    Verdict.RENAME: Phase.UPDATING,
     Verdict.STOP: Phase.STOPPING,
     Verdict.REMOVE: Phase.STOPPING,
 }
@@ -201,7 +202,7 @@ def _phase_of(lane: Lane) -> Phase:
             return WAITING.get(lane.cause, Phase.BACKOFF)
         case Verdict.HOLD:
             return Phase.REFUSED if lane.cause is Reason.POLICY_VIOLATION else Phase.HELD
-    return Phase.RUNNING if lane.cause in {Reason.LEFTOVER, Reason.RENAMED} else ACTING[lane.verdict]
+    return Phase.RUNNING if runs and lane.cause in {Reason.LEFTOVER, Reason.RENAMED} else ACTING[lane.verdict]
 
 
 def _identity(current: Observed, image: Image | None) -> dict[str, Any]:

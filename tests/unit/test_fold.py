@@ -50,6 +50,11 @@ def change_and_break(scene: Scene) -> None:
     scene.broken.add("web")
 
 
+def rename(scene: Scene, state: State = State.RUNNING) -> None:
+    scene.containers.append(replace(scene.container("web", state), name="another"))
+    del scene.containers[0]
+
+
 A, S, R, T = "Accepted", "Synced", "Ready", "Stalled"
 
 PHASES: dict[str, tuple[Callable[[Scene], object], Phase, set[str]]] = {
@@ -72,6 +77,18 @@ PHASES: dict[str, tuple[Callable[[Scene], object], Phase, set[str]]] = {
         lambda scene: (scene.container("web", State.EXITED, mem_limit="256m"), scene.container("web")),
         Phase.RUNNING,
         {A, S, R},
+    ),
+    "dead": (lambda scene: scene.container("web", State.DEAD), Phase.STOPPING, {A}),
+    "dead, with an older one that serves": (
+        lambda scene: (scene.container("web", mem_limit="256m"), scene.container("web", State.DEAD)),
+        Phase.RUNNING,
+        {A, R},
+    ),
+    "renamed": (rename, Phase.RUNNING, {A, S, R}),
+    "renamed while the engine restarts it": (
+        lambda scene: rename(scene, State.RESTARTING),
+        Phase.UPDATING,
+        {A, S},
     ),
     "half replaced": (
         lambda scene: (scene.container("web", mem_limit="256m"), scene.container("web", State.CREATED)),
@@ -187,7 +204,7 @@ def test_phase_and_conditions(situation: str) -> None:
 
 
 FINE = {
-    *("running", "healthy", "left over", "completed", "stopped"),
+    *("running", "healthy", "left over", "renamed", "completed", "stopped"),
     *("completed after many failures", "stopped after many failures"),
     *("suspended and serving", "suspended and stopped"),
 }
