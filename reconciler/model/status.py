@@ -100,7 +100,9 @@ class SandboxStatus(BaseModel):
     configuration: dict[str, str] = Field(
         {}, description="What the container was made from, by field, in the words of the file; no value of environment."
     )
-    restarts: int = Field(0, description="How often it was started again, after an exit of its own or as unhealthy.")
+    restarts: int = Field(
+        0, description="How often it was started again: after an exit of its own, as unhealthy, or as it said too much."
+    )
     exit_code: int | None = Field(None, description="Of the last exit; None before the first.")
     oom_killed: bool = Field(False, description="Whether the last exit was for want of memory.")
     unhealthy_run: float = Field(

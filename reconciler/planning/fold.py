@@ -314,7 +314,7 @@ def _started(status: SandboxStatus, outcome: Outcome, now: float) -> SandboxStat
     if rendered is not None:
         changes |= {"container_name": rendered.name, "ports": dict(rendered.ports)}
         changes["configuration"] = configuration(rendered.spec)
-    if lane.cause in {Reason.EXITED, Reason.UNHEALTHY}:
+    if lane.cause in {Reason.EXITED, Reason.UNHEALTHY} or outcome.container == status.noisy:
         changes["restarts"] = status.restarts + 1
     if status.failure is not None and status.failure.reason not in backoff.AFTER_START:
         changes |= NO_FAILURES

@@ -570,7 +570,7 @@ def test_to_say_too_much_is_a_failure_once_in_each_run() -> None:
     assert (status.failures, status.noisy, status.retry_at) == (1, container.id, NOW)
     assert fold.noisy(status, container.id, NOW, NOW) is status
     started = fold.done(status, Outcome(lane_of(scene), Start(container.id), container.id), NOW)
-    assert (started.failures, started.noisy) == (1, "")
+    assert (started.failures, started.noisy, started.restarts) == (1, "", 1)
     assert fold.noisy(started, container.id, NOW - 1, NOW) is started
     again = fold.noisy(started, container.id, NOW, NOW)
     assert (again.failures, again.retry_at) == (2, NOW + 1)
