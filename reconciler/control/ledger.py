@@ -49,7 +49,8 @@ class Ledger:
             file = desired.file_of(name) or ("" if desired.sound else before.file)
             same_again = (before, lane, file, world.images.get(before.image))
             if self._planned.get(name) != same_again:
-                self._put(fold.planned(before, lane, file, world.images, now))
+                broken = bool(desired.problems_of(name))
+                self._put(fold.planned(before, lane, file, world.images, now, broken=broken))
                 self._journal_refusal(lane, now)
                 self._planned[name] = (self._statuses[name], *same_again[1:])
 

@@ -154,8 +154,10 @@ def _exited(status: SandboxStatus, container: Observed, now: float) -> SandboxSt
     return _failed(status, Reason.OOM_KILLED if inspection.oom_killed else code, exit_message(inspection), now)
 
 
-def planned(status: SandboxStatus, lane: Lane, file: str, images: Mapping[str, Image], now: float) -> SandboxStatus:
-    """After a decision: what the sandbox is about to do, or waits for."""
+def planned(
+    status: SandboxStatus, lane: Lane, file: str, images: Mapping[str, Image], now: float, *, broken: bool = False
+) -> SandboxStatus:
+    """After a decision: what the sandbox is about to do, or waits for; `broken` says that its file cannot be used."""
     if lane.cause is Reason.IN_FLIGHT:
         return status
     changes: dict[str, Any] = {"file": file}
@@ -179,7 +181,7 @@ def planned(status: SandboxStatus, lane: Lane, file: str, images: Mapping[str, I
         changes |= _attestation(lane, lane.current)
     status = _phase(_change(status, now, **changes), _phase_of(lane), lane.cause, lane.message, now)
     answers = {
-        ConditionType.ACCEPTED: _accepted(lane),
+        ConditionType.ACCEPTED: _accepted(lane, broken=broken),
         ConditionType.SYNCED: (True, Reason.SYNCED, "") if lane.synced else (False, lane.cause, lane.message),
         ConditionType.READY: _ready(lane),
         ConditionType.STALLED: _stalled(status),
@@ -338,8 +340,10 @@ def _phase(
     return _change(status, now, phase=phase, reason=reason, message=message, progress=progress)
 
 
-def _accepted(lane: Lane) -> Answer:
-    if lane.rendered is None and lane.cause in {Reason.INVALID_FILE, Reason.POLICY_VIOLATION}:
+def _accepted(lane: Lane, *, broken: bool) -> Answer:
+    if broken and lane.problems:
+        return False, Reason.INVALID_FILE, str(lane.problems[0])
+    if lane.rendered is None and lane.cause is Reason.POLICY_VIOLATION:
         return False, lane.cause, lane.message
     if lane.problems:
         return False, Reason.POLICY_VIOLATION, str(lane.problems[0])

@@ -30,7 +30,7 @@ from tests.scene import NOW, Scene, up_to
 def after_plan(scene: Scene, name: str = "web") -> SandboxStatus:
     (lane,) = (lane for lane in scene.plan().lanes if lane.sandbox == name)
     status = scene.statuses.get(name) or SandboxStatus(name=name)
-    return fold.planned(status, lane, f"{name}.yaml", {}, NOW)
+    return fold.planned(status, lane, f"{name}.yaml", {}, NOW, broken=name in scene.broken)
 
 
 def web(**keys: object) -> Scene:
@@ -247,6 +247,37 @@ def test_each_condition_has_a_reason_of_its_own(
     answer = after_plan(scene).condition(kind)
     assert answer is not None
     assert (answer.reason, answer.message) == (reason, message)
+
+
+def broken_and(change: Callable[[Scene], object]) -> Callable[[Scene], object]:
+    return lambda scene: (change(scene), scene.files.clear(), scene.broken.add("web"))
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict", "cause"),
+    [
+        (lambda scene: scene.container("web"), Verdict.HOLD, Reason.INVALID_FILE),
+        (lambda scene: scene.container("web", drift={"Privileged": True}), Verdict.STOP, Reason.DRIFTED),
+        (lambda scene: scene.container("web", mem_limit="1g"), Verdict.STOP, Reason.POLICY_VIOLATION),
+        (
+            lambda scene: scene.remember("web", scene.container("web"), disk_bytes={"1" * 64: 5 << 30}),
+            Verdict.STOP,
+            Reason.DISK_EXCEEDED,
+        ),
+    ],
+)
+def test_a_broken_file_is_not_accepted_for_what_is_wrong_with_it(
+    change: Callable[[Scene], object], verdict: Verdict, cause: Reason
+) -> None:
+    """Whatever else becomes of what runs."""
+    scene = web()
+    broken_and(change)(scene)
+    lane = lane_of(scene)
+    assert (lane.verdict, lane.cause) == (verdict, cause)
+    accepted = after_plan(scene).condition(ConditionType.ACCEPTED)
+    assert accepted is not None
+    assert (accepted.status, accepted.reason) == (False, Reason.INVALID_FILE)
+    assert accepted.message == "web.yaml:1:1: it is broken"
 
 
 def test_what_is_replaced_serves_until_it_is_about_to_be_stopped() -> None:
