@@ -70,7 +70,7 @@ class Attestation(BaseModel):
 
 
 class Failure(BaseModel):
-    """The last failure that has not been made good."""
+    """What went wrong last, and has not been made good."""
 
     model_config = FIELD
     reason: Reason
@@ -118,6 +118,9 @@ class SandboxStatus(BaseModel):
     exited_at: float = Field(0, description="The engine's own time of the last exit.")
     halted: tuple[str, ...] = Field(
         (), description="Ids of the containers that the controller itself has stopped: they have not ended."
+    )
+    stopped: Failure | None = Field(
+        None, description="Why the controller itself has stopped it, where that was not for its file; a run clears it."
     )
     doubtful: str = Field("", description="Id of the container whose start got no answer, and may happen late.")
     added_at: float = Field(0, description="Since when it is known; 0: for long.")

@@ -48,6 +48,11 @@ STALLED_AFTER = 5
 UNFIT = frozenset({Reason.SECCOMP_MISSING, Reason.NETWORK_UNFIT})
 """Somebody has to mend the engine before anything is started."""
 
+IN_SPITE_OF_THE_FILE = frozenset(
+    {Reason.POLICY_VIOLATION, Reason.DRIFTED, Reason.DISK_EXCEEDED, Reason.LOG_RATE_EXCEEDED}
+)
+"""Causes of a stop that its file does not tell."""
+
 Answer = tuple[bool, Reason, str]
 """Of a condition: whether it is so, why, and a sentence."""
 
@@ -173,20 +178,36 @@ def planned(
     if stops:
         halted = (*_without(status.halted, *stops), *stops)
         changes["halted"] = halted  # before it happens, as nobody may be left to note it afterwards
+        changes["stopped"] = _stopped(lane, now)
     if lane.current is not None:
         if lane.current.up and not stops:
             changes["halted"] = _without(status.halted, lane.current.id)
+            changes["stopped"] = None
         changes |= _identity(lane.current, images.get(status.image))
         changes |= _configuration(status, lane, lane.current)
         changes |= _attestation(lane, lane.current)
-    status = _phase(_change(status, now, **changes), _phase_of(lane), lane.cause, lane.message, now)
+    status = _change(status, now, **changes)
+    told = _untold_stop(status, lane)
+    message = f"{lane.message}; it was stopped, {told.reason}: {told.message}" if told else lane.message
+    status = _phase(status, _phase_of(lane), lane.cause, message, now)
     answers = {
         ConditionType.ACCEPTED: _accepted(lane, broken=broken),
         ConditionType.SYNCED: (True, Reason.SYNCED, "") if lane.synced else (False, lane.cause, lane.message),
-        ConditionType.READY: _ready(lane),
+        ConditionType.READY: (False, told.reason, told.message) if told else _ready(lane),
         ConditionType.STALLED: _stalled(status),
     }
     return _answered(status, answers, now)
+
+
+def _stopped(lane: Lane, now: float) -> Failure | None:
+    if lane.verdict is not Verdict.STOP or lane.cause not in IN_SPITE_OF_THE_FILE:
+        return None
+    return Failure(reason=lane.cause, message=lane.message, at=now)
+
+
+def _untold_stop(status: SandboxStatus, lane: Lane) -> Failure | None:
+    """Why what is held does not run, where it would but for a stop in spite of its file."""
+    return status.stopped if lane.verdict is Verdict.HOLD and not lane.synced else None
 
 
 def _without(containers: tuple[str, ...], *gone: str) -> tuple[str, ...]:
@@ -312,7 +333,7 @@ def _started(status: SandboxStatus, outcome: Outcome, now: float) -> SandboxStat
     lane, rendered = outcome.lane, outcome.lane.rendered
     changes: dict[str, Any] = {"container_id": outcome.container, "started_at": now}
     changes["halted"] = _without(status.halted, outcome.container)
-    changes["noisy"] = ""
+    changes["noisy"], changes["stopped"] = "", None
     if rendered is not None:
         changes |= {"container_name": rendered.name, "ports": dict(rendered.ports)}
         changes["configuration"] = configuration(rendered.spec)

@@ -593,6 +593,42 @@ def test_a_stop_is_remembered_as_our_own() -> None:
     assert after_plan(scene).halted == ()
 
 
+def test_why_what_is_held_was_stopped_is_told_until_it_runs_again() -> None:
+    """The file says nothing of it; after other stops nothing is told."""
+    scene = web(suspend="debugging")
+    container = scene.container("web")
+    scene.remember("web", container, disk_bytes={container.id: 5 << 30})
+    scene.statuses["web"] = after_plan(scene)
+    assert (lane_of(scene).verdict, lane_of(scene).cause) == (Verdict.STOP, Reason.DISK_EXCEEDED)
+    scene.containers[0] = replace(container, state=State.EXITED)
+    scene.statuses["web"] = status = after_plan(scene)
+    written = "over disk 2g: it has written 5120m; change its file for a new container"
+    assert (status.phase, status.reason) == (Phase.HELD, Reason.SUSPENDED)
+    assert status.message == f"debugging; it was stopped, DiskExceeded: {written}"
+    ready = status.condition(ConditionType.READY)
+    assert ready is not None
+    assert (ready.status, ready.reason, ready.message) == (False, Reason.DISK_EXCEEDED, written)
+    assert not status.as_declared
+    assert after_plan(scene) == status
+    scene.containers[0] = container
+    scene.remember("web", container, stopped=status.stopped)
+    scene.statuses["web"] = status = after_plan(scene)
+    assert (status.ready, status.message, status.stopped) == (True, "debugging", None)
+    scene.declare("web", state="stopped")
+    assert after_plan(scene).stopped is None
+
+
+@pytest.mark.parametrize("suspend", [None, "why"])
+def test_a_stop_that_the_file_asks_for_too_is_as_declared(suspend: str | None) -> None:
+    """Then nobody misses what was stopped."""
+    scene = web(state="stopped", suspend=suspend)
+    stopped = Failure(reason=Reason.POLICY_VIOLATION, message="it was forbidden", at=NOW - 9)
+    scene.remember("web", scene.container("web", State.EXITED), stopped=stopped)
+    status = after_plan(scene)
+    assert status.as_declared
+    assert status.message == (suspend or "")
+
+
 def test_to_say_too_much_is_a_failure_once_in_each_run() -> None:
     """It counts in a row, until a start; a container that is gone is forgotten."""
     scene = web()
