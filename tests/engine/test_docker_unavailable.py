@@ -186,6 +186,16 @@ def test_a_description_that_is_not_known(serve: Serve) -> None:
     assert refused.value.refusal is Refusal.UNREADABLE
 
 
+@pytest.mark.parametrize(
+    "answer", [b"{}", b"[]", b"null", b'{"Id": "sha256:0", "Config": 7}', b'{"Id": "", "RepoDigests": 7}']
+)
+def test_an_image_that_is_described_in_an_unknown_form(serve: Serve, answer: bytes) -> None:
+    """It is refused by itself, and the engine is still there for all others."""
+    with pytest.raises(EngineRefused) as refused:
+        serve(reply(answer)).image("busybox")
+    assert refused.value.refusal is Refusal.UNREADABLE
+
+
 def test_another_container_than_asked_for(serve: Serve) -> None:
     """An answer about another container is not taken for this one."""
     with pytest.raises(EngineUnavailable, match="cannot inspect"):

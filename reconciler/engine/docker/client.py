@@ -130,10 +130,8 @@ class DockerEngine:
     def inspect(self, container: str) -> Inspection:
         with self._asking(f"inspect container {full_id(container)[:SHORT]}", READ_SECONDS) as client:
             answer = decode.about(container, client.inspect_container(container))
-        try:
+        with _describing():
             return decode.inspection(answer)
-        except decode.MALFORMED as error:
-            raise EngineRefused(Refusal.UNREADABLE, "its description has an unknown form") from error
 
     def network(self) -> Network | None:
         with self._asking("look for the network", READ_SECONDS) as client:
@@ -143,11 +141,13 @@ class DockerEngine:
         in_full = unmistakable(reference)
         try:
             with self._asking(f"look for image {reference}", READ_SECONDS) as client:
-                return decode.image(reference, client.inspect_image(in_full))
+                answer = client.inspect_image(in_full)
         except EngineRefused as refused:
             if refused.refusal is Refusal.IMAGE_MISSING:
                 return None
             raise
+        with _describing():
+            return decode.image(reference, answer)
 
     def output(self, container: str, since: bytes) -> Iterator[list[Output]]:
         what, path = f"read the output of container {full_id(container)[:SHORT]}", f"/containers/{container}/logs"
@@ -317,6 +317,15 @@ def _accepting_words(words: str) -> Iterator[None]:
     except EngineRefused as error:
         if words not in error.engine_said:
             raise
+
+
+@contextmanager
+def _describing() -> Iterator[None]:
+    """One thing that the engine describes in a form that nobody knows is no fault of the whole engine."""
+    try:
+        yield
+    except decode.MALFORMED as error:
+        raise EngineRefused(Refusal.UNREADABLE, "its description has an unknown form") from error
 
 
 def _said_no(what: str, response: Response) -> EngineRefused | EngineUnavailable:
