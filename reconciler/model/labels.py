@@ -40,6 +40,14 @@ def container_name(instance: str, sandbox: str, fingerprint: str) -> str:
     return f"reconciler.{instance}.{sandbox}.{fingerprint[:8]}"
 
 
+def sandbox_of(name: str) -> str:
+    """The sandbox of which `container_name` formed the name; empty for one that it never forms."""
+    match name.split("."):
+        case ["reconciler", _, sandbox, _]:
+            return sandbox
+    return ""
+
+
 def network_name(instance: str) -> str:
     return f"reconciler.{instance}"
 

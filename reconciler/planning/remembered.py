@@ -1,14 +1,15 @@
 """The plan that follows from saved statuses, where there is no engine: by the same decisions, over a rebuilt world."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from reconciler.model.desired import Desired
-from reconciler.model.labels import Owner, network_name
-from reconciler.model.plan import Plan, Reason
+from reconciler.model.labels import Owner, network_name, sandbox_of
+from reconciler.model.plan import Lane, Plan, Reason
 from reconciler.model.policy import Policy
 from reconciler.model.rendered import Rendered
 from reconciler.model.status import SandboxStatus, Saved
-from reconciler.model.world import EngineFacts, Image, Inspection, Network, Observed, Source, State, World
+from reconciler.model.world import EngineFacts, Image, Inspection, Network, Observed, Source, State, Unmanaged, World
 from reconciler.planning.decide import Memory, decide
 from reconciler.planning.judge import effective
 from reconciler.planning.render import render
@@ -17,15 +18,33 @@ from reconciler.planning.render import render
 def plan_from(saved: Saved, desired: Desired, policy: Policy, now: float) -> Plan:
     """What the controller that wrote `saved` would do, were these its files and its policy.
 
-    It takes for granted what no status says: that the engine is fit, that nobody has touched a container since, and
-    that the paths of volumes are no links. `now` is in seconds since the epoch.
+    It takes for granted what no status says: that the engine is fit for what has not been refused, that nobody has
+    touched a container since, and that the paths of volumes are no links. `now` is in seconds since the epoch.
     """
     up, empty = saved.controller.limit_held_by, _world(saved, desired, policy)
     there = [status for status in saved.sandboxes if status.container_id or status.name in up]
     containers = [_container(status, status.name in up, _rendered(status, desired, policy, empty)) for status in there]
     statuses = {status.name: status for status in saved.sandboxes}
     world = replace(empty, containers=tuple(containers))
-    return decide(desired, policy, world, Memory(statuses, desired.directory, seed=None), now)
+    memory = Memory(
+        statuses,
+        desired.directory,
+        withheld=saved.controller.withheld,
+        recent=saved.controller.removals,
+        seed=None,
+    )
+    plan = decide(desired, policy, world, memory, now)
+    return replace(plan, lanes=tuple(_as_told(lane, saved) for lane in plan.lanes))
+
+
+def _as_told(lane: Lane, saved: Saved) -> Lane:
+    """The lane with the sentence that was saved for its cause, where only an engine can give one."""
+    told = {status.name: status.message for status in saved.sandboxes if status.reason is lane.cause}
+    if lane.cause is Reason.NETWORK_UNFIT:  # one network, one sentence
+        return replace(lane, message=next(iter(told.values())))
+    if lane.cause in {Reason.OWNED_BY_ANOTHER, Reason.UNMANAGED} and lane.sandbox in told:
+        return replace(lane, message=told[lane.sandbox])
+    return lane
 
 
 def _rendered(status: SandboxStatus, desired: Desired, policy: Policy, world: World) -> Rendered | None:
@@ -41,6 +60,7 @@ def _world(saved: Saved, desired: Desired, policy: Policy) -> World:
     """Without its containers."""
     owner = Owner(saved.controller.instance, saved.controller.source)
     sandboxes = [policy.defaults, *(declaration.sandbox for declaration in desired.declared.values())]
+    reasons = {status.reason for status in saved.sandboxes}
     paths = [volume.source for sandbox in sandboxes for volume in sandbox.volumes]
     return World(
         owner=owner,
@@ -48,13 +68,24 @@ def _world(saved: Saved, desired: Desired, policy: Policy) -> World:
             name="",
             version="",
             api_version="",
-            seccomp=all(status.reason is not Reason.SECCOMP_MISSING for status in saved.sandboxes),
+            seccomp=Reason.SECCOMP_MISSING not in reasons,
             runtimes=(),
         ),
-        network=Network(network_name(owner.instance), ""),
+        network=Network(network_name(owner.instance), "", why_unfit="unfit" if Reason.NETWORK_UNFIT in reasons else ""),
+        unmanaged=tuple(_unmanaged(saved)),
         images={status.image: Image(status.image, status.image_id, status.digest) for status in saved.sandboxes},
         sources={path: Source(path) for path in (*paths, *(root.root for root in policy.volumes))},
     )
+
+
+def _unmanaged(saved: Saved) -> Iterator[Unmanaged]:
+    """What kept sandboxes out, and then what used a slot, which may be the same."""
+    for status in saved.sandboxes:
+        if status.reason in {Reason.OWNED_BY_ANOTHER, Reason.UNMANAGED}:
+            owner = "another" if status.reason is Reason.OWNED_BY_ANOTHER else ""
+            yield Unmanaged("", "", "", status.name, source=owner)
+    for name in saved.controller.limit_used_by_unmanaged:
+        yield Unmanaged("", name, "it is not ours", sandbox_of(name) or name, up=True)
 
 
 def _container(status: SandboxStatus, up: bool, rendered: Rendered | None) -> Observed:

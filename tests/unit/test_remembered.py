@@ -1,6 +1,7 @@
 """`plan --against`: from a saved status follow the decisions that the controller itself would make."""
 
 import json
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,7 @@ from reconciler.planning.decide import Memory, decide
 from reconciler.planning.remembered import plan_from
 from tests.house import House
 
-NOW = 2e9
+NOW = time.time() + 60
 
 WEB: dict[str, Any] = {
     "environment": {"TOKEN": "1", "OLD": "x"},
@@ -40,9 +41,19 @@ def by_status(house: House, told: Saved) -> Plan:
 
 
 def by_engine(house: House) -> Plan:
+    """What the controller, going on now, would do."""
     desired, policy = Directory(house.settings.directory).scan(), house.settings.policy()
     world = Observer(house.engine, house.settings.owner, house.settings.engine_host).observe(desired, policy, NOW)
-    return decide(desired, policy, world, Memory(house.store.statuses(), desired.directory, seed=None), NOW)
+    controller = house.store.controller()
+    assert controller is not None
+    memory = Memory(
+        house.store.statuses(),
+        desired.directory,
+        withheld=controller.withheld,
+        recent=controller.removals,
+        seed=None,
+    )
+    return decide(desired, policy, world, memory, NOW)
 
 
 def told(lanes: Iterable[Lane]) -> list[tuple[Any, ...]]:
@@ -117,6 +128,83 @@ def test_what_runs_of_a_container_that_nobody_remembers_still_counts(settled: Ho
     lanes = by_engine(settled).lanes
     expected = [replace(lane, changes=(), message="") if lane.changes else lane for lane in lanes]
     assert told(by_status(settled, forgetful).lanes) == told(expected)
+
+
+def removals_wait(house: House) -> None:
+    house.decree(sandboxes_max=9, removals={"max": 1, "share": 0})
+    for name in ("a", "b", "c"):
+        house.declare(name)
+    house.apply()
+    for name in ("a", "b"):
+        house.remove(name)
+    house.apply()
+
+
+def removals_are_used_up(house: House) -> None:
+    house.decree(sandboxes_max=9, removals={"max": 1, "share": 0, "window": "24h"})
+    for name in ("a", "b"):
+        house.declare(name)
+    house.apply()
+    house.remove("a")
+    house.apply()
+    house.remove("b")
+
+
+def another_owns_one_that_runs(house: House) -> None:
+    house.decree(sandboxes_max=2)
+    other = house.another("other")
+    other.declare("web")
+    other.apply()
+    house.declare("web")
+    house.apply()
+
+
+def another_owns_one_that_is_stopped(house: House) -> None:
+    another_owns_one_that_runs(house)
+    house.engine.stop(house.id_of("web"), 0)
+    house.apply()
+
+
+def the_network_is_unfit(house: House) -> None:
+    house.engine.add_network("reconciler.default")
+    house.declare("web")
+    house.apply()
+
+
+TROUBLES: dict[str, tuple[Callable[[House], None], Callable[[House], object]]] = {
+    "removals wait": (removals_wait, lambda house: house.remove("c")),
+    "removals wait under another policy": (removals_wait, lambda house: house.decree(removals={"max": 2, "share": 0})),
+    "removals are used up": (removals_are_used_up, lambda _: None),
+    "another's runs, and uses a slot": (
+        another_owns_one_that_runs,
+        lambda house: (house.declare("a"), house.declare("b")),
+    ),
+    "another's is stopped": (another_owns_one_that_is_stopped, lambda house: (house.declare("a"), house.declare("b"))),
+    "the network is unfit": (the_network_is_unfit, lambda house: (house.declare("a"), house.declare("web", cpus=0.5))),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_what_hinders_the_controller_hinders_the_plan(house: House, trouble: str) -> None:
+    """Removals that wait, what is not ours, a network in which nothing is started: none of it is forgotten."""
+    begun, edit = TROUBLES[trouble]
+    begun(house)
+    before = saved(house)
+    edit(house)
+    assert told(by_status(house, before).lanes) == told(by_engine(house).lanes)
+
+
+def test_a_slot_that_a_stranger_uses_is_not_given_away(house: House) -> None:
+    """Also when nothing but its name is known; and nothing is started beside what may stand for a sandbox."""
+    house.decree(sandboxes_max=2)
+    house.declare("web")
+    house.apply()
+    before = saved(house)
+    used = {"limit_used_by_unmanaged": ("stranger",)}
+    strangers = before.model_copy(update={"controller": before.controller.model_copy(update=used)})
+    house.declare("new")
+    assert [lane.verdict for lane in by_status(house, strangers).lanes] == [Verdict.WAIT, Verdict.KEEP]
+    assert [lane.verdict for lane in by_status(house, before).lanes] == [Verdict.CREATE, Verdict.KEEP]
 
 
 def against(house: House, text: str) -> Result:
