@@ -17,7 +17,7 @@ from reconciler.planning.decide import Memory, decide
 from reconciler.planning.remembered import plan_from
 from reconciler.report.store import Store
 from reconciler.show import plan_markdown, plan_text
-from reconciler.show.plan_words import as_json, entries, summary
+from reconciler.show.plan_words import as_json, changes, entries, note, summary
 
 WIDTH_MAX = 120
 
@@ -34,8 +34,8 @@ WIDTH_MAX = 120
 def plan(settings: Settings, output: str, against: TextIO | None) -> None:
     """Show what a pass would do to each sandbox and why, field by field; change nothing, write nothing.
 
-    Values of environment are never shown, only that they change. Exit code 0: nothing to do; 2: changes; 1: an error,
-    or a file is broken or refused, whatever else there is to do.
+    Values of environment are never shown, only that they change. Exit code 0: nothing to do, or not
+    before git is done; 2: changes; 1: an error, or a file is broken or refused, whatever else there is to do.
 
     \b
     --against needs no engine, so that a plan can be shown before a merge:
@@ -50,7 +50,8 @@ def plan(settings: Settings, output: str, against: TextIO | None) -> None:
 
     \b
         summary    the last line of the text
-        changes    whether anything is done
+        changes    whether anything is done now
+        waits      why nothing is done until git is done; empty when nothing waits
         setup      what is done first, for all
         sandboxes  of each: name, verdict, cause, why, message, actions,
                    changes (field, old, new; of environment only what happens),
@@ -66,15 +67,13 @@ def plan(settings: Settings, output: str, against: TextIO | None) -> None:
     """
     now, desired = time.time(), Directory(settings.directory).scan()
     found = _compared(settings, desired, now) if against is None else _remembered(settings, desired, against, now)
-    if desired.waits:
-        click.echo(f"{desired.waits}: until it is over, the controller waits with what these files say", err=True)
     if output == "json":
         click.echo(as_json(found, desired, now))
     else:
         _print(found, desired, now, markdown=output == "markdown")
     if desired.ignored or any(lane.problems for lane in found.lanes):
         sys.exit(1)
-    sys.exit(0 if found.changes_nothing else 2)
+    sys.exit(2 if changes(found, desired) else 0)
 
 
 def _compared(settings: Settings, desired: Desired, now: float) -> Plan:
@@ -114,10 +113,10 @@ def _remembered(settings: Settings, desired: Desired, against: TextIO, now: floa
 
 
 def _print(found: Plan, desired: Desired, now: float, *, markdown: bool) -> None:
-    told, last = entries(found, desired, now), summary(found, desired)
+    told, last, first = entries(found, desired, now), summary(found, desired), note(desired)
     if markdown:
-        click.echo("\n".join(plan_markdown.lines(told, last)))
+        click.echo("\n".join(plan_markdown.lines(told, last, first)))
         return
-    for line in plan_text.lines(told, min(shutil.get_terminal_size().columns, WIDTH_MAX)):
+    for line in plan_text.lines(told, min(shutil.get_terminal_size().columns, WIDTH_MAX), first):
         click.echo(line)
     click.secho(last, bold=True)

@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from reconciler.show.plan_words import ALARMING, Entry
 
 
-def lines(entries: list[Entry], summary: str) -> Iterator[str]:
-    """The summary, a table with a row for each sandbox, and what changes in each of them, folded away."""
+def lines(entries: list[Entry], summary: str, note: str = "") -> Iterator[str]:
+    """The summary, the note, a table with a row for each sandbox, and what changes in each of them, folded away."""
     yield f"**{summary}**"
+    if note:
+        yield ""
+        yield "> [!NOTE]"
+        yield f"> {escaped(note)}."
     alarms = [entry for entry in entries if entry.does in ALARMING]
     if alarms:
         yield ""

@@ -18,8 +18,10 @@ FIELD_WIDTH_MAX = 24
 INDENT = 4 * " "
 
 
-def lines(entries: list[Entry], width: int) -> Iterator[str]:
-    """`width` is in columns; only a word that is longer makes a line longer."""
+def lines(entries: list[Entry], width: int, note: str = "") -> Iterator[str]:
+    """The note, then the entries. `width` is in columns; only a word that is longer makes a line longer."""
+    if note:
+        yield from _wrapped(note, width, "", "")
     widths = [len(entry.name) for entry in entries if len(entry.name) <= NAME_WIDTH_MAX]
     name_width = max(widths, default=0)
     for entry in entries:

@@ -121,12 +121,24 @@ def _why(lane: Lane, now: float) -> str:
     return SENTENCES.get(lane.cause) or lane.message or lane.cause
 
 
+def changes(plan: Plan, desired: Desired) -> bool:
+    """Whether anything is done now: nothing is while git is at work."""
+    return not plan.changes_nothing and not desired.waits
+
+
+def note(desired: Desired) -> str:
+    """What is to be known before all else; mostly nothing."""
+    return f"{desired.waits}: until it is over, nothing of this is done" if desired.waits else ""
+
+
 def summary(plan: Plan, desired: Desired) -> str:
     """`Plan: 1 to create, 2 unchanged.`"""
     counts = Counter(_does(lane) for lane in plan.lanes) + Counter({"ignore": len(desired.ignored)})
     told = [f"{counts[does]} {words[counts[does] > 1]}" for does, words in SUMMARY.items() if counts[does]]
     if plan.changes_nothing:
         told.insert(0, "nothing to do")
+    elif desired.waits:
+        told.insert(0, "nothing to do yet")
     return f"Plan: {', '.join(told)}."
 
 
@@ -134,7 +146,8 @@ def as_json(plan: Plan, desired: Desired, now: float) -> str:
     """The whole plan, also of what is unchanged; `reconciler plan --help` says what is in it."""
     whole = {
         "summary": summary(plan, desired),
-        "changes": not plan.changes_nothing,
+        "changes": changes(plan, desired),
+        "waits": desired.waits,
         "setup": [str(action) for action in plan.setup],
         "sandboxes": [_lane_as_json(lane, now) for lane in plan.lanes],
         "ignored": [asdict(stray) for stray in desired.ignored],

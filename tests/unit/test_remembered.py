@@ -207,10 +207,10 @@ def test_a_slot_that_a_stranger_uses_is_not_given_away(house: House) -> None:
     assert [lane.verdict for lane in by_status(house, before).lanes] == [Verdict.CREATE, Verdict.KEEP]
 
 
-def against(house: House, text: str) -> Result:
+def against(house: House, text: str, *more: str) -> Result:
     settings = house.settings
     options = ["--dir", str(settings.directory), "--policy", str(settings.policy_file)]
-    return CliRunner().invoke(cli, [*options, "plan", "--against", "-"], input=text, env={"COLUMNS": "80"})
+    return CliRunner().invoke(cli, [*options, "plan", "--against", "-", *more], input=text, env={"COLUMNS": "80"})
 
 
 def test_the_command_reads_what_status_wrote(settled: House) -> None:
@@ -255,15 +255,23 @@ def test_a_status_that_does_not_say_what_runs_is_an_error(
     assert error in failed.stderr
 
 
-def test_a_plan_in_the_middle_of_a_merge_says_that_it_waits(settled: House) -> None:
-    """It shows what the files say all the same."""
+@pytest.mark.parametrize("output", ["text", "json", "markdown"])
+def test_a_plan_in_the_middle_of_a_merge_says_that_it_waits(settled: House, output: str) -> None:
+    """It shows what the files say all the same; nothing of it is done now, so it is no change."""
     told = saved(settled).model_dump_json()
     (settled.root / ".git").mkdir()
     (settled.root / ".git" / "MERGE_HEAD").touch()
     settled.remove("web")
-    planned = against(settled, told)
-    assert "a git merge is under way since" in planned.stderr
-    assert "1 to remove" in planned.stdout
+    planned = against(settled, told, "-o", output)
+    assert (planned.exit_code, planned.stderr) == (0, "")
+    assert "a git merge is under way since" in planned.stdout
+    assert "Plan: nothing to do yet, 1 to remove, 1 held, 2 unchanged." in planned.stdout
+    if output == "json":
+        plan = json.loads(planned.stdout)
+        assert plan["waits"].startswith("a git merge is under way since")
+        assert not plan["changes"]
+    settled.declare("off", mem_limit="8g", state="stopped")
+    assert against(settled, told, "-o", output).exit_code == 1
 
 
 def test_a_policy_that_was_forgotten_is_told(settled: House) -> None:
