@@ -26,6 +26,13 @@ OPTIONS = {
 COMMANDS = ("run", "apply", "plan", "validate", "explain", "status", "logs", "approve", "doctor", "schema", "systemd")
 
 
+class Source(click.types.StringParamType):
+    """The name of a source, which may have blanks in it: of several in one variable, each has a line."""
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        return [line for line in rv.splitlines() if line]
+
+
 class Commands(click.Group):
     """Each command is in the file of its name, which is read only when it is needed: a fast command stays fast."""
 
@@ -103,6 +110,7 @@ class Commands(click.Group):
 @click.option(
     "--adopt",
     "adopted",
+    type=Source(),
     metavar="SOURCE",
     multiple=True,
     envvar="RECONCILER_ADOPT",
@@ -150,8 +158,8 @@ def cli(
     reconciler doctor       what can go wrong around it?
 
     Each option can also be given as an environment variable: RECONCILER_DIR, RECONCILER_POLICY, RECONCILER_STATE,
-    RECONCILER_HOST (then DOCKER_HOST), RECONCILER_INSTANCE, RECONCILER_SOURCE, RECONCILER_ADOPT,
-    RECONCILER_LOG_FORMAT, RECONCILER_LOG_LEVEL.
+    RECONCILER_HOST (then DOCKER_HOST), RECONCILER_INSTANCE, RECONCILER_SOURCE, RECONCILER_ADOPT
+    (a source a line), RECONCILER_LOG_FORMAT, RECONCILER_LOG_LEVEL.
 
     \b
     Completion in bash, by this line in ~/.bashrc (in zsh with zsh_source):

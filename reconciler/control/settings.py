@@ -1,6 +1,7 @@
 """Where everything is."""
 
 import hashlib
+import os.path
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,10 +41,13 @@ class Settings:
 
     @property
     def owner(self) -> Owner:
-        """Who the controller is. A source that nobody named is of this host, and of the directory as it was named."""
+        """Who the controller is. A source that nobody named is of this host, and of the directory as it was named.
+
+        Two ways to write one name are one source; a link stays one, whatever it leads to.
+        """
         if self.source:
             return Owner(self.instance, self.source, frozenset(self.adopted))
-        source = printable(f"{_machine()}:{self.directory.absolute()}", PATH_MAX)
+        source = printable(f"{_machine()}:{os.path.normpath(self.directory.absolute())}", PATH_MAX)
         return Owner(self.instance, source, frozenset(self.adopted), socket.gethostname())
 
     def policy(self) -> "Policy":

@@ -1,10 +1,13 @@
 """Whose a container is: by its labels and its name, and by what it is when somebody has renamed it."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from reconciler.cli.main import cli
+from reconciler.control.settings import Settings
 from reconciler.model.container import MOUNTED, Deviation
 from reconciler.model.errors import EngineRefused, OwnershipUnclear, Refusal
 from reconciler.model.labels import Owner
@@ -194,3 +197,22 @@ def test_two_controllers_of_one_instance_and_engine_exclude_each_other(house: Ho
         second.apply()
     first.apply(0)
     assert second.apply().available
+
+
+@pytest.mark.parametrize("named", ["boxes", "./boxes/", "x/../boxes", "boxes/../../BASE/boxes"])
+def test_one_directory_is_one_source_however_it_is_written(tmp_path: Path, named: str) -> None:
+    """A link is another source than what it leads to: it may lead elsewhere tomorrow."""
+    (tmp_path / "boxes").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "boxes")
+
+    def source(directory: Path) -> str:
+        return Settings(directory, None, tmp_path / "state", "unix:///engine.sock", "default").owner.source
+
+    assert source(tmp_path / named.replace("BASE", tmp_path.name)) == source(tmp_path / "boxes")
+    assert source(tmp_path / "link") != source(tmp_path / "boxes")
+
+
+def test_the_sources_of_a_variable_have_a_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path in one may have blanks."""
+    monkeypatch.setenv("RECONCILER_ADOPT", "host:/srv/my boxes\nsecond\n")
+    assert cli.make_context("reconciler", ["status"]).params["adopted"] == ("host:/srv/my boxes", "second")
