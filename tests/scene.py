@@ -6,7 +6,7 @@ from typing import Any
 
 from reconciler.engine.docker import decode
 from reconciler.engine.docker.encode import encode
-from reconciler.model.desired import Declaration, Desired, likeness
+from reconciler.model.desired import Declaration, Desired, likenesses
 from reconciler.model.errors import Problem
 from reconciler.model.labels import Owner
 from reconciler.model.plan import Plan, Reason
@@ -138,7 +138,11 @@ class Scene:
             directory=self.directory,
             declared={name: Declaration(name, f"{name}.yaml", sandbox) for name, sandbox in self.files.items()},
             broken={name: (Problem(f"{name}.yaml", 1, 1, "it is broken"),) for name in self.broken},
-            strays={likeness(stem): (Problem(f"{stem}.yaml", 0, 0, "is no name"),) for stem in self.strays},
+            strays={
+                like: (Problem(f"{stem}.yaml", 0, 0, "is no name"),)
+                for stem in self.strays
+                for like in likenesses(stem)
+            },
             last_good={name: Declaration(name, f"{name}.yaml", one) for name, one in self.last_good.items()},
             sound=self.sound,
             waits=self.waits,

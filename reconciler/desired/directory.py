@@ -21,7 +21,7 @@ from reconciler.desired.names import (
 )
 from reconciler.desired.root import Root
 from reconciler.desired.validation import remaining, validated
-from reconciler.model.desired import Declaration, Desired, likeness
+from reconciler.model.desired import Declaration, Desired, likenesses
 from reconciler.model.errors import DirectoryUnreadable, Problem
 from reconciler.model.mistake import Mistake
 from reconciler.model.sandbox import DesiredState, Sandbox
@@ -195,7 +195,8 @@ def _named(files: Iterable[str]) -> tuple[dict[str, str], dict[str, list[Problem
         try:
             names[sandbox_name(file)] = file
         except Mistake as mistake:
-            strays[likeness(stem_of(file)[:NAME_LENGTH_MAX])].append(_problem(file, mistake))
+            for like in likenesses(stem_of(file)[:NAME_LENGTH_MAX]):
+                strays[like].append(_problem(file, mistake))
     return names, strays
 
 

@@ -32,17 +32,22 @@ def likeness(stem: str) -> str:
     return "".join(re.findall("[a-z0-9]", stem.casefold()))
 
 
+def likenesses(stem: str) -> frozenset[str]:
+    """Of the whole name, and of what stands before the first dot, blank or bracket: `my-app.bak`, `my-app (1)`."""
+    return frozenset({likeness(stem), likeness(re.split(r"[.\s(]", stem, maxsplit=1)[0]) or likeness(stem)})
+
+
 @dataclass(frozen=True, slots=True)
 class Desired:
     """One whole scan. Every file is in exactly one of `declared`, `broken` and `strays`.
 
-    `strays` are files that no sandbox can come from, because their name is no sandbox's name; by its likeness. `notes`
-    are what is passed over, and is no mistake. `directory` is `(st_dev, st_ino)` of the directory that was read.
-    `sound` is false for a scan kept from earlier because the directory cannot be read now: it says what should run, but
-    removes nothing. `waits` says why what the files say must not be acted on yet, empty when it may. `commit` is the
-    git commit that was checked out there, empty when none was; `uncommitted` whether the files are others than that
-    commit's, as far as that can be told, None when it cannot. `last_good` is what files that cannot be used now said
-    last, as far as that is known.
+    `strays` are files that no sandbox can come from, because their name is no sandbox's name; by each of its
+    likenesses. `notes` are what is passed over, and is no mistake. `directory` is `(st_dev, st_ino)` of the directory
+    that was read. `sound` is false for a scan kept from earlier because the directory cannot be read now: it says what
+    should run, but removes nothing. `waits` says why what the files say must not be acted on yet, empty when it may.
+    `commit` is the git commit that was checked out there, empty when none was; `uncommitted` whether the files are
+    others than that commit's, as far as that can be told, None when it cannot. `last_good` is what files that cannot be
+    used now said last, as far as that is known.
     """
 
     directory: tuple[int, int]
@@ -81,7 +86,7 @@ class Desired:
     @property
     def ignored(self) -> list[Problem]:
         """The problems of all strays, one each."""
-        return sorted(problem for strays in self.strays.values() for problem in strays)
+        return sorted({problem for strays in self.strays.values() for problem in strays})
 
     @property
     def empty(self) -> bool:

@@ -524,7 +524,7 @@ def _(scene: Scene) -> None:
 
 @case("such a file declares nothing", "web REMOVE FileRemoved: stop 111111111111, remove 111111111111")
 def _(scene: Scene) -> None:
-    scene.strays |= {"My_App", "Web.2"}
+    scene.strays |= {"My_App", "Web_2"}
     scene.container("web")
 
 

@@ -136,7 +136,12 @@ def test_bad_names_are_strays(name: str, hint: str, watched: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "file", ["My-App.yaml", "my_app.yaml", "MyApp.yml", "my app.yaml", "my-app.YAML", "MY.APP.Yml"]
+    "file",
+    [
+        *("My-App.yaml", "my_app.yaml", "MyApp.yml", "my app.yaml", "my-app.YAML", "MY.APP.Yml"),
+        *("my-app.yaml.yaml", "my-app.bak.yaml", "My-App.2.yaml", "my-app copy.yaml", "my-app (1).yaml"),
+        *("my-app(1).yaml", "my-app\u00a0- Kopie.yaml"),
+    ],
 )
 def test_a_stray_that_may_be_meant(file: str, watched: Path) -> None:
     """A file that only its name keeps from being a sandbox's is what is wrong with that sandbox, and its file."""
@@ -144,7 +149,9 @@ def test_a_stray_that_may_be_meant(file: str, watched: Path) -> None:
     desired = scan(watched)
     assert [problem.file for problem in desired.problems_of("my-app")] == [file]
     assert desired.file_of("my-app") == file
-    assert (desired.problems_of("app"), desired.file_of("app")) == ((), "")
+    assert [problem.file for problem in desired.ignored] == [file]
+    for other in ("app", "copy", "yaml"):
+        assert (desired.problems_of(other), desired.file_of(other)) == ((), "")
 
 
 def test_a_stray_is_not_meant_as_a_sandbox_with_a_file(watched: Path) -> None:
