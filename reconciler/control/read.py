@@ -71,7 +71,7 @@ class Reader:
             self._go_on_without(str(error), UNREADABLE_SECONDS)
             return True
         if scanned.waits:
-            why = f"{scanned.waits}; changes wait until it is over"
+            why = f"{scanned.waits}; changes wait"
             self._go_on_without(why, WAIT_SECONDS, waits=why)
             return True
         self.scan_error, self.scanned_at = "", self._clock.now()

@@ -81,7 +81,7 @@ def _apart(volumes: Mapping[str, Iterable[Volume]], policy: Policy, sources: Map
         }
     )
     return {
-        path: replace(source, trouble=trouble)
+        path: judged
         for path, source in sources.items()
-        if not source.trouble and (trouble := allowed.trouble(Path(source.real)))
+        if not source.trouble and (judged := allowed.judged(Path(source.real))).trouble
     }

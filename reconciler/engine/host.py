@@ -17,6 +17,8 @@ SYSTEM = ("/var/run", "/run", "/proc", "/sys", "/dev")
 LISTENING = re.compile(rb"^[0-9a-f]+: [0-9A-F]+ [0-9A-F]+ 0001[0-9A-F]{4} [0-9A-F]+ [0-9A-F]+ +\d+ (/.+)$", re.M)
 """A line of `/proc/net/unix` about a socket that accepts connections and has a path."""
 
+ELSEWHERE = "mount another directory or file"
+
 
 @dataclass(frozen=True, slots=True)
 class Protected:
@@ -30,15 +32,19 @@ class Protected:
     holders: Mapping[Path, str] = field(default_factory=dict)
     writable: Mapping[Path, str] = field(default_factory=dict)
 
-    def trouble(self, real: Path) -> str:
-        """Why a path that is free of links cannot be mounted; empty when it can."""
+    def judged(self, real: Path) -> Source:
+        """A path that is free of links, with why it cannot be mounted, if it cannot."""
         if real in self.holders:
-            return f"holds {self.holders[real]}"
+            return Source(str(real), printable(f"holds {self.holders[real]}"), ELSEWHERE)
         inside = next((place for place in (real, *real.parents) if place in self.places), None)
         if inside:
-            return f"belongs to {self.places[inside]}"
+            return Source(str(real), printable(f"belongs to {self.places[inside]}"), ELSEWHERE)
         above = next((place for place in real.parents if place in self.writable), None)
-        return f"lies in {above}, where {self.writable[above]} can exchange it" if above else ""
+        if above:
+            who = self.writable[above]
+            hint = f"mount {above} itself, or let {who} mount it read-only"
+            return Source(str(real), printable(f"lies in {above}, where {who} can exchange it"), printable(hint))
+        return Source(str(real))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,7 @@ class EngineHost:
             return Source(path, f"cannot be read: {getattr(error, 'strerror', None) or error}")
         if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
             return Source(str(real), "is neither a directory nor a file")
-        return Source(str(real), printable(protected.trouble(real)))
+        return protected.judged(real)
 
     def exchanged(self, container: str, pid: int, volumes: Iterable[BindMount]) -> tuple[BindMount, ...]:
         """Those of a container's volumes in whose place its main process has something else, by the kernel's own word.

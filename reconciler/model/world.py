@@ -196,10 +196,14 @@ class EngineHealth:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A path of the host that a sandbox wants to mount. `real` is free of links; `trouble` says why it cannot be."""
+    """A path of the host that a sandbox wants to mount. `real` is free of links; `trouble` says why it cannot be.
+
+    `hint` is what can be done about that.
+    """
 
     real: str
     trouble: str = ""
+    hint: str = "mount an existing directory or file"
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ def volume_refused(volume: Volume | BindMount, policy: Policy, sources: Mapping[
     """Why it cannot be mounted, if it cannot."""
     source = sources.get(volume.source, Source(volume.source, "it was not examined"))
     if source.trouble:
-        yield "source", source.trouble, "mount an existing directory or file", ""
+        yield "source", source.trouble, source.hint, ""
         return
     roots = [root for root in policy.volumes if _is_below(source.real, sources.get(root.root, Source(root.root)).real)]
     if not roots:

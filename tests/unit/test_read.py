@@ -108,7 +108,7 @@ def test_changes_wait_while_git_is_in_the_middle_of_something(files: Files) -> N
     files.directory.files = {"new": WEB}
     assert files.read()
     assert (files.names, files.reader.desired.sound) == ("db web", False)
-    assert files.reader.scan_error == "a git merge is under way; changes wait until it is over"
+    assert files.reader.scan_error == "a git merge is under way; changes wait"
     assert files.reader.again_at == files.clock.monotonic() + WAIT_SECONDS
     files.directory.under_way = False
     files.directory.files = {"web": WEB, "db": WEB, "new": WEB}

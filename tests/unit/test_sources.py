@@ -17,6 +17,7 @@ from reconciler.model.policy import Policy
 from reconciler.model.rendered import Rendered
 from reconciler.model.sandbox import Sandbox
 from reconciler.model.world import Source
+from reconciler.planning.judge import judge
 from tests.scene import Scene
 
 LISTENING, CONNECTED = "00010000 0001 01", "00000000 0001 03"
@@ -144,6 +145,30 @@ def test_what_lies_in_what_a_container_can_write_is_refused(
     writable = {str(tmp_path / mounted): "container stranger"}
     found = Volumes(host(tmp_path)).examined([declaration(source)], Policy(), "", lambda: writable)
     assert found[str(source)].trouble == trouble.replace("ROOT", str(source.parent))
+
+
+@pytest.mark.parametrize(
+    ("place", "hint"),
+    [
+        ("shared/inner", "mount ROOT/shared itself, or let container stranger mount it read-only"),
+        ("shared", "mount an existing directory or file"),
+        ("gone", "mount an existing directory or file"),
+        ("own", "mount another directory or file"),
+        ("own/inside", "mount another directory or file"),
+        ("", "mount another directory or file"),
+    ],
+)
+def test_the_hint_names_a_way_out(tmp_path: Path, place: str, hint: str) -> None:
+    """What exists, and is refused for what others do there, is not mended by making it exist."""
+    for directory in ("shared/inner", "own/inside"):
+        (tmp_path / "root" / directory).mkdir(parents=True)
+    root = tmp_path / "root"
+    volumes = Volumes(host(tmp_path, own={root / "own": "the state directory"}))
+    wanted = declaration(root / place)
+    writable = {str(root / "shared"): "container stranger"}
+    sources = volumes.examined([wanted], Policy(), "", lambda: writable)
+    refused = [problem for problem in judge(wanted, Policy(), sources) if "the policy allows no" not in problem.message]
+    assert [problem.hint for problem in refused] == ([] if place == "shared" else [hint.replace("ROOT", str(root))])
 
 
 @pytest.mark.parametrize(
