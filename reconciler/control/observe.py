@@ -87,7 +87,7 @@ class Observer:
         by_labels = {one.id: self._recall(ownership.not_ours_by_labels, one.id, one, self._owner) for one in summaries}
         unreadable = self._inspect([summary for summary in summaries if not by_labels[summary.id]], now)
         misnamed = [found for seen in self._seen.values() if (found := self._not_ours_by_proof(seen))]
-        self._ours = self._seen.keys() - {found.id for found in misnamed}
+        self._ours = (self._ours | self._seen.keys() - {found.id for found in misnamed}) & by_labels.keys()
         return World(
             owner=self._owner,
             engine=facts,

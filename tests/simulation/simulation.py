@@ -333,7 +333,7 @@ class Simulation:
     def _note_names(self) -> None:
         """Since when each sandbox is there, by its file or by a container."""
         containers = {raw["Config"]["Labels"].get(LABEL) for raw in self._containers.values() if raw["Id"] in self.ours}
-        there = self.host.directory.files.keys() | containers
+        there = self.host.directory.files.keys() | containers | self.controller._in_flight.keys()
         now = self.host.clock.now()
         self.known_since = {name: self.known_since.get(name, now) for name in there if name}
 
