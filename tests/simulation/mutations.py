@@ -186,13 +186,19 @@ MUTATIONS = {
         "reconciler.planning.backoff", "return 0 < status.retry_at - now <= MAX_SECONDS", "return True", 0
     ),
     "let a stop by the controller end a sandbox for good": Mutation(
-        "reconciler.planning.converge", "or current.id in self.status.halted:", "or False:", 80
+        "reconciler.planning.converge",
+        "        if current.id in self.status.halted:\n            return False\n",
+        "",
+        80,
     ),
     "leave what is held although the policy forbids it": Mutation(
         "reconciler.planning.decide",
-        "        if lane.verdict is not Verdict.HOLD or lane.actions:\n",
-        "        if True:\n",
+        "        return self._within_limits(self._outranked(lane))\n",
+        "        return self._within_limits(lane)\n",
         0,
+    ),
+    "replace while the directory cannot be read": Mutation(
+        "reconciler.planning.decide", "            elif not self.desired.sound:\n", "            elif False:\n", 0
     ),
     "leave what is held although somebody has changed it": Mutation(
         "reconciler.planning.decide", "        return self._unchanged(name, lane, up)\n", "        return lane\n", 0
@@ -217,8 +223,8 @@ MUTATIONS = {
     ),
     "let what is held fill the disk": Mutation(
         "reconciler.planning.decide",
-        "[self._within_limits(lane) for lane in lanes.values()]",
-        "list(lanes.values())",
+        "return self._within_limits(self._outranked(lane))",
+        "return self._outranked(lane)",
         69,
     ),
     "make what was pulled as if it were known": Mutation(

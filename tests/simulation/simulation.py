@@ -575,7 +575,9 @@ class Simulation:
             raise ViolationError(f"{lane}: {fixed} publish the same port")
 
     def _check_updates(self, lane: Lane, limit: int) -> None:
-        """A changed policy never replaces everything at once."""
+        """A changed policy never replaces everything at once, and a freeze withholds what it would replace."""
+        if lane.is_update and not self.controller._reader.desired.sound:
+            raise ViolationError(f"{lane}: what it is replaced by is not sure")
         in_flight = self.controller._in_flight
         self.updating = {
             other: max(limit, highest)
