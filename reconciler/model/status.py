@@ -50,7 +50,7 @@ class Condition(BaseModel):
     model_config = FIELD
     type: ConditionType = Field(
         description="Accepted: the file and the policy allow it. Synced: what runs is what is declared. "
-        "Ready: it serves. Stalled: it keeps failing, or cannot be tried again."
+        "Ready: it serves. Stalled: it keeps failing, or ended in a failure and is not restarted."
     )
     status: bool
     reason: Reason

@@ -337,7 +337,7 @@ def _said_no(what: str, response: Response) -> EngineRefused | EngineUnavailable
 
 def _not_pulled(reference: str, text: str) -> EngineRefused:
     log.debug("cannot pull %s: %s", reference, printable(text))
-    return EngineRefused(Refusal.OTHER, f"{not_pulled(text)}: {reference}")
+    return EngineRefused(Refusal.OTHER, f"{not_pulled(text[:ANSWER_MAX])}: {reference}")
 
 
 def _message(response: Response) -> str:
