@@ -203,7 +203,7 @@ class DockerEngine:
         with self._asking(f"pull {reference}", PULL_SECONDS) as client, self._hearing_a_registry(reference):
             for message in client.pull(in_full, stream=True, decode=True):
                 if error := message.get("error"):
-                    raise _not_pulled(reference, error)
+                    raise _not_pulled(reference, str(error))
                 so_far.hear(message)
                 if time.monotonic() - told_at >= PROGRESS_SECONDS:
                     told_at = time.monotonic()
