@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import linear_regression
 
 from reconciler.desired.directory import Directory
+from reconciler.model.labels import Owner
 from reconciler.model.plan import Verdict
 from reconciler.model.policy import Policy
 from reconciler.model.status import SandboxStatus
@@ -61,7 +62,7 @@ def exponent(samples: dict[int, Sample]) -> float:
 def _measured(count: int, rounds: int) -> tuple[Sample, Sample]:
     policy = Policy(sandboxes_max=count)
     empty = World(
-        instance="default",
+        owner=Owner("default"),
         engine=EngineFacts("Docker", "20.10", "1.41", True, ("runc",)),
         network=Network("reconciler.default", "n" * 64),
         images={IMAGE: Image(IMAGE, "sha256:0", "")},
