@@ -63,12 +63,6 @@ MUTATIONS = {
     "take what is suspended for what is declared": Mutation(
         "reconciler.planning.decide", 'return self._case(name, sandbox, rendered).lane("").synced', "return True", 565
     ),
-    "show drift as synced": Mutation(
-        "reconciler.planning.converge",
-        "if current is None or self.mismatches[current.id] or lane.cause is Reason.LIMIT_EXCEEDED:",
-        "if current is None or lane.cause is Reason.LIMIT_EXCEEDED:",
-        138,
-    ),
     "leave the unhealthy alone": Mutation(
         "reconciler.planning.converge", "return lane if self._startable(lane) is lane else kept", "return kept", 25
     ),
@@ -91,7 +85,7 @@ MUTATIONS = {
         "reconciler.planning.decide", "            and declaration.sandbox.suspend is None\n", "", 10
     ),
     "believe an unreadable directory": Mutation(
-        "reconciler.planning.decide", "        if not self.desired.sound:\n", "        if False:\n", 31
+        "reconciler.planning.removals", "    if not desired.sound:\n", "    if False:\n", 108
     ),
     "let an approval stand for everything": Mutation(
         "reconciler.planning.decide",
@@ -143,10 +137,10 @@ MUTATIONS = {
         4,
     ),
     "start beside what may be ours": Mutation(
-        "reconciler.planning.converge",
-        "        if other := self.world.in_place_of(lane.sandbox):\n",
-        "        if (other := self.world.in_place_of(lane.sandbox)) and other.source:\n",
-        0,
+        "reconciler.model.world",
+        "for one in self.unmanaged if one.sandbox == sandbox)",
+        "for one in self.unmanaged if one.sandbox == sandbox and one.source)",
+        24,
     ),
     "take what another source owns": Mutation(
         "reconciler.model.labels", 'return source in {"", self.source} or source in self.adopted', "return True", 4
@@ -244,9 +238,6 @@ MUTATIONS = {
         "if known is None or not all(map(_same, known[0], arguments)):",
         "if known is None:",
         0,
-    ),
-    "take an equal model for the same": Mutation(
-        "reconciler.planning.recall", "(type(now) in _BY_VALUE and before == now)", "before == now", 173
     ),
     "look no more at volumes once they are mounted": Mutation(
         "reconciler.planning.converge", "        if self.rendered.spec.volumes:", "        if False:", 42
