@@ -324,7 +324,8 @@ class Controller:
         if self._measuring_due:
             self._measuring_due = False
             self._around.disk.measure(self.tell)
-        self._followers.follow(world.containers, self.tell, policy.limits.log_rate)
+        counted = [one for one in world.containers if one.up or one.sandbox not in self._in_flight]
+        self._followers.follow(counted, self.tell, policy.limits.log_rate)  # last words are of exits that are counted
         self._plan = self._decide(desired, policy, world, self._memory())
         self._ledger.planned(self._plan, desired, world)
         names = {lane.sandbox for lane in self._plan.lanes}

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import inf
 from typing import Any
 
 from reconciler.control import controller as controller_module
@@ -96,6 +97,8 @@ class Simulation:
     known_since: dict[str, float] = field(default_factory=dict)
     remembered_since: float = 0
     """Since when the controller can know of removals: its state may have been lost."""
+    jumped: bool = False
+    """Whether somebody has set the clock."""
     withheld_before: WithheldRemovals | None = None
     """What waited for approval before the pass."""
     forgetful: bool = False
@@ -177,6 +180,7 @@ class Simulation:
 
     def set_clock(self, seconds: float) -> None:
         self.host.clock.skew += seconds
+        self.jumped = True
 
     # --- steps: the engine and strangers -------------------------------------------------------------------------
 
@@ -333,9 +337,14 @@ class Simulation:
     def _note_names(self) -> None:
         """Since when each sandbox is there, by its file or by a container."""
         containers = {raw["Config"]["Labels"].get(LABEL) for raw in self._containers.values() if raw["Id"] in self.ours}
-        there = self.host.directory.files.keys() | containers | self.controller._in_flight.keys()
+        unnoticed = self.controller._in_flight.keys() | self.host.store.statuses().keys()  # that it went and came back
+        there = self.host.directory.files.keys() | containers | unnoticed
         now = self.host.clock.now()
         self.known_since = {name: self.known_since.get(name, now) for name in there if name}
+        window = (
+            self.controller._reader.policy.removals.window
+        )  # what a shorter one forgets, a longer one does not know
+        self.removed_at = {name: at for name, at in self.removed_at.items() if abs(now - at) < window}
 
     def _survive(self, work: Any) -> None:
         try:
@@ -548,8 +557,9 @@ class Simulation:
         """In no window is more removed without approval than `max`, or than `share` of what ran when it began."""
         now, budget = self.host.clock.now(), policy.removals
         removed = {one for one, at in self.removed_at.items() if abs(now - at) < budget.window} | {name}
-        ran = {one for one in self._running() if self.known_since.get(one, now) <= now - budget.window} | removed
-        share = int(budget.share * len(ran)) if self.remembered_since <= now - budget.window else 0
+        begun = inf if self.jumped else now - budget.window  # nobody can tell when, by a clock that was set
+        ran = {one for one in self._running() if self.known_since.get(one, now) <= begun} | removed
+        share = int(budget.share * len(ran)) if self.remembered_since <= begun else 0
         if len(removed) > max(budget.max, share):
             raise ViolationError(f"{sorted(removed)} are removed, and {sorted(ran)} ran when the window began")
         self.removed_at[name] = now
@@ -713,7 +723,8 @@ class Simulation:
             return True
         up = (raw for raw in self._all_up() if raw["Config"]["Labels"].get(LABEL) == name and raw["Id"] in self.ours)
         return all(
-            raw["HostConfig"]["Memory"] <= policy.limits.mem_limit and _published(raw) <= set(policy.published_ports)
+            raw["HostConfig"]["Memory"] <= policy.limits.mem_limit
+            and all(port in policy.published_ports for port in _published(raw))
             for raw in up
         )
 
@@ -725,7 +736,8 @@ class Simulation:
         if not raw["Name"].startswith(f"/reconciler.default.{name}.") and not replaced:
             raise ViolationError(f"{name} runs under the name {raw['Name']}")
         left = [other for other in self._containers.values() if other["Config"]["Labels"].get(LABEL) == name]
-        if status.phase == "Running" and len([other for other in left if other["Id"] in self.ours]) > 1:
+        waits = status.failures  # for its replacement, which may be there already
+        if status.phase == "Running" and not waits and len([one for one in left if one["Id"] in self.ours]) > 1:
             raise ViolationError(f"{name} runs, and something is left over")
         if sandbox.image != "missing:1" and (
             host["Memory"] != sandbox.mem_limit

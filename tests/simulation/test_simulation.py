@@ -51,6 +51,7 @@ def test_what_has_failed_is_looked_at_when_it_counts_as_ready() -> None:
     """Ten seconds after its start, without a word from the engine."""
     simulation = Simulation()
     simulation.declare("a", "plain")
+    simulation.work()  # the network first
     for _ in range(2):
         simulation.work()
         for _ in range(4):

@@ -61,6 +61,10 @@ def test_a_second_directory_removes_nothing_until_it_adopts(operator: Operator, 
     assert f"--adopt {source}" in told.stdout
     assert operator.versions() == {"web": "1", "other": "1"}
     assert second.status("web")["reason"] == "OwnedByAnother"
+    second.reconciler("--adopt", source, "apply", code=1)
+    assert operator.versions() == {"web": "2", "other": "1"}
+    assert "`reconciler approve` removes it" in second.status("other")["message"]
+    second.reconciler("approve", code=0)
     second.reconciler("--adopt", source, "apply", code=0)
     assert operator.versions() == {"web": "2"}
     assert second.reconciler("--adopt", source, "plan").returncode == 0

@@ -98,7 +98,7 @@ def test_a_table_that_is_nonsense_breaks_nothing(tmp_path: Path, source: Path) -
 def test_the_systems_own_directories_are_refused(place: str) -> None:
     """They, what is in them, and what holds them."""
     told = trouble(EngineHost(None, {}), Path(place))
-    assert told.startswith("holds the host's /" if place == "/" else "belongs to the host's /")
+    assert told.startswith("holds the host's " if place == "/" else "belongs to the host's /")
 
 
 @pytest.mark.parametrize("own", ["the watched directory", "the state directory", "the policy", "the engine's data"])
