@@ -36,12 +36,8 @@ def forbidden(
 
 
 def _forbidden(spec: ContainerSpec, policy: Policy, sources: Mapping[str, Source]) -> Iterator[str]:
-    try:
-        image = Reference.parse(spec.image)
-    except Mistake as mistake:
-        yield f"image {mistake.message}"
-    else:
-        yield from (message for _, message, _, _ in image_refused(image, policy))
+    if policy.images:  # the built-in list, which nobody chose, is about what is pulled from now on
+        yield from _image_forbidden(spec.image, policy)
     yield from (message for _, message, _, _ in over_ceilings(spec, policy))
     yield from (message for _, message, _, _ in user_refused(spec.user, policy))
     if policy.runtime and spec.runtime != policy.runtime:
@@ -53,6 +49,16 @@ def _forbidden(spec: ContainerSpec, policy: Policy, sources: Mapping[str, Source
     for mount in spec.volumes:
         for _, why, _, _ in volume_refused(mount, policy, {**sources, **real}):
             yield f"volume {mount.source}: {why}"
+
+
+def _image_forbidden(reference: str, policy: Policy) -> Iterator[str]:
+    """Also for what is no reference, as a container's may be that is not of this version's making."""
+    try:
+        image = Reference.parse(reference)
+    except Mistake as mistake:
+        yield f"image {mistake.message}"
+        return
+    yield from (message for _, message, _, _ in image_refused(image, policy))
 
 
 def drifted(inspection: Inspection, owner: Owner, made_from: Mapping[str, str]) -> tuple[Mismatch, ...]:

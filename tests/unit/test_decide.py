@@ -664,6 +664,19 @@ def _(scene: Scene) -> None:
     scene.broken.add("web")
 
 
+@case("what runs of a registry that is not built in runs on; its file is refused", "web HOLD PolicyViolation")
+def _(scene: Scene) -> None:
+    scene.declare("web", image="registry.example:5000/app:1")
+    scene.container("web", image="registry.example:5000/app:1")
+
+
+@case("what runs of an image that the owner's list leaves out is stopped", f"web STOP PolicyViolation: stop {A}")
+def _(scene: Scene) -> None:
+    scene.policy = Policy(images=("ghcr.io/owner/*",))
+    scene.declare("web", image="registry.example:5000/app:1")
+    scene.container("web", image="registry.example:5000/app:1")
+
+
 @case("a drift of what is suspended is only shown", "web HOLD Suspended")
 def _(scene: Scene) -> None:
     scene.declare("web", suspend="hands off")
