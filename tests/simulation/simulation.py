@@ -30,6 +30,8 @@ from tests.simulation.world import SOURCES, Host, KilledError, allowing
 
 UP = {"running", "paused", "restarting"}
 WRITES = {"create", "create_network", "start", "stop", "remove", "unpause"}
+OUTRANK = {Reason.POLICY_VIOLATION, Reason.DISK_EXCEEDED, Reason.LOG_RATE_EXCEEDED}
+"""Causes for which what runs is stopped whatever its file says, or cannot say."""
 SETTLE_ROUNDS = 40
 QUIET_ROUNDS = 5
 """So long that nothing rests any more."""
@@ -571,7 +573,7 @@ class Simulation:
         """
         name = lane.sandbox
         suspended = name in desired.declared and desired.declared[name].sandbox.suspend
-        if lane.cause is Reason.POLICY_VIOLATION or (lane.cause is Reason.DRIFTED and not suspended):
+        if lane.cause in OUTRANK or (lane.cause is Reason.DRIFTED and not suspended):
             return
         if name in desired.broken or (name in desired.declared and desired.declared[name].sandbox.suspend):
             raise ViolationError(f"{lane}: it is held")
