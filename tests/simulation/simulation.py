@@ -682,7 +682,8 @@ class Simulation:
         for name in running:
             if not self._may_run_on(name, policy):
                 raise ViolationError(f"{name} is held, and the policy forbids it")
-            suspended = files.get(name) is not None and files[name].suspend
+            declared = files.get(name)
+            suspended = declared is not None and declared.suspend
             if not suspended and any(map(outside_the_floor, self._up_of(name))):
                 raise ViolationError(f"{name} is held, and somebody has changed it")
         for name in running - held:

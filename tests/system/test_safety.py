@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,10 @@ def running(operator: Operator) -> set[str]:
     return {row["Labels"]["reconciler.sandbox"] for row in operator.containers(running=True)}
 
 
+def restarted(operator: Operator, times: int) -> bool:
+    return bool(operator.status("web")["restarts"] == times)
+
+
 def test_a_killed_container_comes_back(operator: Operator) -> None:
     """The controller heals what dies, each restart verified and counted."""
     operator.declare("web")
@@ -25,7 +30,7 @@ def test_a_killed_container_comes_back(operator: Operator) -> None:
         operator.until_phase(web="Running")
         for restarts in (1, 2):
             operator.api("POST", f"/containers/{operator.container('web')}/kill")
-            operator.until(lambda count=restarts: operator.status("web")["restarts"] == count)
+            operator.until(partial(restarted, operator, restarts))
             operator.until_phase(web="Running")
         assert operator.status("web")["exit_code"] == 137
         assert len(operator.containers()) == 1
@@ -334,6 +339,10 @@ def test_what_the_policy_forbids_for_good_cannot_be_said(operator: Operator, key
     assert "evil.yaml:2:1\n" in done.stderr
 
 
+def gone(operator: Operator, name: str) -> bool:
+    return name not in running(operator)
+
+
 def test_removals_a_moment_apart_are_budgeted_together(operator: Operator) -> None:
     """Six files go one after another: three sandboxes are removed, and the others wait, also for a new controller."""
     names = [f"s{number}" for number in range(6)]
@@ -344,7 +353,7 @@ def test_removals_a_moment_apart_are_budgeted_together(operator: Operator) -> No
         operator.until_phase(**dict.fromkeys(names, "Running"))
         for name in names[:3]:
             operator.remove(name)
-            operator.until(lambda gone=name: gone not in running(operator))
+            operator.until(partial(gone, operator, name))
         operator.remove(*names[3:])
         operator.until(lambda: operator.controller()["frozen"])
     operator.reconciler("apply", code=1)

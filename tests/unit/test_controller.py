@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from reconciler.control.controller import Controller
 from reconciler.control.surroundings import SystemClock
 from reconciler.control.wake import EngineSaid, EngineSilent, FilesChanged, ResyncAsked, SaidTooMuch
 from reconciler.engine.docker.decode import NO_TRAFFIC_BETWEEN
@@ -87,7 +88,9 @@ def test_a_call_that_fails_or_whose_reply_is_lost_is_made_good(house: House, cal
     house.apply()
     assert house.running() == ["web"]
     assert len(house.engine.containers()) == 1
-    assert house.engine.inspect(house.id_of("web")).spec.mem_limit == 256 << 20
+    spec = house.engine.inspect(house.id_of("web")).spec
+    assert spec is not None
+    assert spec.mem_limit == 256 << 20
     assert house.status("web").failures == 0
 
 
@@ -445,6 +448,11 @@ def test_a_pull_under_way_is_told_as_a_share(house: House, monkeypatch: pytest.M
     assert (house.status("web").phase, house.status("web").progress) == (Phase.RUNNING, None)
 
 
+def pass_once_more(controller: Controller) -> None:
+    passes = controller.status.passes
+    eventually(lambda: controller.work() or controller.status.passes > passes)
+
+
 def test_the_commit_follows_at_the_next_resync(house: House) -> None:
     """Also when it changes and no file of ours does."""
     repository = house.root / ".git"
@@ -454,9 +462,8 @@ def test_the_commit_follows_at_the_next_resync(house: House) -> None:
     controller.work()
     (repository / "HEAD").write_text("2" * 40)
     for message, commit in ((EngineSilent(), "1" * 40), (ResyncAsked(), "2" * 40)):
-        passes = controller.status.passes
         controller.tell(message)
-        eventually(lambda passes=passes: controller.work() or controller.status.passes > passes)  # type: ignore[misc]
+        pass_once_more(controller)
         assert controller.status.commit == commit
     controller.apply(0)
 

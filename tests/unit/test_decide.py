@@ -126,7 +126,7 @@ def _(scene: Scene) -> None:
     scene.seccomp = False
 
 
-VOLUME = {"volumes": [{"source": "/srv/data", "target": "/data"}]}
+VOLUME: dict[str, Any] = {"volumes": [{"source": "/srv/data", "target": "/data"}]}
 
 
 def allow_volume(scene: Scene) -> None:

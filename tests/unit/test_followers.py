@@ -72,7 +72,13 @@ def ignore(_: Message) -> None: ...
 
 def test_a_stream_that_breaks_is_taken_up_where_it_broke(talker: Talker, follow: Followers, tmp_path: Path) -> None:
     """The engine goes away and comes back: no line is missing, and none is there twice."""
-    pieces = [output(1, b"a\n"), output(2, b"b\n"), output(2, b"c "), EngineUnavailable("gone"), output(2, b"d\n")]
+    pieces: list[Step] = [
+        output(1, b"a\n"),
+        output(2, b"b\n"),
+        output(2, b"c "),
+        EngineUnavailable("gone"),
+        output(2, b"d\n"),
+    ]
     web = container(talker, State.RUNNING, *pieces, output(3, b"e\n"))
     follow.follow([web], ignore)
     eventually(lambda: len(texts(tmp_path)) == 3)

@@ -17,9 +17,10 @@ FORMATTERS = [PlainFormatter(), JournalFormatter(), JsonFormatter()]
 def record(level: int = logging.WARNING, *, failed: bool = False) -> logging.LogRecord:
     """As a logger makes it of `log.warning("it says %s", ...)`, or of `log.exception`."""
     why = None
+    empty: dict[str, str] = {}
     if failed:
         try:
-            {}[FORGED]
+            empty[FORGED]
         except KeyError:
             why = sys.exc_info()
     return logging.LogRecord("reconciler.test", level, "file.py", 1, "it says %s", (FORGED,), why)

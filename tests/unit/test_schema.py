@@ -130,6 +130,7 @@ def accepts(model: type[BaseModel], value: Any) -> bool:
 @pytest.mark.parametrize("validator", [SANDBOX, POLICY], ids=["sandbox", "policy"])
 def test_is_a_schema(validator: Draft202012Validator) -> None:
     """What is printed is a schema of the draft that it names."""
+    assert isinstance(validator.schema, dict)
     assert validator.schema["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
     Draft202012Validator.check_schema(validator.schema)
 

@@ -42,12 +42,14 @@ def test_conditions_of_another_version_are_left_out(store: Store) -> None:
     store.write_status(SandboxStatus(name="web", failures=2))
     path = store.directory / "status" / "web.json"
     known = {"type": "Ready", "status": True, "reason": "Running", "message": "", "since": 1.0}
-    for other in ({"type": "Degraded"}, {"reason": "OfLater"}, {"type": []}):
+    others: list[dict[str, object]] = [{"type": "Degraded"}, {"reason": "OfLater"}, {"type": []}]
+    for other in others:
         path.write_text(json.dumps({**json.loads(path.read_text()), "conditions": [known, {**known, **other}]}))
         status = store.statuses()["web"]
         assert (status.failures, [one.type for one in status.conditions]) == (2, ["Ready"])
         assert status.as_declared
-    for garbage in (None, "Ready", [None], [{}]):
+    garbages: list[object] = [None, "Ready", [None], [{}]]
+    for garbage in garbages:
         path.write_text(json.dumps({**json.loads(path.read_text()), "conditions": garbage}))
         assert not any(status.conditions for status in store.statuses().values())
 

@@ -8,6 +8,7 @@ import stat
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,10 @@ def test_fault_13_a_directory_swapped_by_link(operator: Operator) -> None:
         assert operator.container("web") == container
 
 
+def published(operator: Operator, number: str) -> bool:
+    return operator.versions() == {"web": "", "edited": number}
+
+
 def test_fault_13_files_swapped_by_link(operator: Operator) -> None:
     """Each version that Kubernetes publishes through `..data` is taken up, and what it left alone runs on."""
     directory, data = operator.directory, operator.directory / "..data"
@@ -140,7 +145,7 @@ def test_fault_13_files_swapped_by_link(operator: Operator) -> None:
         for number in ("2", "3"):
             point(data, fill(directory / f"..{number}", web={}, edited=version(number)))
             shutil.rmtree(directory / f"..{int(number) - 1}")
-            operator.until(lambda now=number: operator.versions() == {"web": "", "edited": now})
+            operator.until(partial(published, operator, number))
         assert operator.container("web") == container
 
 

@@ -43,6 +43,9 @@ def small_disk(directory: Path) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", directory], check=True)
 
 
+Fault = Callable[[Path], AbstractContextManager[None]]
+
+
 @contextmanager
 def full(directory: Path) -> Iterator[None]:
     ballast = directory / "ballast"
@@ -64,13 +67,11 @@ def read_only(directory: Path) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", directory], check=True)
 
 
-WHY = {full: "No space left on device", read_only: "Read-only file system"}
+WHY: dict[Fault, str] = {full: "No space left on device", read_only: "Read-only file system"}
 
 
 @pytest.mark.parametrize("fault", WHY)
-def test_fault_23_statuses_cannot_be_written(
-    operator: Operator, fault: Callable[[Path], AbstractContextManager[None]]
-) -> None:
+def test_fault_23_statuses_cannot_be_written(operator: Operator, fault: Fault) -> None:
     """It goes on converging; what was written stays whole, and is brought up to date when that is possible."""
     operator.declare("web")
     operator.declare("removed")

@@ -53,7 +53,7 @@ def new_name(operator: Operator, sandbox: str) -> str:
     plan = json.loads(operator.reconciler("plan", "-o", "json", code=2).stdout)
     (actions,) = (lane["actions"] for lane in plan["sandboxes"] if lane["name"] == sandbox)
     (name,) = (action.removeprefix("create ") for action in actions if action.startswith("create "))
-    return name
+    return str(name)
 
 
 @pytest.mark.slow
