@@ -34,7 +34,7 @@ simulate: .venv/made ## play SEEDS stories of faults to the controller, from the
 MINUTES ?= 10
 
 fuzz: .venv/made ## for MINUTES, look for a file that is no sandbox, no error, or slow
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	@$(BIN)/pip install -qq --disable-pip-version-check --group fuzz
 	$(BIN)/python -m tests.hostile.fuzz $(MINUTES)
 
 soak: .venv/made ## for MINUTES, keep 20 sandboxes through edits, kills and engine restarts, and see what grows
@@ -53,5 +53,7 @@ clean: ## remove what was made, but for the state directory
 		apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends python3-venv && \
 		$(PYTHON) -m venv --clear .venv; }
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@echo "Installing what pyproject.toml names, with a pip that knows dependency groups (25.1)"
+	@$(BIN)/pip install -qq --disable-pip-version-check 'pip>=25.1'
+	@$(BIN)/pip install -qq --disable-pip-version-check --editable . --group dev
 	@touch $@

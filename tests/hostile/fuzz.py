@@ -3,7 +3,7 @@
 python -m tests.hostile.fuzz MINUTES
 python -m tests.hostile.fuzz --replay FILE
 
-It needs atheris: `pip install '.[fuzz]'`, as `make fuzz` does.
+It needs atheris: `pip install --group fuzz`, as `make fuzz` does.
 """
 
 import hashlib
