@@ -11,6 +11,7 @@ from reconciler.control.lanes import Lanes
 from reconciler.control.ledger import Ledger
 from reconciler.control.observe import Observer
 from reconciler.control.read import Reader
+from reconciler.control.schedule import Schedule, wait_seconds
 from reconciler.control.surroundings import Surroundings
 from reconciler.control.wake import (
     DiskMeasured,
@@ -41,10 +42,6 @@ from reconciler.planning.recall import Recall
 from reconciler.planning.removals import remembered
 
 log = logging.getLogger(__name__)
-
-RESYNC_SECONDS = 60.0
-RETRY_SECONDS_MAX = 30.0
-"""The longest pause between two attempts to reach an engine that does not answer."""
 
 SETTLE_SECONDS = 0.2
 """How often `apply` looks again while it waits for a health check."""
@@ -86,13 +83,8 @@ class Controller:
         self._recall = Recall()
         self._status = self._first_status()
         self._stopping = False
-        self._engine_failures = 0
-        self._pass_at = self._clock.monotonic()
-        self._resync_at = self._pass_at + RESYNC_SECONDS
-        self._not_before = self._pass_at
         self._measuring_due = False
-        self._beat_seconds = min(BEAT_SECONDS, surroundings.manager.beat_seconds)
-        self._beat_at = self._pass_at + self._beat_seconds
+        self._schedule = Schedule(self._clock.monotonic(), min(BEAT_SECONDS, surroundings.manager.beat_seconds))
 
     def tell(self, message: Message) -> None:
         """Puts a message on the controller's queue; from any thread, and from a signal handler."""
@@ -128,7 +120,7 @@ class Controller:
                 if self._settled():
                     break
                 if not self._in_flight:
-                    self._pass_at = min(self._pass_at, self._clock.monotonic() + SETTLE_SECONDS)
+                    self._schedule.ask(self._clock.monotonic() + SETTLE_SECONDS)
         finally:
             self._farewell()
 
@@ -152,10 +144,9 @@ class Controller:
 
     def _turn(self, deadline: float = float("inf")) -> None:
         """Waits for a message, for the time of the next pass or for the deadline, and works; beats now and then."""
-        if self._clock.monotonic() >= self._beat_at:
+        if self._schedule.beat_is_due(self._clock.monotonic()):
             self._beat()
-        due = max(min(self._pass_at, self._resync_at), self._not_before)
-        self._wait(min(due, self._beat_at, deadline))
+        self._wait(min(self._schedule.next_at, deadline))
         if not self._stopping:
             self.work()
 
@@ -163,15 +154,15 @@ class Controller:
         """Says that the loop turns, to whoever reads the state directory and to the service manager."""
         self._store.beat()
         self._around.manager.alive()
-        self._beat_at = self._clock.monotonic() + self._beat_seconds
+        self._schedule.beaten(self._clock.monotonic())
 
     def work(self) -> None:
         """Handles all messages that are there, makes a pass if one is due, and writes down what changed."""
         self._wait(0)
         now = self._clock.monotonic()
-        if now >= self._resync_at:
+        if self._schedule.resync_is_due(now):
             self._resync()
-        if now >= max(self._pass_at, self._not_before):
+        if self._schedule.pass_is_due(now):
             self.make_pass()
         self._ledger.flush()
 
@@ -237,15 +228,14 @@ class Controller:
             self._pass_soon()
 
     def _pass_soon(self) -> None:
-        self._pass_at = self._clock.monotonic()
+        self._schedule.ask(self._clock.monotonic())
 
     def _resync(self) -> None:
         """Believes nothing that is remembered: the next pass reads all files and inspects all containers."""
         self._observer.forget_all()
         self._reader.doubt()
-        self._resync_at = self._clock.monotonic() + RESYNC_SECONDS
+        self._schedule.resynced(self._clock.monotonic())
         self._measuring_due = True
-        self._pass_soon()
 
     def _done(self, outcome: Outcome) -> None:
         self._observer.forget(outcome.container)
@@ -280,7 +270,7 @@ class Controller:
             if not self._read():
                 return
             self._converge(self._reader.desired, self._reader.policy)
-            self._engine_failures = 0
+            self._schedule.succeeded()
             self._change_status(pass_error="")
         except OwnershipUnclear:
             raise
@@ -289,9 +279,9 @@ class Controller:
         except Exception as error:
             log.exception("the pass failed; please report this")
             self._change_status(pass_error=f"{type(error).__name__}: see the log")
-            self._pass_at = self._clock.monotonic() + self._retry_seconds()
+            self._schedule.failed(self._clock.monotonic())
         took, worked = self._clock.monotonic() - begun, self._clock.worked() - worked
-        self._not_before = self._clock.monotonic() + min(2 * worked, 1.0)  # passes never keep a core busy
+        self._schedule.ended(self._clock.monotonic(), worked)
         self._change_status(
             passes=self._status.passes + 1, last_pass_at=self._clock.now(), last_pass_seconds=round(took, 4)
         )
@@ -302,7 +292,7 @@ class Controller:
         """Whether to go on with what was read."""
         reader = self._reader
         sure = reader.read()
-        self._pass_at = reader.again_at
+        self._schedule.begun(reader.again_at)
         self._change_status(
             policy_error=reader.policy_error,
             limit=reader.policy.sandboxes_max,
@@ -375,7 +365,7 @@ class Controller:
             outcome = self._lanes.perform(_setup_lane(action), action)
             self._done(outcome)
             if outcome.failure is not None:
-                self._pass_at = self._clock.monotonic() + self._retry_seconds()
+                self._schedule.failed(self._clock.monotonic())
             elif isinstance(action, CreateNetwork):
                 self._pass_soon()
         if any(isinstance(action, CreateNetwork) for action in plan.setup):
@@ -386,15 +376,7 @@ class Controller:
         for lane in plan.lanes:
             if lane.actions:
                 self._lanes.submit(lane)
-        self._wake_for_retries(plan)
-
-    def _wake_for_retries(self, plan: Plan) -> None:
-        due = [at for lane in plan.lanes for at in (lane.retry_at, lane.ready_at) if at]
-        waits = [at - self._clock.now() for at in due]
-        if any(lane.cause is Reason.ENGINE_BUSY for lane in plan.lanes):
-            waits.append(1.0)
-        if waits:
-            self._pass_at = min(self._pass_at, self._clock.monotonic() + max(0.01, min(waits)))
+        self._schedule.ask(self._clock.monotonic() + wait_seconds(plan, self._clock.now()))
 
     # --- the controller's own status -----------------------------------------------------------------------------
 
@@ -423,11 +405,7 @@ class Controller:
             log.error("the engine is not available: %s", why)
         self._observer.forget_all()
         self._change_status(available=False, unavailable_reason=why)
-        self._pass_at = self._clock.monotonic() + self._retry_seconds()
-
-    def _retry_seconds(self) -> float:
-        self._engine_failures += 1
-        return float(min(2 ** (self._engine_failures - 1), RETRY_SECONDS_MAX))
+        self._schedule.failed(self._clock.monotonic())
 
     def _report(self, desired: Desired, policy: Policy, world: World) -> None:
         if not self._status.available:

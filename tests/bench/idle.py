@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.control.controller import RESYNC_SECONDS
+from reconciler.control.schedule import RESYNC_SECONDS
 from tests.bench.measure import Sample, alternate, seconds, until
 from tests.bench.place import Place
 from tests.bench.table import Goal, Line

@@ -6,9 +6,9 @@ from datetime import datetime
 from math import inf
 from typing import Any
 
-from reconciler.control import controller as controller_module
 from reconciler.control.controller import Controller
 from reconciler.control.lanes import Finish, Lanes
+from reconciler.control.schedule import RESYNC_SECONDS
 from reconciler.control.sources import Volumes
 from reconciler.control.surroundings import Clock
 from reconciler.control.wake import EngineConnected, EngineSaid, FilesChanged, ResyncAsked, SaidTooMuch, Tell
@@ -641,7 +641,7 @@ class Simulation:
         return [call for call in writes if not any(f"reconciler.default.{name}." in call for name in failing)]
 
     def _round(self) -> None:
-        self.host.clock.elapsed += controller_module.RESYNC_SECONDS * 1.5
+        self.host.clock.elapsed += RESYNC_SECONDS * 1.5
         self.hear()
         self._tell_of_noise()
         self.work()

@@ -1,0 +1,83 @@
+"""When the next thing is due. No clock is read here: times come in, in monotonic seconds where nothing else is said."""
+
+from math import inf
+
+from reconciler.model.plan import Plan, Reason
+from reconciler.model.status import BEAT_SECONDS
+
+RESYNC_SECONDS = 60.0
+RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 1.0, 30.0
+"""The pauses between two attempts to reach an engine that does not answer: each is twice the one before."""
+
+REST_SECONDS_MAX = 1.0
+"""The longest pause after a pass; it is twice as long as the pass has kept a core busy."""
+
+BUSY_SECONDS = 1.0
+"""The pause before an engine that is busy with a container is looked at again."""
+
+WAIT_SECONDS_MIN = 0.01
+
+
+class Schedule:
+    """When the next pass, resync and heartbeat are due: at the beginning a pass at once, and the others in a while."""
+
+    def __init__(self, now: float, beat_seconds: float = BEAT_SECONDS) -> None:
+        self._pass_at = self._not_before = now
+        self._resync_at = now + RESYNC_SECONDS
+        self._beat_at = now + beat_seconds
+        self._beat_seconds = beat_seconds
+        self._retry_seconds = RETRY_SECONDS_MIN
+
+    # --- what is due ---------------------------------------------------------------------------------------------
+
+    @property
+    def next_at(self) -> float:
+        """When something is due next."""
+        return min(max(min(self._pass_at, self._resync_at), self._not_before), self._beat_at)
+
+    def pass_is_due(self, now: float) -> bool:
+        return now >= max(self._pass_at, self._not_before)
+
+    def resync_is_due(self, now: float) -> bool:
+        return now >= self._resync_at
+
+    def beat_is_due(self, now: float) -> bool:
+        return now >= self._beat_at
+
+    # --- what has happened ---------------------------------------------------------------------------------------
+
+    def ask(self, at: float) -> None:
+        """Somebody wants a pass at this time; an earlier one will do as well."""
+        self._pass_at = min(self._pass_at, at)
+
+    def resynced(self, now: float) -> None:
+        """Nothing that is remembered is believed any more: the next pass is due."""
+        self._resync_at = now + RESYNC_SECONDS
+        self.ask(now)
+
+    def beaten(self, now: float) -> None:
+        self._beat_at = now + self._beat_seconds
+
+    def begun(self, again_at: float) -> None:
+        """A pass has read the files, which makes good what was asked for until now, and wants to read them again."""
+        self._pass_at = again_at
+
+    def succeeded(self) -> None:
+        self._retry_seconds = RETRY_SECONDS_MIN
+
+    def failed(self, now: float) -> None:
+        """The pass comes again after a pause that grows with each failure, whatever the files want."""
+        self._pass_at = now + self._retry_seconds
+        self._retry_seconds = min(2 * self._retry_seconds, RETRY_SECONDS_MAX)
+
+    def ended(self, now: float, worked_seconds: float) -> None:
+        """A pass has ended, and had kept a core busy for so long: passes never do so without a pause."""
+        self._not_before = now + min(2 * worked_seconds, REST_SECONDS_MAX)
+
+
+def wait_seconds(plan: Plan, now: float) -> float:
+    """How long until a sandbox may be tried again, or counts as ready; `now` is in seconds since the epoch."""
+    waits = [at - now for lane in plan.lanes for at in (lane.retry_at, lane.ready_at) if at]
+    if any(lane.cause is Reason.ENGINE_BUSY for lane in plan.lanes):
+        waits.append(BUSY_SECONDS)
+    return max(WAIT_SECONDS_MIN, min(waits, default=inf))
