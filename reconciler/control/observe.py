@@ -162,7 +162,7 @@ class Observer:
             raise EngineUnavailable(f"the engine answers in part: {error}") from error
 
     def _present(self, references: Iterable[str]) -> dict[str, Image]:
-        for reference in references:
+        for reference in sorted(references):
             if reference not in self._images:
                 try:
                     image = self._engine.image(reference)

@@ -1,5 +1,6 @@
 """Whatever happens, nothing happens that must not, and in the end the world is as declared."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,6 +26,15 @@ def test_no_seed_finds_a_violation() -> None:
 def test_a_story_is_the_same_every_time() -> None:
     """A seed that found something can be replayed."""
     assert play(7) == play(7)
+
+
+def test_the_order_of_sets_changes_no_call() -> None:
+    """The digest tells whether a change of the code changes a call: nothing else may change it."""
+    command = [sys.executable, "-m", "tests.simulation.seeds", "20"]
+    environments = [os.environ | {"PYTHONHASHSEED": hash_seed} for hash_seed in ("1", "2")]
+    one, other = (subprocess.check_output(command, env=environment, timeout=120) for environment in environments)
+    assert b"digest" in one
+    assert one == other
 
 
 @pytest.mark.parametrize("put_back", [True, False])

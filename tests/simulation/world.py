@@ -1,5 +1,6 @@
 """A whole host in memory, on a clock of its own: what surrounds the controller in the simulation."""
 
+import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from reconciler.control.settings import Settings
 from reconciler.control.surroundings import Surroundings
 from reconciler.desired.directory import port_clashes
 from reconciler.engine.docker import decode
+from reconciler.engine.docker.encode import encode
 from reconciler.engine.host import Protected
 from reconciler.model.container import BindMount
 from reconciler.model.desired import Declaration, Desired
@@ -24,6 +26,7 @@ from reconciler.model.errors import (
     StateUnusable,
 )
 from reconciler.model.policy import Policy
+from reconciler.model.rendered import Rendered
 from reconciler.model.sandbox import Sandbox
 from reconciler.model.status import Approval, ControllerStatus, JournalEntry, SandboxStatus
 from reconciler.model.world import Event, Inspection, Source
@@ -187,7 +190,8 @@ class FakePaths:
 class FaultyEngine(FakeEngine):
     """Fails when it is told to: before a call takes effect, after it, so that the effect comes later, or in part.
 
-    `fault` is for the call after `fuse` more; its events are kept until somebody delivers or loses them.
+    `fault` is for the call after `fuse` more; its events are kept until somebody delivers or loses them. `asked` are
+    all calls with their arguments, whatever came of them.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -196,6 +200,7 @@ class FaultyEngine(FakeEngine):
         self.fuse = 0
         self.late: list[Callable[[], object]] = []
         self.said: list[Event] = []
+        self.asked: list[str] = []
         self.injected = 0
         self.belated = False
         self.known: Callable[[], set[str]] = set
@@ -205,7 +210,12 @@ class FaultyEngine(FakeEngine):
     def arm(self, fault: str, fuse: int) -> None:
         self.fault, self.fuse = fault, fuse
 
-    def faulty(self, call: Callable[[], Any]) -> Any:
+    def faulty(self, name: str, *arguments: Any) -> Any:
+        self.asked.append(json.dumps([name, *map(_plain, arguments)], sort_keys=True))
+
+        def call() -> Any:
+            return getattr(FakeEngine, name)(self, *arguments)
+
         self.fuse -= 1
         if not self.fault or self.fuse >= 0:
             return call()
@@ -247,7 +257,7 @@ class FaultyEngine(FakeEngine):
         self.belated = False
 
     def inspect(self, container: str) -> Inspection:
-        found: Inspection = self.faulty(lambda: super(FaultyEngine, self).inspect(container))
+        found: Inspection = self.faulty("inspect", container)
         if container == self.indescribable:
             raise EngineRefused(Refusal.UNREADABLE, "its description has an unknown form")
         return found
@@ -266,9 +276,19 @@ class FaultyEngine(FakeEngine):
             self.said.append(event)
 
 
+def _plain(argument: object) -> object:
+    """The argument as the engine gets it; nothing of a function, which stays here."""
+    match argument:
+        case Rendered(name=name, spec=spec):
+            return [name, encode(spec)]
+        case str() | int():
+            return argument
+    return None
+
+
 def _may_fail(name: str) -> Callable[..., Any]:
     def call(engine: FaultyEngine, *arguments: Any) -> Any:
-        return engine.faulty(lambda: getattr(FakeEngine, name)(engine, *arguments))
+        return engine.faulty(name, *arguments)
 
     return call
 
@@ -323,7 +343,7 @@ class Host:
 
     def surroundings(self) -> Surroundings:
         return Surroundings(
-            settings=Settings(Path("sandboxes.d"), None, Path("state"), "tcp://simulated", INSTANCE),
+            settings=Settings(Path("sandboxes.d"), None, Path("state"), "tcp://simulated", INSTANCE, "simulated"),
             engine=self.engine,
             host=self.engine.paths,  # type: ignore[arg-type]
             read_policy=self.read_policy,
