@@ -12,8 +12,8 @@ from reconciler.cli.status import as_declared
 from reconciler.control import ledger
 from reconciler.control.controller import Controller
 from reconciler.control.settings import Settings
+from reconciler.control.signals import on_signals
 from reconciler.control.surroundings import Surroundings
-from reconciler.control.wake import on_signals
 from reconciler.engine.docker.client import DockerEngine
 from reconciler.model.plan import Outcome
 from reconciler.model.status import SandboxStatus

@@ -6,8 +6,8 @@ import click
 
 from reconciler.control.controller import Controller
 from reconciler.control.settings import Settings
+from reconciler.control.signals import on_signals
 from reconciler.control.surroundings import Surroundings
-from reconciler.control.wake import on_signals
 from reconciler.engine.docker.client import DockerEngine
 
 

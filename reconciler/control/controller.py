@@ -9,11 +9,7 @@ from typing import assert_never
 from reconciler import __version__
 from reconciler.control.lanes import Lanes
 from reconciler.control.ledger import Ledger
-from reconciler.control.observe import Observer
-from reconciler.control.read import Reader
-from reconciler.control.schedule import Schedule, wait_seconds
-from reconciler.control.surroundings import Surroundings
-from reconciler.control.wake import (
+from reconciler.control.messages import (
     DiskMeasured,
     EngineConnected,
     EngineSaid,
@@ -26,9 +22,13 @@ from reconciler.control.wake import (
     ResyncAsked,
     SaidTooMuch,
     StopAsked,
-    watch_engine,
-    watch_files,
 )
+from reconciler.control.observe import Observer
+from reconciler.control.read import Reader
+from reconciler.control.schedule import Schedule, wait_seconds
+from reconciler.control.surroundings import Surroundings
+from reconciler.control.watch_engine import watch_engine
+from reconciler.control.watch_files import watch_files
 from reconciler.model.desired import Desired
 from reconciler.model.errors import EngineUnavailable, OwnershipUnclear
 from reconciler.model.plan import Action, Create, CreateNetwork, Lane, Outcome, Plan, Pull, Reason, Remove, Verdict

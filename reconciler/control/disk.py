@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 
-from reconciler.control.wake import DiskMeasured, Tell
+from reconciler.control.messages import DiskMeasured, Tell
 from reconciler.engine.protocol import EngineReader
 from reconciler.model.errors import EngineRefused, EngineUnavailable
 

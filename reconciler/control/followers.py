@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-from reconciler.control.wake import OutputEnded, SaidTooMuch, Tell
+from reconciler.control.messages import OutputEnded, SaidTooMuch, Tell
 from reconciler.engine.protocol import EngineReader
 from reconciler.model.errors import EngineRefused, EngineUnavailable
 from reconciler.model.output import Output

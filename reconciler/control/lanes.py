@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import assert_never
 
+from reconciler.control.messages import LaneEnded, Progress, Tell
 from reconciler.control.sources import Volumes
 from reconciler.control.surroundings import Clock
-from reconciler.control.wake import LaneEnded, Progress, Tell
 from reconciler.engine.protocol import Engine
 from reconciler.model.container import MOUNTED
 from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal

@@ -8,10 +8,10 @@ from typing import Any
 
 from reconciler.control.controller import Controller
 from reconciler.control.lanes import Finish, Lanes
+from reconciler.control.messages import EngineConnected, EngineSaid, FilesChanged, ResyncAsked, SaidTooMuch, Tell
 from reconciler.control.schedule import RESYNC_SECONDS
 from reconciler.control.sources import Volumes
 from reconciler.control.surroundings import Clock
-from reconciler.control.wake import EngineConnected, EngineSaid, FilesChanged, ResyncAsked, SaidTooMuch, Tell
 from reconciler.engine.docker.decode import NO_TRAFFIC_BETWEEN, epoch
 from reconciler.engine.protocol import Engine
 from reconciler.model.desired import Desired

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from reconciler.control.controller import Controller
+from reconciler.control.messages import EngineSaid, EngineSilent, FilesChanged, ResyncAsked, SaidTooMuch
 from reconciler.control.surroundings import SystemClock
-from reconciler.control.wake import EngineSaid, EngineSilent, FilesChanged, ResyncAsked, SaidTooMuch
 from reconciler.engine.docker.decode import NO_TRAFFIC_BETWEEN
 from reconciler.engine.protocol import PullProgressed
 from reconciler.model.errors import EngineRefused, EngineUnavailable, PolicyInvalid, Refusal

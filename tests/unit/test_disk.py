@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from reconciler.control.disk import DiskMeter
-from reconciler.control.wake import DiskMeasured, Message
+from reconciler.control.messages import DiskMeasured, Message
 from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
 from tests.fake_engine import FakeEngine
 

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.control import followers
 from reconciler.control.followers import Followers
-from reconciler.control.wake import Message, OutputEnded, SaidTooMuch
+from reconciler.control.messages import Message, OutputEnded, SaidTooMuch
 from reconciler.model.errors import EngineUnavailable
 from reconciler.model.output import Output
 from reconciler.model.world import Observed, State

@@ -1,4 +1,4 @@
-"""What the kernel tells of files, and what wakes the controller."""
+"""What the kernel tells of files."""
 
 import os
 import queue
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.control.wake import FilesChanged, Message, watch_files
+from reconciler.control.messages import FilesChanged, Message
+from reconciler.control.watch_files import watch_files
 
 SOON_SECONDS = 5.0
 QUIET_SECONDS = 0.5
