@@ -287,6 +287,16 @@ class FakeEngine:
             del self._containers[container]
 
     @property
+    def raw_containers(self) -> dict[str, dict[str, Any]]:
+        """What is inspected, by id, without a call of the contract."""
+        return self._containers
+
+    @property
+    def raw_networks(self) -> dict[str, dict[str, Any]]:
+        """The same of networks."""
+        return self._networks
+
+    @property
     def volumes(self) -> set[str]:
         """The anonymous volumes that are there."""
         mounts = itertools.chain.from_iterable(raw["Mounts"] for raw in self._containers.values())

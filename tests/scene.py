@@ -81,7 +81,14 @@ class Scene:
         """A container as the controller would have created it for `keys`, but for `drift` in its HostConfig."""
         rendered = self.rendered(name, port, policy, **keys)
         container = observed(
-            rendered, f"{len(self.containers) + 1:x}" * 64, state, exit_code, oom_killed, health, drift, created_at
+            rendered,
+            f"{len(self.containers) + 1:x}" * 64,
+            state,
+            exit_code=exit_code,
+            oom_killed=oom_killed,
+            health=health,
+            drift=drift,
+            created_at=created_at,
         )
         self.containers.append(container)
         return container
@@ -127,13 +134,13 @@ class Scene:
         )
 
     def plan(self) -> Plan:
-        return decide(self._desired(), self.policy, self._world(), self._memory(), NOW)
+        return decide(self.desired(), self.policy, self._world(), self._memory(), NOW)
 
     def lines(self) -> list[str]:
         """The plan's text, with the random parts of names cut off."""
         return [_without_fingerprints(line) for line in str(self.plan()).splitlines()]
 
-    def _desired(self) -> Desired:
+    def desired(self) -> Desired:
         return Desired(
             directory=self.directory,
             declared={name: Declaration(name, f"{name}.yaml", sandbox) for name, sandbox in self.files.items()},
@@ -175,6 +182,7 @@ def observed(
     rendered: Rendered,
     container: str,
     state: State,
+    *,
     exit_code: int = 0,
     oom_killed: bool = False,
     health: Any = None,

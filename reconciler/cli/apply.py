@@ -37,7 +37,7 @@ def apply(settings: Settings, timeout: float) -> None:
       reconciler apply                 let what `reconciler plan` shows happen
       reconciler apply --timeout 60    give up waiting after a minute
     """
-    done: dict[str, list[Outcome]] = defaultdict(list)
+    done = defaultdict[str, list[Outcome]](list)
     surroundings = Surroundings.real(settings, DockerEngine(settings.host, settings.instance))
     controller = Controller(surroundings, on_outcome=lambda outcome: done[outcome.lane.sandbox].append(outcome))
     on_signals(controller.tell)

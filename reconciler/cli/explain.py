@@ -50,7 +50,7 @@ class Row(NamedTuple):
 @click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("--container", is_flag=True, help="Show the request that creates the container instead, as JSON.")
 @click.pass_obj
-def explain(settings: Settings, name: str, output: str, container: bool) -> None:
+def explain(settings: Settings, name: str, output: str, *, container: bool) -> None:
     """Show what a sandbox is configured as, where each value comes from, and what the policy says of it.
 
     Needs no engine. A host port that is not fixed is the one in the status file, or (random) where there is none.

@@ -28,7 +28,7 @@ MILLISECONDS = len("2026-11-23T16:17:21.540")
 @click.option("--since", metavar="TIME", help="Only what came since: `10m` ago, or `2026-11-23T16:00:00Z`.")
 @click.option("--raw", is_flag=True, help="Just the bytes that the sandbox wrote: no times, nothing escaped.")
 @click.pass_obj
-def logs(settings: Settings, name: str, tail: int | None, follow: bool, since: str | None, raw: bool) -> None:
+def logs(settings: Settings, name: str, *, tail: int | None, follow: bool, since: str | None, raw: bool) -> None:
     """Show what a sandbox has said, also one that is gone, with the engine's time of each line, in UTC.
 
     Reads what the controller has written down; needs no engine. Control characters are escaped unless `--raw`.

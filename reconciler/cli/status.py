@@ -26,7 +26,7 @@ from reconciler.show.table import table
 @click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("-w", "--watch", is_flag=True, help="Keep the table up to date on the terminal, until Ctrl-C.")
 @click.pass_obj
-def status(settings: Settings, name: str | None, output: str, watch: bool) -> None:
+def status(settings: Settings, name: str | None, output: str, *, watch: bool) -> None:
     """Show what is there, and what is wrong, from the status files; needs no engine. With NAME, all of one sandbox.
 
     Exit code 0: all is as declared, or --watch was ended; 1: something is not, or the controller has died, hangs, or

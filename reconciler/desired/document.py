@@ -173,7 +173,7 @@ def _unfit(match: re.Match[str], file: str, place: Place) -> Problem:
 
 
 def _of_yaml(error: MarkedYAMLError, file: str) -> Problem:
-    mark = cast(Mark, error.problem_mark)
+    mark = cast("Mark", error.problem_mark)
     message = str(error.problem) if error.note else f"not YAML: {error.problem} {error.context or ''}".strip()
     hint = error.note or ("indent with spaces" if "'\\t'" in message else "")
     return Problem(file, mark.line + 1, mark.column + 1, message, hint)

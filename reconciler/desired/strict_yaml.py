@@ -53,7 +53,7 @@ class _Characters:
 
 def start(event: Event) -> Mark:
     """Where an event of the parser begins; the types do not know that it always does so somewhere."""
-    return cast(Mark, event.start_mark)
+    return cast("Mark", event.start_mark)
 
 
 class Events(_Characters, Scanner, Parser):
@@ -72,7 +72,7 @@ class Events(_Characters, Scanner, Parser):
         self._taken += 1
         if self._taken > EVENTS_MAX:
             self.refuse(f"the file has more than {EVENTS_MAX} values", "split it")
-        return cast(Event, self.get_event())  # type: ignore[no-untyped-call]
+        return cast("Event", self.get_event())  # type: ignore[no-untyped-call]
 
     def refuse(self, problem: str, hint: str, mark: Mark | None = None) -> NoReturn:
         raise MarkedYAMLError(problem=problem, problem_mark=mark or self.get_mark(), note=hint)

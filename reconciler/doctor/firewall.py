@@ -13,6 +13,10 @@ NO_CONDITION = {"conntrack", "state", "comment", "tcp", "udp"}
 """Modules that demand nothing but what their own options, which are looked at too, say."""
 
 
+Condition = tuple[str, str, bool]
+"""Option, value, and whether it is negated."""
+
+
 class Match(IntEnum):
     """Whether a rule concerns a connection; several conditions together are as their least one."""
 
@@ -33,14 +37,13 @@ class Connection:
 @dataclass(frozen=True, slots=True)
 class Rule:
     text: str
-    conditions: tuple[tuple[str, str, bool], ...]
-    """Option, value, and whether it is negated."""
+    conditions: tuple[Condition, ...]
     target: str
     goes: bool
     """Whether the target is a chain from which nothing comes back here."""
 
     def match(self, connection: Connection) -> Match:
-        return min((_match(connection, *condition) for condition in self.conditions), default=Match.YES)
+        return min((_match(connection, condition) for condition in self.conditions), default=Match.YES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ class Rules:
         """What becomes of the connection. What may match, but need not, is never believed to drop all of it."""
         accepted: list[str] = []
         verdict = _walk(self.chains, chain, connection, Match.YES, accepted) or self.policies.get(chain, "ACCEPT")
-        return Fate(True, tuple(accepted)) if verdict in DROPPING else Fate(False)
+        return Fate(dropped=True, except_for=tuple(accepted)) if verdict in DROPPING else Fate(dropped=False)
 
 
 def parse(text: str) -> Rules:
@@ -87,7 +90,7 @@ def _rule(text: str, words: list[str]) -> Rule:
     return Rule(text, tuple(_conditions(words[:end])), target, jump == "-g")
 
 
-def _conditions(words: list[str]) -> Iterator[tuple[str, str, bool]]:
+def _conditions(words: list[str]) -> Iterator[Condition]:
     starts = [at for at, word in enumerate(words) if word.startswith("-")]
     for start, end in pairwise([*starts, len(words)]):
         values = [word for word in words[start + 1 : end] if word != "!"]
@@ -120,7 +123,8 @@ def _walk(
     return None
 
 
-def _match(connection: Connection, option: str, value: str, negated: bool) -> Match:
+def _match(connection: Connection, condition: Condition) -> Match:
+    option, value, negated = condition
     try:
         match = _plain_match(connection, option, value)
     except ValueError:  # a mask with holes

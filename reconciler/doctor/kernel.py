@@ -48,12 +48,11 @@ def limits(host: Host) -> Iterator[Finding]:
         yield good("limits", f"{', '.join(host.engine.limits)} are enforced")
         return
     why = "A container without its limits is not as declared, so it is never started."
-    yield wrong(
-        "limits", f"not enforced: {', '.join(missing)}", why, *_enable(missing, "rootless" in host.engine.security)
-    )
+    mend = _enable(missing, rootless="rootless" in host.engine.security)
+    yield wrong("limits", f"not enforced: {', '.join(missing)}", why, *mend)
 
 
-def _enable(missing: list[str], rootless: bool) -> Iterator[str]:
+def _enable(missing: list[str], *, rootless: bool) -> Iterator[str]:
     if rootless:
         yield "sudo mkdir -p /etc/systemd/system/user@.service.d"
         yield "printf '[Service]\\nDelegate=cpu cpuset io memory pids\\n' |"

@@ -195,7 +195,7 @@ CheckDuration = Annotated[Duration, AfterValidator(_not_too_often), duration_sch
 
 def _can_be_disabled(schema: JsonDict) -> None:
     """`disable: true` stands alone; without it, there is a test."""
-    properties = cast(JsonDict, schema["properties"])
+    properties = cast("JsonDict", schema["properties"])
     properties["disable"] = {"type": "boolean", "description": "`true` alone: not even the image's own check."}
     del schema["required"]
     schema["if"] = {"properties": {"disable": {"const": True}}, "required": ["disable"]}

@@ -404,16 +404,15 @@ def _stalled(status: SandboxStatus) -> Answer:
 def _answered(status: SandboxStatus, answers: Mapping[ConditionType, Answer], now: float) -> SandboxStatus:
     """With these conditions; the others stay."""
     known = {condition.type: condition for condition in status.conditions}
-    known |= {kind: _condition(known.get(kind), kind, *answer, now) for kind, answer in answers.items()}
+    known |= {kind: _condition(known.get(kind), kind, answer, now) for kind, answer in answers.items()}
     return _change(status, now, conditions=tuple(known[kind] for kind in ConditionType if kind in known))
 
 
-def _condition(
-    before: Condition | None, kind: ConditionType, answer: bool, reason: Reason, message: str, now: float
-) -> Condition:
+def _condition(before: Condition | None, kind: ConditionType, answer: Answer, now: float) -> Condition:
     """`since` moves only when the answer does."""
-    if before is None or before.status is not answer:
-        return Condition(type=kind, status=answer, reason=reason, message=message, since=now)
+    status, reason, message = answer
+    if before is None or before.status is not status:
+        return Condition(type=kind, status=status, reason=reason, message=message, since=now)
     if (before.reason, before.message) == (reason, message):
         return before
     return before.model_copy(update={"reason": reason, "message": message})

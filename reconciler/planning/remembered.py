@@ -23,7 +23,9 @@ def plan_from(saved: Saved, desired: Desired, policy: Policy, now: float) -> Pla
     """
     up, empty = saved.controller.limit_held_by, _world(saved, desired, policy)
     there = [status for status in saved.sandboxes if status.container_id or status.name in up]
-    containers = [_container(status, status.name in up, _rendered(status, desired, policy, empty)) for status in there]
+    containers = [
+        _container(status, _rendered(status, desired, policy, empty), up=status.name in up) for status in there
+    ]
     statuses = {status.name: status for status in saved.sandboxes}
     world = replace(empty, containers=tuple(containers))
     memory = Memory(
@@ -88,7 +90,7 @@ def _unmanaged(saved: Saved) -> Iterator[Unmanaged]:
         yield Unmanaged("", name, "it is not ours", sandbox_of(name) or name, up=True)
 
 
-def _container(status: SandboxStatus, up: bool, rendered: Rendered | None) -> Observed:
+def _container(status: SandboxStatus, rendered: Rendered | None, *, up: bool) -> Observed:
     """The sandbox's container; as rendered when it was made from the same."""
     state = State.RUNNING if up else State.EXITED if status.started_at else State.CREATED
     claims = bool(status.fingerprint) and status.container_name.endswith(f".{status.fingerprint[:8]}")

@@ -100,7 +100,7 @@ def _closed(text: str) -> bool:
     return even and all(rest.count(opening) == rest.count(closing) for opening, closing in ("{}", "[]"))
 
 
-def _fitting(text: str, room: int, from_end: bool = False) -> str:
+def _fitting(text: str, room: int, *, from_end: bool = False) -> str:
     """The text made fit for a terminal, in at most `room` columns; `…` stands for what is cut off."""
     shown: list[str] = []
     for character in reversed(text) if from_end else text:

@@ -61,7 +61,7 @@ def _rule(rule: str, policy_file: Path | None, lines: Mapping[str, int]) -> str:
     return f"{rule}, in {policy_file}:{lines[rule]}" if rule in lines else f"{rule}, of the built-in policy"
 
 
-def _wrapped(label: str, text: str, columns: int, bold: bool = False) -> Iterator[str]:
+def _wrapped(label: str, text: str, columns: int, *, bold: bool = False) -> Iterator[str]:
     """Text behind a label, its further lines indented as the first."""
     indent = " " * len(click.unstyle(label))
     lines = textwrap.wrap(

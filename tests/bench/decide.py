@@ -63,7 +63,7 @@ def _measured(count: int, rounds: int) -> tuple[Sample, Sample]:
     policy = Policy(sandboxes_max=count)
     empty = World(
         owner=Owner("default"),
-        engine=EngineFacts("Docker", "20.10", "1.41", True, ("runc",)),
+        engine=EngineFacts("Docker", "20.10", "1.41", seccomp=True, runtimes=("runc",)),
         network=Network("reconciler.default", "n" * 64),
         images={IMAGE: Image(IMAGE, "sha256:0", "")},
     )

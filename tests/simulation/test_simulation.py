@@ -68,7 +68,7 @@ def test_what_has_failed_is_looked_at_when_it_counts_as_ready() -> None:
             simulation.lane(0)
         simulation.work()
         if not simulation.ended_itself:
-            simulation.exit(0, 1, False)
+            simulation.exit(0, 1, oom=False)
             simulation.hear()
     told = []
     for seconds in (0, 9, 2):

@@ -142,7 +142,7 @@ def test_what_was_changed_while_the_old_one_stopped_is_never_started(house: Hous
 def watch_limit(house: House, limit: int) -> Callable[[str], None]:
     def check(_: str) -> None:
         if house.engine.down is None:
-            up = [raw for raw in house.engine._containers.values() if raw["State"]["Status"] == "running"]
+            up = [raw for raw in house.engine.raw_containers.values() if raw["State"]["Status"] == "running"]
             assert len(up) <= limit
 
     return check
@@ -478,7 +478,7 @@ def test_what_is_pulled_is_judged_before_anything_is_made_of_it(house: House) ->
     assert [call for call in house.writes() if "loud" in call] == ["pull loud:1"]
     assert (house.status("loud").phase, house.status("loud").reason) == (Phase.REFUSED, Reason.POLICY_VIOLATION)
     assert "68k of labels" in house.status("loud").message
-    check = house.engine._containers[house.id_of("often")]["Config"]["Healthcheck"]
+    check = house.engine.raw_containers[house.id_of("often")]["Config"]["Healthcheck"]
     assert check == {"Test": ["CMD", "true"], "Interval": 1_000_000_000}
     house.apply()
     assert house.writes() == []
@@ -585,7 +585,7 @@ def test_a_network_is_looked_at_before_anything_starts_in_it(house: House) -> No
 
     def spoil(call: str) -> None:
         if call == "create_network":
-            for network in house.engine._networks.values():
+            for network in house.engine.raw_networks.values():
                 network["Options"] = {}
 
     house.declare("web")

@@ -289,7 +289,9 @@ def test_no_engine(changes: dict[str, Any], trouble: str, mend: str) -> None:
 
 def test_podman() -> None:
     """Podman's containers do not end with it."""
-    host = replace(SOUND, **engine(facts=EngineFacts("Podman", "4.3.1", "1.41", True, ()), live_restore=False))
+    host = replace(
+        SOUND, **engine(facts=EngineFacts("Podman", "4.3.1", "1.41", seccomp=True, runtimes=()), live_restore=False)
+    )
     assert troubles(host) == []
 
 

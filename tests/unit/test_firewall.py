@@ -9,7 +9,7 @@ from reconciler.doctor.firewall import Connection, Fate, parse
 TO_HOST = Connection("br-1234", (IPv4Network("172.18.0.0/16"),))
 TO_METADATA = Connection("br-1234", (IPv4Network("172.18.0.0/16"),), IPv4Address("169.254.169.254"))
 
-OPEN, CLOSED = Fate(False), Fate(True)
+OPEN, CLOSED = Fate(dropped=False), Fate(dropped=True)
 
 DOCKER = """
 -P INPUT ACCEPT
@@ -64,7 +64,7 @@ HOST = {
     "a mask with holes": ("-A INPUT -s 172.0.0.0/255.0.255.0 -j DROP", OPEN),
     "a set of addresses": ("-A INPUT -m set --match-set bad src -j DROP", OPEN),
     "ufw": (UFW, CLOSED),
-    "ufw with ssh": (UFW + SSH, Fate(True, (SSH,))),
+    "ufw with ssh": (UFW + SSH, Fate(dropped=True, except_for=(SSH,))),
     "a chain that returns": (
         "-P INPUT DROP\n-N A\n-A INPUT -j A\n-A INPUT -j ACCEPT\n-A A -j RETURN\n-A A -j DROP",
         OPEN,

@@ -53,7 +53,7 @@ def test_a_renamed_container_gets_its_name_back_and_disturbs_nobody(pair: House,
     assert pair.running() == ["new", "other", "web"]
     assert pair.id_of("web") == web
     assert f"rename {RENAMED}" in pair.writes()
-    assert pair.engine._containers[web]["Name"].startswith("/reconciler.default.web.")
+    assert pair.engine.raw_containers[web]["Name"].startswith("/reconciler.default.web.")
 
 
 def test_a_renamed_container_is_replaced_when_its_file_has_changed(pair: House) -> None:
@@ -101,7 +101,7 @@ def test_copied_labels_make_no_container_ours(pair: House, copied: str) -> None:
 
 def test_a_container_that_cannot_be_inspected_is_its_own_trouble(pair: House) -> None:
     """The engine refuses to describe one: the others are looked after, and nothing runs beside it."""
-    web = pair.engine._containers[pair.id_of("web")]["Name"][1:]
+    web = pair.engine.raw_containers[pair.id_of("web")]["Name"][1:]
 
     def refuse(call: str) -> None:
         if call == f"inspect {web}":

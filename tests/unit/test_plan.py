@@ -26,7 +26,7 @@ def remembered(scene: Scene, name: str, **keys: Any) -> None:
 
 
 def decided(scene: Scene) -> tuple[Plan, Desired]:
-    return scene.plan(), scene._desired()
+    return scene.plan(), scene.desired()
 
 
 def text(scene: Scene, width: int = 80) -> str:
@@ -199,7 +199,7 @@ def test_a_change_that_is_not_known_is_told_as_one() -> None:
     remembered(scene, "web", environment={"A": "1"})
     scene.declare("web", environment={"A": "2"})
     lane = replace(scene.plan().lanes[0], changes=())
-    (told,) = entries(Plan(lanes=(lane,)), scene._desired(), NOW)
+    (told,) = entries(Plan(lanes=(lane,)), scene.desired(), NOW)
     assert "a value of environment" in told.why
 
 
@@ -229,7 +229,7 @@ def test_files_that_no_sandbox_can_come_of_are_told() -> None:
     """They stand beside the broken ones."""
     scene = Scene()
     stray = Problem("Bad Name.yaml", 0, 0, "is not NAME.yaml", "rename it to bad-name.yaml")
-    plan, desired = scene.plan(), replace(scene._desired(), strays={"badname": (stray,)})
+    plan, desired = scene.plan(), replace(scene.desired(), strays={"badname": (stray,)})
     assert entries(plan, desired, NOW) == [
         Entry("ignore", "Bad Name.yaml", "no sandbox can come of this file", (), (str(stray),))
     ]

@@ -248,18 +248,21 @@ def test_a_long_sentence_about_one_sandbox_is_wrapped() -> None:
         ),
         (Heartbeat(4711, NOW - 5, locked=False), "the controller has died (pid 4711) · the rest is 5s old"),
         (
-            Heartbeat(4711, NOW - 5, True, NOW - 30, "No space left on device"),
+            Heartbeat(4711, NOW - 5, locked=True, unwritten_since=NOW - 30, unwritten_why="No space left on device"),
             "not written for 30s: No space left on device · controller alive (pid 4711) · the rest is 1m old",
         ),
         (
-            Heartbeat(4711, NOW - 5, True, NOW - 720, "No space left on device"),
+            Heartbeat(4711, NOW - 5, locked=True, unwritten_since=NOW - 720, unwritten_why="No space left on device"),
             "not written for 12m: No space left on device · controller alive (pid 4711) · the rest is 12m old",
         ),
         (
-            Heartbeat(None, NOW - 5, None, NOW - 720, "No space left on device"),
+            Heartbeat(None, NOW - 5, unwritten_since=NOW - 720, unwritten_why="No space left on device"),
             "not written for 12m: No space left on device · no controller runs: it ended 5s ago · the rest is 12m old",
         ),
-        (Heartbeat(4711, NOW, True, NOW - 9), "controller alive (pid 4711), in its first pass · the rest is 1m old"),
+        (
+            Heartbeat(4711, NOW, locked=True, unwritten_since=NOW - 9),
+            "controller alive (pid 4711), in its first pass · the rest is 1m old",
+        ),
     ],
 )
 def test_whether_a_controller_is_alive(heartbeat: Heartbeat, told: str) -> None:
