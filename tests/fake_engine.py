@@ -20,10 +20,10 @@ from reconciler.engine.docker.encode import encode
 from reconciler.engine.docker.refusals import not_pulled
 from reconciler.engine.protocol import SUBSCRIBED, PullProgressed
 from reconciler.model import labels
+from reconciler.model.container import ContainerSpec
 from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
 from reconciler.model.image import Reference
 from reconciler.model.output import Output
-from reconciler.model.rendered import Rendered
 from reconciler.model.world import UP, EngineFacts, Event, Image, Inspection, Network, Summary, Written
 from tests.fake_container import full_id, inspected, time_text
 
@@ -139,9 +139,9 @@ class FakeEngine:
             progress("1 of 1 layers, 100 %", 1.0)
             self.add_image(reference, digest="sha256:" + full_id(reference, 0), **self.registry[reference])
 
-    def create(self, rendered: Rendered) -> str:
-        with self._call("create", rendered.name):
-            return self._create(rendered.name, encode(rendered.spec))
+    def create(self, name: str, spec: ContainerSpec) -> str:
+        with self._call("create", name):
+            return self._create(name, encode(spec))
 
     def start(self, container: str) -> None:
         with self._call("start", container):

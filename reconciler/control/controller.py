@@ -35,7 +35,7 @@ from reconciler.model.plan import Action, Create, CreateNetwork, Lane, Outcome, 
 from reconciler.model.policy import Policy
 from reconciler.model.status import BEAT_SECONDS, ControllerStatus, Phase, RecentRemovals, SandboxStatus
 from reconciler.model.text import PATH_MAX, printable
-from reconciler.model.world import Event, World
+from reconciler.model.world import Event, Happening, World
 from reconciler.planning.decide import Memory, decide
 from reconciler.planning.overview import in_one_line, overview
 from reconciler.planning.recall import Recall
@@ -48,9 +48,6 @@ SETTLE_SECONDS = 0.2
 
 FAREWELL_SECONDS = 10.0
 """How long lanes may take to finish once the controller is asked to stop."""
-
-REMOVED = frozenset({"destroy", "remove"})
-"""Docker's word and Podman's for a container that is gone."""
 
 
 class Controller:
@@ -219,10 +216,11 @@ class Controller:
 
     def _heard(self, event: Event) -> None:
         self._observer.forget(event.container)
-        if event.action in REMOVED:
+        removed = event.what is Happening.REMOVED
+        if removed:
             self._observer.gone(event.container)
         sandbox = self._sandbox_of.get(event.container)
-        if sandbox is None and event.action in REMOVED:  # which the last list has told already
+        if sandbox is None and removed:  # which the last list has told already
             return
         if sandbox not in self._in_flight and (sandbox is not None or not self._in_flight):
             self._pass_soon()

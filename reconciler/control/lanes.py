@@ -192,7 +192,7 @@ class Lanes:
             if image and (found := [message for _, message, _ in forbidden(image, rendered.spec)]):
                 return replace(outcome, failure=Reason.POLICY_VIOLATION, message="; ".join(found))
             rendered = fitted(rendered, image)
-        return replace(outcome, container=self._engine.create(rendered))
+        return replace(outcome, container=self._engine.create(rendered.name, rendered.spec))
 
     def _verified(self, outcome: Outcome, rendered: Rendered) -> Outcome:
         inspection = self._volumes.witnessed(outcome.container, self._engine.inspect(outcome.container))

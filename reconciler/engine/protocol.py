@@ -7,11 +7,11 @@ engine says no. What is already as wanted (started, stopped, gone) is success. C
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
+from reconciler.model.container import ContainerSpec
 from reconciler.model.output import Output
-from reconciler.model.rendered import Rendered
-from reconciler.model.world import EngineFacts, Event, Image, Inspection, Network, Summary, Written
+from reconciler.model.world import EngineFacts, Event, Happening, Image, Inspection, Network, Summary, Written
 
-SUBSCRIBED = Event("", "subscribed")
+SUBSCRIBED = Event("", Happening.SUBSCRIBED)
 """The first of all events: what happens from now on will be told, what happened before must be looked for."""
 
 PullProgressed = Callable[[str, float | None], None]
@@ -65,7 +65,7 @@ class Engine(EngineReader, Protocol):
     def pull(self, reference: str, progress: PullProgressed) -> None:
         """Pulls the image; `progress` is told now and then how far it is."""
 
-    def create(self, rendered: Rendered) -> str:
+    def create(self, name: str, spec: ContainerSpec) -> str:
         """Creates the container and returns its id."""
 
     def start(self, container: str) -> None: ...

@@ -237,9 +237,15 @@ class World:
         return next(standing, None)
 
 
+class Happening(StrEnum):
+    SUBSCRIBED = "subscribed"
+    CHANGED = "changed"
+    REMOVED = "removed"
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something happened to a container of this instance, or to its network (`container` is empty): a hint to look."""
 
     container: str
-    action: str
+    what: Happening

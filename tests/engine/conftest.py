@@ -41,7 +41,8 @@ class Bench:
         return render(name, chosen, policy, Owner(self.instance), ports, sources)
 
     def created(self, name: str = "web", **keys: Any) -> str:
-        return self.engine.create(self.rendered(name, **keys))
+        rendered = self.rendered(name, **keys)
+        return self.engine.create(rendered.name, rendered.spec)
 
     def started(self, name: str = "web", **keys: Any) -> str:
         container = self.created(name, **keys)

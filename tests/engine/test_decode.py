@@ -21,7 +21,7 @@ from reconciler.engine.docker.encode import encode
 from reconciler.engine.docker.pulling import PullProgress
 from reconciler.engine.docker.refusals import not_pulled, refusal
 from reconciler.model.errors import Refusal
-from reconciler.model.world import Event, Health, State
+from reconciler.model.world import Event, Happening, Health, State
 from tests.scene import Scene
 
 ID = "ab" * 32
@@ -183,16 +183,19 @@ def test_health_without_a_check() -> None:
 @pytest.mark.parametrize(
     ("item", "heard"),
     [
-        ({"Type": "container", "Action": "die"}, Event(ID, "die")),
-        ({"Type": "container", "Action": "health_status: healthy"}, Event(ID, "health_status")),
+        ({"Type": "container", "Action": "die"}, Event(ID, Happening.CHANGED)),
+        ({"Type": "container", "Action": "health_status: healthy"}, Event(ID, Happening.CHANGED)),
+        ({"Type": "container", "Action": "destroy"}, Event(ID, Happening.REMOVED)),
+        ({"Type": "container", "Action": "remove"}, Event(ID, Happening.REMOVED)),
+        ({"Type": "container", "Action": "exec_die"}, None),
         ({"Type": "container", "Action": "die", "of": "another"}, None),
-        ({"Type": "network", "Action": "connect", "container": "c1", "name": "bridge"}, Event("c1", "connect")),
-        ({"Type": "network", "Action": "destroy", "name": "reconciler.default"}, Event("", "destroy")),
+        ({"Type": "network", "Action": "connect", "container": "c1", "name": "bridge"}, Event("c1", Happening.CHANGED)),
+        ({"Type": "network", "Action": "destroy", "name": "reconciler.default"}, Event("", Happening.REMOVED)),
         ({"Type": "network", "Action": "destroy", "name": "bridge"}, None),
     ],
 )
 def test_events(item: dict[str, str], heard: Event | None) -> None:
-    """Events of our containers, of anybody's networks, and of our own network are heard."""
+    """Events of our containers, of anybody's networks, and of our own network are heard, in no engine's own words."""
     attributes = {"reconciler.instance": item.get("of", "default"), **item}
     if item["Type"] == "network":
         del attributes["reconciler.instance"]

@@ -15,7 +15,7 @@ from reconciler.engine.protocol import PullProgressed
 from reconciler.model.errors import EngineRefused, EngineUnavailable, PolicyInvalid, Refusal
 from reconciler.model.plan import Reason
 from reconciler.model.status import Approval, Phase
-from reconciler.model.world import Event
+from reconciler.model.world import Event, Happening
 from tests.house import IMAGE, House
 from tests.waiting import eventually
 
@@ -573,7 +573,7 @@ def test_a_removal_is_looked_at_unless_the_last_list_told_it(house: House, whose
     controller = house.controller()
     controller.work()
     house.engine.calls.clear()
-    controller.tell(EngineSaid(Event(gone, "destroy")))
+    controller.tell(EngineSaid(Event(gone, Happening.REMOVED)))
     time.sleep(0.3)  # passes rest for a moment
     controller.work()
     assert house.engine.calls.count("containers") == looks

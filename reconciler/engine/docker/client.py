@@ -24,9 +24,9 @@ from reconciler.engine.docker.pulling import PullProgress
 from reconciler.engine.docker.refusals import not_pulled
 from reconciler.engine.protocol import SUBSCRIBED, PullProgressed
 from reconciler.model import labels
+from reconciler.model.container import ContainerSpec
 from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
 from reconciler.model.output import Output
-from reconciler.model.rendered import Rendered
 from reconciler.model.text import printable
 from reconciler.model.world import EngineFacts, EngineHealth, Event, Image, Inspection, Network, Summary, Written
 
@@ -51,12 +51,6 @@ OUTPUT_PIECE_BYTES = 64 * 1024
 ANSWER_MAX = 2000
 SHORT = 12
 """Characters of what an engine answers, and of an id in a message."""
-
-EVENTS = [
-    *("create", "start", "die", "died", "oom", "kill", "stop", "pause", "unpause", "destroy", "remove"),
-    *("update", "rename", "health_status", "connect", "disconnect"),
-]
-"""What may change a decision, in Docker's words and Podman's; without the flood of `exec_*` of health checks."""
 
 ENGINE_TROUBLE = (
     DockerException,
@@ -170,7 +164,7 @@ class DockerEngine:
 
     def events(self) -> Iterator[Event]:
         """The first one tells nothing but that the engine listens: what happened before must be looked for."""
-        query = {"filters": json.dumps({"type": ["container", "network"], "event": EVENTS})}
+        query = {"filters": json.dumps({"type": ["container", "network"], "event": [*decode.EVENTS]})}
         with self._streaming("follow the events", "/events", query, EVENTS_SECONDS) as response:
             yield SUBSCRIBED
             for line in response.iter_lines():
@@ -209,10 +203,9 @@ class DockerEngine:
                     told_at = time.monotonic()
                     progress(str(so_far), so_far.share)
 
-    def create(self, rendered: Rendered) -> str:
-        with self._asking(f"create container {rendered.name}", CHANGE_SECONDS) as client:
-            body = encode(rendered.spec, client.api_version)
-            return full_id(client.create_container_from_config(body, rendered.name)["Id"])
+    def create(self, name: str, spec: ContainerSpec) -> str:
+        with self._asking(f"create container {name}", CHANGE_SECONDS) as client:
+            return full_id(client.create_container_from_config(encode(spec, client.api_version), name)["Id"])
 
     def start(self, container: str) -> None:
         with self._asking(f"start container {full_id(container)[:SHORT]}", CHANGE_SECONDS) as client:

@@ -19,6 +19,7 @@ from reconciler.model.world import (
     EngineFacts,
     EngineHealth,
     Event,
+    Happening,
     Health,
     Image,
     Inspection,
@@ -58,6 +59,13 @@ HEALTH_IN_STATUS = {
     "(unhealthy)": Health.UNHEALTHY,
 }
 """How the status text of a list ends, the only place there where the health is told."""
+
+EVENTS = {
+    **dict.fromkeys(("create", "start", "die", "died", "oom", "kill", "stop", "pause", "unpause"), Happening.CHANGED),
+    **dict.fromkeys(("update", "rename", "health_status", "connect", "disconnect"), Happening.CHANGED),
+    **dict.fromkeys(("destroy", "remove"), Happening.REMOVED),
+}
+"""What may change a decision, in Docker's words and Podman's; without the flood of `exec_*` of health checks."""
 
 
 def full_id(text: str) -> str:
@@ -264,17 +272,19 @@ def _is_seccomp(option: str) -> bool:
 
 
 def event(item: Answer, instance: str) -> Event | None:
-    """None for what is not of this instance.
+    """None for what is not of this instance, or changes no decision.
 
     That a container joins or leaves a network is told of every container, as such an event carries no label.
     """
-    action, _, _ = item["Action"].partition(":")  # `health_status: healthy`
+    what = EVENTS.get(item["Action"].partition(":")[0])  # `health_status: healthy`
+    if what is None:
+        return None
     attributes = item["Actor"].get("Attributes") or {}
     if item["Type"] == "container":
-        return Event(item["Actor"]["ID"], action) if attributes.get(labels.INSTANCE) == instance else None
+        return Event(item["Actor"]["ID"], what) if attributes.get(labels.INSTANCE) == instance else None
     if attributes.get("container"):
-        return Event(attributes["container"], action)
-    return Event("", action) if attributes.get("name") == labels.network_name(instance) else None
+        return Event(attributes["container"], what)
+    return Event("", what) if attributes.get("name") == labels.network_name(instance) else None
 
 
 def outputs(chunks: Iterable[bytes]) -> Iterator[list[Output]]:
