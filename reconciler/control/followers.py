@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -73,10 +74,15 @@ class Excess:
 
     def of(self, outputs: list[Output], rate: float) -> float:
         """In bytes, after these; silence makes it good."""
-        at = max(self._at, outputs[-1].seconds)
+        at = max(self._at, _epoch(outputs[-1].at))
         self._bytes = max(0.0, self._bytes - (at - self._at) * rate) + _cost(outputs)
         self._at = at
         return self._bytes
+
+
+def _epoch(at: bytes) -> float:
+    """In seconds: the time of an `Output`."""
+    return datetime.fromisoformat(f"{at[:19].decode()}+00:00").timestamp() + float(at[19:29])
 
 
 def _cost(outputs: list[Output]) -> int:
@@ -152,7 +158,7 @@ class Followers:
         for outputs in _after(position.at, position.lines, self._engine.output(container, position.at)):
             if excess.of(outputs, self._rate) > self._rate * RATE_SECONDS:
                 excess = Excess()
-                tell(SaidTooMuch(reading.sandbox, container, outputs[-1].seconds))
+                tell(SaidTooMuch(reading.sandbox, container, _epoch(outputs[-1].at)))
             self._budget.spend(_cost(outputs))
             _append(said, container, outputs)
 

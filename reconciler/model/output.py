@@ -1,6 +1,5 @@
 """What a container says."""
 
-from datetime import datetime
 from typing import NamedTuple
 
 
@@ -14,8 +13,3 @@ class Output(NamedTuple):
     at: bytes
     stream: bytes
     text: bytes
-
-    @property
-    def seconds(self) -> float:
-        """`at`, in seconds since the epoch."""
-        return datetime.fromisoformat(f"{self.at[:19].decode()}+00:00").timestamp() + float(self.at[19:29])
