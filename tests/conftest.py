@@ -14,12 +14,21 @@ from tests.private_engine import PrivateEngine, install
 
 IMAGE = "sandbox:test"
 
+SLOW_SECONDS = 3600
+"""Until a test that is marked as slow counts as hanging; for the others pyproject.toml says it."""
+
 numbers = itertools.count(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """docker-py leaves the closing of a socket that it could not connect to the garbage collector."""
     config.addinivalue_line("filterwarnings", r"ignore:unclosed <socket.socket fd=\d+, family=1:ResourceWarning")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
 
 
 def pytest_sessionfinish() -> None:

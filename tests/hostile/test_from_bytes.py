@@ -1,10 +1,9 @@
 """Whatever the bytes of a sandbox's file: a decision within the policy or a clear refusal, and no harm beside it."""
 
 import json
-import signal
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from itertools import product
@@ -24,7 +23,6 @@ from reconciler.model.sandbox import Sandbox
 from tests.hostile.from_bytes import FromBytes
 from tests.hostile.shapes import SHAPES
 
-GUARD_SECONDS = 120
 PEAK_BYTES_MAX = 64 << 20
 CASES = [file.read_bytes() for file in sorted((Path(__file__).parent.parent / "unit" / "cases").glob("*/*.yaml"))]
 
@@ -179,20 +177,6 @@ def mutants(draw: st.DrawFn) -> bytes:
 @pytest.fixture(scope="module")
 def from_bytes(tmp_path_factory: pytest.TempPathFactory) -> FromBytes:
     return FromBytes(tmp_path_factory.mktemp("hostile"))
-
-
-@pytest.fixture(autouse=True)
-def guard() -> Iterator[None]:
-    """A hang fails; what pytest raises is no `Exception`, so nobody in between can catch it."""
-
-    def give_up(*_: Any) -> None:
-        pytest.fail(f"it hangs: no end after {GUARD_SECONDS} s")
-
-    before = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(GUARD_SECONDS)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
 
 
 @many
