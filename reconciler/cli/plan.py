@@ -8,14 +8,13 @@ from typing import TextIO
 import click
 from pydantic import ValidationError
 
+from reconciler.control.read import read_once
 from reconciler.control.settings import Settings
 from reconciler.desired.directory import Directory
 from reconciler.model.desired import Desired
 from reconciler.model.plan import Plan
-from reconciler.model.status import RecentRemovals, Saved
-from reconciler.planning.decide import Memory, decide
+from reconciler.model.status import Saved
 from reconciler.planning.remembered import plan_from
-from reconciler.report.store import Store
 from reconciler.show import plan_markdown, plan_text
 from reconciler.show.plan_words import as_json, changes, entries, note, summary
 
@@ -65,8 +64,8 @@ def plan(settings: Settings, output: str, against: TextIO | None) -> None:
       reconciler plan
       reconciler plan -o json | jq .changes
     """
-    now, desired = time.time(), Directory(settings.directory).scan()
-    found = _compared(settings, desired, now) if against is None else _remembered(settings, desired, against, now)
+    now = time.time()
+    found, desired = _compared(settings) if against is None else _remembered(settings, against, now)
     if output == "json":
         click.echo(as_json(found, desired, now))
     else:
@@ -76,29 +75,20 @@ def plan(settings: Settings, output: str, against: TextIO | None) -> None:
     sys.exit(2 if changes(found, desired) else 0)
 
 
-def _compared(settings: Settings, desired: Desired, now: float) -> Plan:
+def _compared(settings: Settings) -> tuple[Plan, Desired]:
     """With what the engine says now. Only here are docker-py and its kin needed, which are slow to import."""
-    from reconciler.control.observe import Observer
+    from reconciler.control.reconcile import reconcile_once
+    from reconciler.control.surroundings import SystemClock
     from reconciler.engine.docker.client import DockerEngine
 
-    store, policy = Store(settings.state), settings.policy()
     engine = DockerEngine(settings.host, settings.instance, read_only=True)
-    controller, statuses = store.controller(), store.statuses()
-    known = [status.container_id for status in statuses.values() if status.container_id]
-    world = Observer(engine, settings.owner, settings.engine_host, known=known).observe(desired, policy, now)
-    memory = Memory(
-        statuses=statuses,
-        directory=controller.directory_id if controller else None,
-        approved=store.approved(),
-        withheld=controller.withheld if controller else None,
-        recent=controller.removals if controller else RecentRemovals(since=now),
-        seed=None,
-    )
-    return decide(desired, policy, world, memory, now)
+    cycle = reconcile_once(settings, engine, SystemClock())
+    return cycle.plan, cycle.reading.desired
 
 
-def _remembered(settings: Settings, desired: Desired, against: TextIO, now: float) -> Plan:
+def _remembered(settings: Settings, against: TextIO, now: float) -> tuple[Plan, Desired]:
     """With what a saved status says."""
+    reading = read_once(settings.policy, Directory(settings.directory).scan)
     try:
         saved = Saved.model_validate_json(against.read())
     except (ValidationError, UnicodeDecodeError):
@@ -109,7 +99,7 @@ def _remembered(settings: Settings, desired: Desired, against: TextIO, now: floa
         raise click.ClickException(f"{against.name} does not hold all sandboxes: save `reconciler status -o json`")
     if saved.controller.policy_file and settings.policy_file is None:
         click.echo("the saved controller has a policy file, this plan has none: give it with --policy", err=True)
-    return plan_from(saved, desired, settings.policy(), now)
+    return plan_from(saved, reading.desired, reading.policy, now), reading.desired
 
 
 def _print(found: Plan, desired: Desired, now: float, *, markdown: bool) -> None:

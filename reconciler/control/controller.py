@@ -24,7 +24,8 @@ from reconciler.control.messages import (
     StopAsked,
 )
 from reconciler.control.observe import Observer
-from reconciler.control.read import Reader
+from reconciler.control.read import Reader, Reading
+from reconciler.control.reconcile import Cycle, Reconciler
 from reconciler.control.schedule import Schedule, wait_seconds
 from reconciler.control.surroundings import Surroundings
 from reconciler.control.watch_engine import watch_engine
@@ -36,9 +37,8 @@ from reconciler.model.policy import Policy
 from reconciler.model.status import BEAT_SECONDS, ControllerStatus, Phase, RecentRemovals, SandboxStatus
 from reconciler.model.text import PATH_MAX, printable
 from reconciler.model.world import Event, Happening, World
-from reconciler.planning.decide import Memory, decide
+from reconciler.planning.decide import Memory
 from reconciler.planning.overview import in_one_line, overview
-from reconciler.planning.recall import Recall
 from reconciler.planning.removals import remembered
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ FAREWELL_SECONDS = 10.0
 
 
 class Controller:
-    """`run` for ever, or `apply` once. Raises `StateUnusable` or `PolicyInvalid` when it cannot begin, and
+    """`run` for ever, or `apply` once. Raises `StateUnusable` or `PolicyUnknown` when it cannot begin, and
     `OwnershipUnclear` as soon as it turns out that another controller may be at work on the same sandboxes.
     """
 
@@ -60,6 +60,7 @@ class Controller:
         surroundings: Surroundings,
         *,
         lanes: type[Lanes] = Lanes,
+        reconciler: type[Reconciler] = Reconciler,
         on_outcome: Callable[[Outcome], None] = lambda _: None,
     ) -> None:
         self._around, self._clock, self._store = surroundings, surroundings.clock, surroundings.store
@@ -71,13 +72,13 @@ class Controller:
         self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
         known = {status.container_id for status in self._ledger.statuses.values() if status.container_id}
         self._observer = Observer(engine, self._settings.owner, surroundings.host, surroundings.spread, known)
+        self._reconciler = reconciler(self._observer, self._clock, surroundings.draw_seed)
         self._followers = surroundings.followers
         self._lanes = lanes(engine, self._observer.volumes, self.tell, self._followers.finish, self._clock)
         self._in_flight: dict[str, Lane] = {}
         self._sandbox_of: dict[str, str] = {}
         """Of each container that was seen; empty for a stranger's."""
         self._plan = Plan()
-        self._recall = Recall()
         self._status = self._first_status()
         self._stopping = False
         self._measuring_due = False
@@ -129,6 +130,10 @@ class Controller:
     def statuses(self) -> Mapping[str, SandboxStatus]:
         """By name, as they are known; the files may lag behind when they cannot be written."""
         return self._ledger.statuses
+
+    @property
+    def reading(self) -> Reading:
+        return self._reader.reading
 
     def _settled(self) -> bool:
         if not self._status.available:
@@ -211,7 +216,7 @@ class Controller:
                 self._pass_soon()
             case DiskMeasured(sizes):
                 self._ledger.measured(sizes, self._sandbox_of)
-                if max(sizes.values(), default=0) > self._reader.policy.limits.disk:
+                if max(sizes.values(), default=0) > self.reading.policy.limits.disk:
                     self._pass_soon()
 
     def _heard(self, event: Event) -> None:
@@ -265,9 +270,10 @@ class Controller:
         """Read, observe, decide, act, report."""
         begun, worked = self._clock.monotonic(), self._clock.worked()
         try:
-            if not self._read():
+            reading = self._read()
+            if not reading.sure:
                 return
-            self._converge(self._reader.desired, self._reader.policy)
+            self._carry_out(self._reconciler.reconcile(reading, self._memory()))
             self._schedule.succeeded()
             self._change_status(pass_error="")
         except OwnershipUnclear:
@@ -286,35 +292,34 @@ class Controller:
         self._store.write_controller(self._status)
         self._metrics.passed(self._status, self._ledger.statuses.values())
 
-    def _read(self) -> bool:
-        """Whether to go on with what was read."""
-        reader = self._reader
-        sure = reader.read()
-        self._schedule.begun(reader.again_at)
+    def _read(self) -> Reading:
+        reading = self._reader.read()
+        self._schedule.begun(reading.again_at)
         self._change_status(
-            policy_error=reader.policy_error,
-            limit=reader.policy.sandboxes_max,
-            scan_error=reader.scan_error,
-            last_scan_at=reader.scanned_at,
-            commit=reader.desired.commit,
-            uncommitted=reader.desired.uncommitted,
+            policy_error=reading.policy_error,
+            limit=reading.policy.sandboxes_max,
+            scan_error=reading.scan_error,
+            last_scan_at=reading.scanned_at,
+            commit=reading.desired.commit,
+            uncommitted=reading.desired.uncommitted,
         )
-        if reader.scan_error:
+        if reading.scan_error:
             self._change_status(directory_id=None)  # the next one may be another, although it has the same inode
-        return sure
+        return reading
 
-    def _converge(self, desired: Desired, policy: Policy) -> None:
-        world = self._observer.observe(desired, policy, self._clock.now())
+    def _carry_out(self, cycle: Cycle) -> None:
+        """Takes down what was seen and decided, and then acts."""
+        desired, policy, world = cycle.reading.desired, cycle.reading.policy, cycle.world
         self._around.exclusive.hold(world.engine, world.owner.instance)
         self._sandbox_of = {container.id: container.sandbox for container in world.containers}
         self._sandbox_of |= dict.fromkeys((stranger.id for stranger in world.unmanaged), "")
-        self._ledger.seen(world)
+        self._ledger.seen(cycle.memory.statuses)
         if self._measuring_due:
             self._measuring_due = False
             self._around.disk.measure(self.tell)
         counted = [one for one in world.containers if one.up or one.sandbox not in self._in_flight]
         self._followers.follow(counted, self.tell, policy.limits.log_rate)  # last words are of exits that are counted
-        self._plan = self._decide(desired, policy, world, self._memory())
+        self._plan = cycle.plan
         self._ledger.planned(self._plan, desired, world)
         names = {lane.sandbox for lane in self._plan.lanes}
         self._ledger.keep_only(names | self._in_flight.keys())
@@ -326,9 +331,6 @@ class Controller:
         self._ledger.flush()  # before anything happens, as nobody may be left to note it afterwards
         self._act(self._plan)
 
-    def _decide(self, desired: Desired, policy: Policy, world: World, memory: Memory) -> Plan:
-        return decide(desired, policy, world, memory, self._clock.now(), self._recall)
-
     def _memory(self) -> Memory:
         return Memory(
             statuses=self._ledger.statuses,
@@ -338,7 +340,6 @@ class Controller:
             recent=self._status.removals,
             in_flight=frozenset(self._in_flight),
             replacing=frozenset(name for name, lane in self._in_flight.items() if lane.is_update),
-            seed=self._around.draw_seed(),
         )
 
     def _remember(self, desired: Desired, policy: Policy, world: World) -> None:
@@ -395,7 +396,7 @@ class Controller:
             withheld=last.withheld if last else None,
             removals=last.removals if last else RecentRemovals(since=self._clock.now()),
             policy_file=printable(self._settings.policy_file or "", PATH_MAX),
-            limit=self._reader.policy.sandboxes_max,
+            limit=self.reading.policy.sandboxes_max,
         )
 
     def _unavailable(self, why: str) -> None:
@@ -409,7 +410,7 @@ class Controller:
         if not self._status.available:
             log.info("the engine answers: %s %s", world.engine.name, world.engine.version)
         statuses = self._ledger.statuses.values()
-        self._change_status(**overview(desired, policy, world, self._plan, statuses, self._reader.scan_error))
+        self._change_status(**overview(desired, policy, world, self._plan, statuses, self.reading.scan_error))
 
     def _change_status(self, **changes: object) -> None:
         self._status = self._status.model_copy(update={**changes, "updated_at": self._clock.now()})

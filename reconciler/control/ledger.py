@@ -35,11 +35,13 @@ class Ledger:
     def statuses(self) -> Mapping[str, SandboxStatus]:
         return self._statuses
 
-    def seen(self, world: World) -> None:
+    def seen(self, statuses: Mapping[str, SandboxStatus]) -> None:
+        """The statuses after an observation."""
         now = self._clock.now()
-        for name, status in self._statuses.items():
-            self._put(fold.seen(status, world.of(name), now))
-            self._journal_health(status, self._statuses[name], now)
+        for name, status in statuses.items():
+            before = self._statuses[name]
+            self._put(status)
+            self._journal_health(before, status, now)
 
     def planned(self, plan: Plan, desired: Desired, world: World) -> None:
         now = self._clock.now()

@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import inf
+from typing import Any
 
 from reconciler.control.surroundings import Clock
 from reconciler.model.desired import Desired
-from reconciler.model.errors import DirectoryUnreadable, PolicyInvalid
+from reconciler.model.errors import DirectoryUnreadable, PolicyInvalid, PolicyUnknown
 from reconciler.model.policy import Policy
 
 log = logging.getLogger(__name__)
@@ -22,77 +23,103 @@ GONE_SECONDS = 0.2
 """A file must be missing for so long before it counts as deleted: an editor may be about to put it back."""
 
 
-class Reader:
-    """Reads what its two functions read. Raises `PolicyInvalid` when there is no policy to begin with.
+NOTHING_READ = Desired((0, 0), sound=False)
 
-    `policy` and `desired` are in force. `policy_error` and `scan_error` say why they are not the newest, and are empty
-    when they are; `again_at` is the monotonic time at which the next reading is due whatever happens.
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is in force. `policy_error` and `scan_error` say why that is not the newest; they are empty when it is.
+
+    `again_at` is the monotonic time at which the next reading is due whatever happens. Where `sure` is false it is
+    worth while to wait for it.
     """
+
+    policy: Policy
+    desired: Desired = NOTHING_READ
+    policy_error: str = ""
+    scan_error: str = ""
+    scanned_at: float = 0.0
+    again_at: float = inf
+    sure: bool = True
+
+
+def read_once(read_policy: Callable[[], Policy], scan: Callable[[], Desired]) -> Reading:
+    """What the files say now, also in the middle of a merge. Raises `PolicyUnknown` and `DirectoryUnreadable`."""
+    return Reading(_first_policy(read_policy), scan())
+
+
+def _first_policy(read_policy: Callable[[], Policy]) -> Policy:
+    try:
+        return read_policy()
+    except PolicyInvalid as error:
+        raise PolicyUnknown(f"{error}\nno policy to go by; a running controller keeps to the last good one") from error
+
+
+class Reader:
+    """Reads what its two functions read, again and again. Raises `PolicyUnknown` when there is none to begin with."""
 
     def __init__(self, read_policy: Callable[[], Policy], scan: Callable[[], Desired], clock: Clock) -> None:
         self._read_policy, self._scan, self._clock = read_policy, scan, clock
-        self.policy = read_policy()
-        self.desired = Desired((0, 0), sound=False)
-        self.policy_error = self.scan_error = ""
-        self.scanned_at = 0.0
-        self.again_at = inf
+        self.reading = Reading(_first_policy(read_policy))
         self._stale = True
         self._missing_since: dict[str, float] = {}
-        self._hesitated = False
 
     def doubt(self) -> None:
         """The files may have changed."""
         self._stale = True
 
-    def read(self) -> bool:
-        """False when it is worth while to wait for the next reading; never twice in a row, as others wait too."""
-        self.again_at, sure = inf, True
+    def read(self) -> Reading:
+        """What is in force from now on; never unsure twice in a row, as others wait too."""
+        hesitated = not self.reading.sure
+        self._put(again_at=inf, sure=True)
         if self._stale:
             self._take_policy()
-            sure = self._take_directory()
-        self._hesitated = not (sure or self._hesitated)
-        return not self._hesitated
+            self._take_directory()
+        if hesitated:
+            self._put(sure=True)
+        return self.reading
+
+    def _put(self, **changes: Any) -> None:
+        self.reading = replace(self.reading, **changes)
 
     def _take_policy(self) -> None:
-        error = ""
+        policy, error = self.reading.policy, ""
         try:
-            self.policy = self._read_policy()
+            policy = self._read_policy()
         except PolicyInvalid as invalid:
             error = str(invalid)
-        if error and error != self.policy_error:
+        if error and error != self.reading.policy_error:
             log.error("the last good policy stays in force: %s", error.replace("\n", "; "))
-        self.policy_error = error
+        self._put(policy=policy, policy_error=error)
 
-    def _take_directory(self) -> bool:
-        """Whether what is in force now can be acted on: not while a file has only just gone missing."""
+    def _take_directory(self) -> None:
         try:
             scanned = self._scan()
         except DirectoryUnreadable as error:
             self._go_on_without(str(error), UNREADABLE_SECONDS)
-            return True
+            return
         if scanned.waits:
             why = f"{scanned.waits}; changes wait"
             self._go_on_without(why, WAIT_SECONDS, waits=why)
-            return True
-        self.scan_error, self.scanned_at = "", self._clock.now()
-        return self._believe(scanned)
+            return
+        self._put(scan_error="", scanned_at=self._clock.now())
+        self._believe(scanned)
 
     def _go_on_without(self, scan_error: str, seconds: float, waits: str = "") -> None:
-        if scan_error != self.scan_error:
+        if scan_error != self.reading.scan_error:
             log.error("nothing is removed: %s", scan_error)
-        self.scan_error = scan_error
-        self.desired = replace(self.desired, sound=False, waits=waits)
-        self.again_at = self._clock.monotonic() + seconds
+        desired = replace(self.reading.desired, sound=False, waits=waits)
+        self._put(scan_error=scan_error, desired=desired, again_at=self._clock.monotonic() + seconds)
 
-    def _believe(self, scanned: Desired) -> bool:
-        now = self._clock.monotonic()
-        gone = self.desired.meant - scanned.meant
+    def _believe(self, scanned: Desired) -> None:
+        """Unless a file has only just gone missing: it is then worth while to look again."""
+        now, before = self._clock.monotonic(), self.reading.desired
+        gone = before.meant - scanned.meant
         self._missing_since = {name: self._missing_since.get(name, now) for name in gone}
-        if all(now - since >= GONE_SECONDS for since in self._missing_since.values()):
-            said = {**self.desired.last_good, **self.desired.declared}
-            last_good = {name: said[name] for name in said if scanned.problems_of(name)}
-            self.desired = replace(scanned, last_good=last_good) if last_good else scanned
-            self._stale = False
-            return True
-        self.again_at = now + GONE_SECONDS
-        return False
+        if any(now - since < GONE_SECONDS for since in self._missing_since.values()):
+            self._put(again_at=now + GONE_SECONDS, sure=False)
+            return
+        said = {**before.last_good, **before.declared}
+        last_good = {name: said[name] for name in said if scanned.problems_of(name)}
+        self._put(desired=replace(scanned, last_good=last_good) if last_good else scanned)
+        self._stale = False

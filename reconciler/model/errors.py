@@ -39,6 +39,10 @@ class PolicyInvalid(ReconcilerError):
         self.problems = problems
 
 
+class PolicyUnknown(ReconcilerError):
+    """Neither the policy file nor an earlier reading says what is allowed: nothing can be decided."""
+
+
 class StateUnusable(ReconcilerError):
     """The state directory cannot be used: it is locked by another controller or cannot be written."""
 

@@ -9,18 +9,19 @@ from typing import Any
 from reconciler.control.controller import Controller
 from reconciler.control.lanes import Finish, Lanes
 from reconciler.control.messages import EngineConnected, EngineSaid, FilesChanged, ResyncAsked, SaidTooMuch, Tell
+from reconciler.control.read import Reading
+from reconciler.control.reconcile import Cycle, Reconciler
 from reconciler.control.schedule import RESYNC_SECONDS
 from reconciler.control.sources import Volumes
 from reconciler.control.surroundings import Clock
 from reconciler.engine.docker.decode import NO_TRAFFIC_BETWEEN, epoch
 from reconciler.engine.protocol import Engine
 from reconciler.model.desired import Desired
-from reconciler.model.plan import Lane, Outcome, Plan, Reason, Remove, Start, Stop
+from reconciler.model.plan import Lane, Outcome, Reason, Remove, Start, Stop
 from reconciler.model.policy import OnViolation, Policy
 from reconciler.model.quantities import GIB
 from reconciler.model.sandbox import DesiredState, Sandbox
 from reconciler.model.status import Approval, ConditionType, WithheldRemovals
-from reconciler.model.world import World
 from reconciler.planning import backoff
 from reconciler.planning.decide import Memory, decide
 from reconciler.planning.judge import effective, judge
@@ -71,14 +72,14 @@ class SteppedLanes(Lanes):
                     self.watch_end(last)
 
 
-class CheckedController(Controller):
+class CheckedReconciler(Reconciler):
     """Whose every plan is the one that would be made by who remembers nothing of the passes before."""
 
-    def _decide(self, desired: Desired, policy: Policy, world: World, memory: Memory) -> Plan:
-        plan = super()._decide(desired, policy, world, memory)
-        if plan != decide(desired, policy, world, memory, self._clock.now()):
+    def reconcile(self, reading: Reading, memory: Memory) -> Cycle:
+        cycle = super().reconcile(reading, memory)
+        if cycle.plan != decide(reading.desired, reading.policy, cycle.world, cycle.memory, cycle.now):
             raise ViolationError("a plan would be another one if nothing were remembered")
-        return plan
+        return cycle
 
 
 @dataclass
@@ -325,7 +326,7 @@ class Simulation:
     def _begin(self) -> None:
         if self.host.policy is None:
             self.host.policy = allowing()
-        self.controller = CheckedController(self.host.surroundings(), lanes=SteppedLanes)
+        self.controller = Controller(self.host.surroundings(), lanes=SteppedLanes, reconciler=CheckedReconciler)
         self.lanes: SteppedLanes = self.controller._lanes  # type: ignore[assignment]
         self.lanes.watch, self.lanes.watch_end = self._check_lane, self._check_end
         self.host.engine.known = lambda: self.controller._observer._known
@@ -344,7 +345,7 @@ class Simulation:
         now = self.host.clock.now()
         self.known_since = {name: self.known_since.get(name, now) for name in there if name}
         window = (
-            self.controller._reader.policy.removals.window
+            self.controller.reading.policy.removals.window
         )  # what a shorter one forgets, a longer one does not know
         self.removed_at = {name: at for name, at in self.removed_at.items() if abs(now - at) < window}
 
@@ -462,7 +463,7 @@ class Simulation:
         used = {*self._running(), *self.controller._in_flight}
         resting = [status.name for status in statuses if status.phase == "Backoff" and status.name not in used]
         waiting = [one.name for one in statuses if one.reason is Reason.LIMIT_EXCEEDED and not one.failures]
-        if resting and set(waiting) - used and len(used) < self.controller._reader.policy.sandboxes_max:
+        if resting and set(waiting) - used and len(used) < self.controller.reading.policy.sandboxes_max:
             raise ViolationError(f"{waiting} have never failed and wait for {resting}, which are in backoff")
 
     def _check_told(self) -> None:
@@ -488,7 +489,7 @@ class Simulation:
         return self.host.clock.now() - started < backoff.MIN_READY_SECONDS
 
     def _is_synced(self, name: str, container: str) -> bool:
-        desired, policy = self.controller._reader.desired, self.controller._reader.policy
+        desired, policy = self.controller.reading.desired, self.controller.reading.policy
         if name not in desired.declared or judge(desired.declared[name], policy, SOURCES):
             return False
         sandbox, raw = effective(desired.declared[name].sandbox, policy), self._containers.get(container)
@@ -509,7 +510,7 @@ class Simulation:
         name, status = lane.sandbox, memory.statuses[lane.sandbox]
         if lane.cause is not Reason.UNHEALTHY:
             return
-        if self.controller._reader.desired.declared[name].sandbox.restart == "no":
+        if self.controller.reading.desired.declared[name].sandbox.restart == "no":
             raise ViolationError(f"{name} is restarted, and says that it is not to be")
         if 0 < status.retry_at - self.host.clock.now() <= backoff.MAX_SECONDS:
             raise ViolationError(f"{name} is unhealthy and restarted without a rest")
@@ -525,8 +526,8 @@ class Simulation:
 
     def _check_lane(self, lane: Lane) -> None:
         """What a lane may do follows from the last scan alone."""
-        reader, memory = self.controller._reader, self.controller._memory()
-        desired, policy = reader.desired, reader.policy
+        desired, policy = self.controller.reading.desired, self.controller.reading.policy
+        memory = self.controller._memory()
         name = lane.sandbox
         limit = policy.sandboxes_max
         counted = {name, *self.controller._in_flight}
@@ -588,7 +589,7 @@ class Simulation:
 
     def _check_updates(self, lane: Lane, limit: int) -> None:
         """A changed policy never replaces everything at once, and a freeze withholds what it would replace."""
-        if lane.is_update and not self.controller._reader.desired.sound:
+        if lane.is_update and not self.controller.reading.desired.sound:
             raise ViolationError(f"{lane}: what it is replaced by is not sure")
         in_flight = self.controller._in_flight
         self.updating = {

@@ -284,7 +284,10 @@ def test_a_tightened_policy_stops_what_it_forbids(operator: Operator) -> None:
         operator.until(lambda: operator.inspect("small")["HostConfig"]["Memory"] == 256 << 20)
         assert operator.controller()["policy_error"] == ""
     operator.policy_file.write_text("sandboxes_max: [")
-    assert "policy.yaml:1" in operator.reconciler("apply", code=1).stderr
+    for command in ("apply", "plan"):
+        told = operator.reconciler(command, code=1).stderr
+        assert "policy.yaml:1" in told
+        assert "no policy to go by" in told
 
 
 def test_removals_over_the_budget_wait_for_approval(operator: Operator) -> None:

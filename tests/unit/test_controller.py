@@ -12,7 +12,7 @@ from reconciler.control.messages import EngineSaid, EngineSilent, FilesChanged, 
 from reconciler.control.surroundings import SystemClock
 from reconciler.engine.docker.decode import NO_TRAFFIC_BETWEEN
 from reconciler.engine.protocol import PullProgressed
-from reconciler.model.errors import EngineRefused, EngineUnavailable, PolicyInvalid, Refusal
+from reconciler.model.errors import EngineRefused, EngineUnavailable, PolicyUnknown, Refusal
 from reconciler.model.plan import Reason
 from reconciler.model.status import Approval, Phase
 from reconciler.model.world import Event, Happening
@@ -390,7 +390,7 @@ def test_an_approval_is_good_for_exactly_what_waited(house: House) -> None:
 def test_a_broken_policy_is_an_error_at_the_start(house: House) -> None:
     """Nothing begins without knowing what is allowed."""
     (house.root / "policy.yaml").write_text("sandboxes_max: many")
-    with pytest.raises(PolicyInvalid):
+    with pytest.raises(PolicyUnknown):
         house.apply()
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconciler.control.read import GONE_SECONDS, WAIT_SECONDS, Reader
+from reconciler.control.read import GONE_SECONDS, WAIT_SECONDS, Reader, Reading
 from reconciler.model.errors import PolicyInvalid, Problem
 from reconciler.model.policy import Policy
 from reconciler.model.sandbox import Sandbox
@@ -30,11 +30,15 @@ class Files:
     def read(self, after_seconds: float = 0) -> bool:
         self.clock.elapsed += after_seconds
         self.reader.doubt()
-        return self.reader.read()
+        return self.reader.read().sure
+
+    @property
+    def reading(self) -> Reading:
+        return self.reader.reading
 
     @property
     def names(self) -> str:
-        return " ".join(sorted(self.reader.desired.names))
+        return " ".join(sorted(self.reading.desired.names))
 
 
 @pytest.fixture
@@ -45,7 +49,7 @@ def files() -> Files:
 def test_nothing_is_read_again_without_a_doubt(files: Files) -> None:
     """What has not changed costs nothing."""
     before = files.readings
-    assert files.reader.read()
+    assert files.reader.read().sure
     assert files.readings == before
 
 
@@ -54,9 +58,9 @@ def test_a_file_counts_as_deleted_after_a_moment(files: Files) -> None:
     del files.directory.files["db"]
     assert not files.read()
     assert files.names == "db web"
-    assert files.reader.again_at == files.clock.monotonic() + GONE_SECONDS
+    assert files.reading.again_at == files.clock.monotonic() + GONE_SECONDS
     files.clock.elapsed += GONE_SECONDS
-    assert files.reader.read()
+    assert files.reader.read().sure
     assert files.names == "web"
 
 
@@ -84,7 +88,7 @@ def test_a_file_with_a_wrong_name_counts_as_gone_after_a_moment_too(files: Files
     assert files.read()
     files.directory.strays.clear()
     assert not files.read()
-    assert files.reader.desired.problems_of("db")
+    assert files.reading.desired.problems_of("db")
     files.directory.files["db"] = WEB
     assert files.read()
     assert files.names == "db web"
@@ -94,12 +98,12 @@ def test_a_directory_that_cannot_be_read_leaves_the_last_scan_in_force(files: Fi
     """It is not sound, so that nothing is removed on its word, and is tried again without anybody's doubt."""
     files.directory.readable = False
     assert files.read()
-    assert (files.names, files.reader.desired.sound) == ("db web", False)
-    assert files.reader.again_at > files.clock.monotonic()
-    assert files.reader.scan_error
+    assert (files.names, files.reading.desired.sound) == ("db web", False)
+    assert files.reading.again_at > files.clock.monotonic()
+    assert files.reading.scan_error
     files.directory.readable = True
-    assert files.reader.read()
-    assert (files.reader.desired.sound, files.reader.scan_error) == (True, "")
+    assert files.reader.read().sure
+    assert (files.reading.desired.sound, files.reading.scan_error) == (True, "")
 
 
 def test_changes_wait_while_git_is_in_the_middle_of_something(files: Files) -> None:
@@ -107,13 +111,13 @@ def test_changes_wait_while_git_is_in_the_middle_of_something(files: Files) -> N
     files.directory.under_way = True
     files.directory.files = {"new": WEB}
     assert files.read()
-    assert (files.names, files.reader.desired.sound) == ("db web", False)
-    assert files.reader.scan_error == "a git merge is under way; changes wait"
-    assert files.reader.again_at == files.clock.monotonic() + WAIT_SECONDS
+    assert (files.names, files.reading.desired.sound) == ("db web", False)
+    assert files.reading.scan_error == "a git merge is under way; changes wait"
+    assert files.reading.again_at == files.clock.monotonic() + WAIT_SECONDS
     files.directory.under_way = False
     files.directory.files = {"web": WEB, "db": WEB, "new": WEB}
-    assert files.reader.read()
-    assert (files.names, files.reader.desired.sound, files.reader.scan_error) == ("db new web", True, "")
+    assert files.reader.read().sure
+    assert (files.names, files.reading.desired.sound, files.reading.scan_error) == ("db new web", True, "")
 
 
 def test_the_last_good_policy_stays_in_force(files: Files, caplog: pytest.LogCaptureFixture) -> None:
@@ -123,11 +127,11 @@ def test_the_last_good_policy_stays_in_force(files: Files, caplog: pytest.LogCap
     files.policy = PolicyInvalid(tuple(Problem("policy.yaml", line, 1, "no") for line in (1, 2)))
     files.read()
     files.read()
-    assert files.reader.policy.sandboxes_max == 7
-    assert len(files.reader.policy_error.splitlines()) == 2
+    assert files.reading.policy.sandboxes_max == 7
+    assert len(files.reading.policy_error.splitlines()) == 2
     (said,) = caplog.messages
     assert "stays in force: policy.yaml:1" in said
     assert "\n" not in said
     files.policy = Policy(sandboxes_max=8)
     files.read()
-    assert (files.reader.policy.sandboxes_max, files.reader.policy_error) == (8, "")
+    assert (files.reading.policy.sandboxes_max, files.reading.policy_error) == (8, "")

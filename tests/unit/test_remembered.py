@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from reconciler.cli.main import cli
-from reconciler.control.observe import Observer
+from reconciler.control.reconcile import reconcile_once
+from reconciler.control.surroundings import SystemClock
 from reconciler.desired.directory import Directory
 from reconciler.model.plan import Lane, Plan, Verdict
 from reconciler.model.status import Saved
-from reconciler.planning.decide import Memory, decide
 from reconciler.planning.remembered import plan_from
 from tests.house import House
 
@@ -27,6 +27,11 @@ WEB: dict[str, Any] = {
     "tmpfs": ["/run:size=8m"],
     "stop_grace_period": "5s",
 }
+
+
+class Later(SystemClock):
+    def now(self) -> float:
+        return NOW
 
 
 def saved(house: House) -> Saved:
@@ -42,18 +47,7 @@ def by_status(house: House, told: Saved) -> Plan:
 
 def by_engine(house: House) -> Plan:
     """What the controller, going on now, would do."""
-    desired, policy = Directory(house.settings.directory).scan(), house.settings.policy()
-    world = Observer(house.engine, house.settings.owner, house.settings.engine_host).observe(desired, policy, NOW)
-    controller = house.store.controller()
-    assert controller is not None
-    memory = Memory(
-        house.store.statuses(),
-        desired.directory,
-        withheld=controller.withheld,
-        recent=controller.removals,
-        seed=None,
-    )
-    return decide(desired, policy, world, memory, NOW)
+    return reconcile_once(house.settings, house.engine, Later()).plan
 
 
 def told(lanes: Iterable[Lane]) -> list[tuple[Any, ...]]:

@@ -1,0 +1,71 @@
+"""One cycle: what was read meets what is observed, and a plan comes of it.
+
+`plan` ends there; `apply` and `run` go on to carry it out. Nobody else makes a plan with an engine.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from reconciler.control.observe import Observer
+from reconciler.control.read import Reading, read_once
+from reconciler.control.settings import Settings
+from reconciler.control.surroundings import Clock
+from reconciler.desired.directory import Directory
+from reconciler.engine.protocol import EngineReader
+from reconciler.model.plan import Plan
+from reconciler.model.status import RecentRemovals
+from reconciler.model.world import World
+from reconciler.planning import fold
+from reconciler.planning.decide import Memory, decide
+from reconciler.planning.recall import Recall
+from reconciler.report.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """A plan, and all that it was made from. `now` is in seconds since the epoch."""
+
+    reading: Reading
+    world: World
+    memory: Memory
+    now: float
+    plan: Plan
+
+
+class Reconciler:
+    """Decides again and again; what has not changed since the cycle before is not worked out again."""
+
+    def __init__(self, observer: Observer, clock: Clock, draw_seed: Callable[[], int | None]) -> None:
+        self._observer, self._clock, self._draw_seed = observer, clock, draw_seed
+        self._recall = Recall()
+
+    def reconcile(self, reading: Reading, memory: Memory) -> Cycle:
+        """Raises `EngineUnavailable` and `OwnershipUnclear`.
+
+        The memory comes with the statuses of before, and without a seed; that of the cycle knows what was seen.
+        """
+        desired, policy = reading.desired, reading.policy
+        world = self._observer.observe(desired, policy, self._clock.now())
+        now = self._clock.now()
+        statuses = {name: fold.seen(status, world.of(name), now) for name, status in memory.statuses.items()}
+        memory = replace(memory, statuses=statuses, seed=self._draw_seed())
+        return Cycle(reading, world, memory, now, decide(desired, policy, world, memory, now, self._recall))
+
+
+def reconcile_once(settings: Settings, engine: EngineReader, clock: Clock) -> Cycle:
+    """What the first pass of a controller would come to that began now, but for the ports that it would draw.
+
+    Files count as they are, also in the middle of a merge. Raises `PolicyUnknown` and `DirectoryUnreadable` too.
+    """
+    reading, store = read_once(settings.policy, Directory(settings.directory).scan), Store(settings.state)
+    controller, statuses = store.controller(), store.statuses()
+    known = [status.container_id for status in statuses.values() if status.container_id]
+    memory = Memory(
+        statuses,
+        directory=controller.directory_id if controller else None,
+        approved=store.approved(),
+        withheld=controller.withheld if controller else None,
+        recent=controller.removals if controller else RecentRemovals(since=clock.now()),
+    )
+    observer = Observer(engine, settings.owner, settings.engine_host, known=known)
+    return Reconciler(observer, clock, lambda: None).reconcile(reading, memory)
