@@ -411,6 +411,7 @@ class Simulation:
             if not self.verified.pop(container, False):
                 raise ViolationError(f"{self._raw(container)['Name']} was started without having been verified")
             start(container)
+            self._check_pairs()
             if self._raw(container)["Config"]["Labels"][LABEL] not in self.replacing:
                 self._check_running()
 
@@ -446,7 +447,6 @@ class Simulation:
 
     def _check_running(self) -> None:
         """Under the limit, but for what an engine started belatedly, which nobody can call back."""
-        self._check_pairs()
         running = self._up_among(self.ours - self.belated)
         limit = max(self.limits.values(), default=0)
         if len(running) > limit:
