@@ -26,7 +26,7 @@ from reconciler.model.policy import OnViolation, Policy
 from reconciler.model.rendered import Mismatch, Rendered
 from reconciler.model.sandbox import DesiredState, Sandbox
 from reconciler.model.status import RecentRemovals, SandboxStatus, WithheldRemovals
-from reconciler.model.world import Image, Observed, State, World
+from reconciler.model.world import Image, Observed, State, Unmanaged, World
 from reconciler.planning import backoff
 from reconciler.planning import removals as removal_budget
 from reconciler.planning.converge import (
@@ -239,12 +239,11 @@ class _Decision:
         staying = busy | {lane.sandbox for lane in unwanted if lane.sandbox in up and not lane.actions}
         keepers = sorted(name for name in cases if name in up)[: max(0, limit - len(staying))]
         others = [one for one in self.world.unmanaged if one.sandbox and one.up]
-        taken = sum(container.up for container in self.world.containers) + len(busy - up) + len(others)
         waiting = sorted(
             (name for name, case in cases.items() if name not in up and not case.ended),
             key=lambda name: (cases[name].rank, name),
         )
-        starters = waiting[: max(0, limit - taken)]
+        starters = waiting[: max(0, limit - self._slots_used(others))]
         ended = {name for name, case in cases.items() if case.ended and name not in up}
         idle = {name for name in starters if not cases[name].with_a_slot.actions}
         unmanaged = {f"{one.sandbox} (unmanaged)" for one in others}
@@ -253,6 +252,11 @@ class _Decision:
         told += [f"used by {', '.join(sorted(users))}"] if users else []
         told += [f"reserved for {', '.join(sorted(idle))}, which cannot start yet"] if idle else []
         return {*keepers, *starters, *ended}, "; ".join(told)
+
+    def _slots_used(self, unmanaged: list[Unmanaged]) -> int:
+        """By each container that is up, each lane that may start one, and each that is not ours and may be."""
+        starting = self.memory.in_flight - self._up
+        return sum(container.up for container in self.world.containers) + len(starting) + len(unmanaged)
 
     # --- the sandboxes that should not ---------------------------------------------------------------------------
 

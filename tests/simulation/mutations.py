@@ -2,303 +2,263 @@
 
 python -m tests.simulation.mutations NAME SEEDS [FROM]     plays until a seed finds the bug, and prints it
 """
+# ruff: noqa: ARG005 - what is called in place of something takes its arguments
 
+import logging
 import sys
-from dataclasses import dataclass
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
-from types import ModuleType
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Any, TypeVar, TypeVarTuple
+
+from pydantic import BaseModel
+
+from reconciler.control.controller import Controller
+from reconciler.control.lanes import Lanes
+from reconciler.control.messages import LaneEnded
+from reconciler.control.observe import Observer
+from reconciler.control.read import Reader
+from reconciler.desired.directory import port_clashes
+from reconciler.model.container import MOUNTED
+from reconciler.model.desired import Desired
+from reconciler.model.errors import EngineRefused, EngineUnavailable
+from reconciler.model.labels import Owner
+from reconciler.model.plan import Action, Lane, Outcome, Reason, Remove, Start, Stop, Verdict, Verify
+from reconciler.model.sandbox import Restart
+from reconciler.model.world import Inspection, World
+from reconciler.planning import backoff, ports, recall, removals
+from reconciler.planning.converge import Case
+from reconciler.planning.decide import _Decision
+from reconciler.planning.excess import excess
+from reconciler.planning.images import fitted
+from tests.simulation.seeds import play
+
+Arguments = TypeVarTuple("Arguments")
+Result = TypeVar("Result")
+Model = TypeVar("Model", bound=BaseModel)
+Ports = dict[str, dict[int, int]]
+Inspected = Inspection | EngineRefused | None
+
+NOT_SURE = Reason.DIRECTORY_UNREADABLE, Reason.CHANGES_WAIT
 
 
 @dataclass(frozen=True)
-class Mutation:
-    """In `module`, `right` becomes `wrong`; `seed` finds it."""
+class Bug:
+    """In place of `right`, a function or a property, `wrong` is called, with `right` before its arguments."""
 
-    module: str
-    right: str
-    wrong: str
     seed: int
+    """The story that finds it."""
+    right: Any
+    wrong: Callable[..., Any]
 
 
+def bug(
+    seed: int,
+    right: Callable[[*Arguments], Result],
+    wrong: Callable[[Callable[[*Arguments], Result], *Arguments], Result],
+) -> Bug:
+    """`right` is a name and no text: when it is gone nothing here can be imported, when it changes mypy complains."""
+    return Bug(seed, right, wrong)
+
+
+def plant(planted: Bug) -> None:
+    """For the rest of this process: in the class or module that defines it, and in each that has imported it."""
+    right = getattr(planted.right, "fget", None) or getattr(planted.right, "func", planted.right)
+
+    def wrong(*arguments: Any) -> Any:
+        return planted.wrong(right, *arguments)
+
+    *outer, name = right.__qualname__.split(".")
+    home = reduce(getattr, outer, sys.modules[right.__module__])
+    assert vars(home)[name] is planted.right
+    modules = [module for key, module in sys.modules.items() if key.startswith(("reconciler.", "tests."))]
+    for owner in [home, *(module for module in modules if vars(module).get(name) is planted.right)]:
+        setattr(owner, name, wrong if right is planted.right else property(wrong))
+
+
+def but(model: Model, **said: object) -> Model:
+    return model.model_copy(update=said)
+
+
+def remembering(case: Case, **said: object) -> Case:
+    """The case with a status that says something else."""
+    return replace(case, status=but(case.status, **said))
+
+
+def awake(desired: Desired) -> Desired:
+    """With nothing suspended."""
+    declared = {name: replace(one, sandbox=but(one.sandbox, suspend=None)) for name, one in desired.declared.items()}
+    return replace(desired, declared=declared)
+
+
+def again(decision: _Decision) -> list[Lane]:
+    """Another lane for each sandbox that a lane is working on."""
+    names = decision.memory.in_flight & decision.running.keys()
+    return [decision._case(name, decision.running[name], decision.rendered[name]).lane("") for name in names]
+
+
+def left_alone(lane: Lane, cause: Reason) -> Lane:
+    return Lane(lane.sandbox, Verdict.KEEP, Reason.RUNNING) if lane.cause is cause else lane
+
+
+def at_once(lanes: list[Lane], decided: Iterable[Lane], *causes: Reason) -> Iterator[Lane]:
+    """The lanes as they were, where one of the causes has put them off."""
+    before = {lane.sandbox: lane for lane in lanes}
+    return (before[lane.sandbox] if lane.cause in causes else lane for lane in decided)
+
+
+def unchecked(actions: Iterable[Action], *after: type[Action]) -> Iterator[Action]:
+    """Without what is verified directly after such an action."""
+    last = None
+    for action in actions:
+        if not (isinstance(action, Verify) and isinstance(last, after)):
+            yield action
+        last = action
+
+
+def cut_short(lanes: Lanes, lane: Lane, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+    """Ends where something else turns out to be mounted."""
+    for outcome in outcomes:
+        yield outcome
+        if outcome.failure is Reason.MOUNT_MISMATCH:
+            lanes._tell(LaneEnded(lane))
+            return
+
+
+def preferred(kept: Ports, allotted: Ports) -> Ports:
+    """Those that are kept, where there are any."""
+    return {name: {port: kept[name][port] or own for port, own in of.items()} for name, of in allotted.items()}
+
+
+def raised(found: Inspected) -> Inspected:
+    if isinstance(found, EngineRefused):
+        raise EngineUnavailable from found
+    return found
+
+
+def unmounted(found: Inspected) -> Inspected:
+    """Without what the kernel has told."""
+    if not isinstance(found, Inspection):
+        return found
+    return replace(found, deviations=tuple(one for one in found.deviations if one.knob != MOUNTED))
+
+
+# fmt: off
 MUTATIONS = {
-    "skip the verification": Mutation(
-        "reconciler.control.lanes", "return self._verified(outcome, rendered)", "return outcome", 0
-    ),
-    "go on after a failed verification": Mutation(
-        "reconciler.control.lanes",
-        "        if not mismatches:\n            return outcome\n",
-        "        return outcome\n",
-        40,
-    ),
-    "go on after a failure": Mutation(
-        "reconciler.control.lanes", "if failed or self._abandoned", "if self._abandoned", 6
-    ),
-    "count the limit before a stop has finished": Mutation(
-        "reconciler.planning.decide",
-        "taken = sum(container.up for container in self.world.containers) + len(busy - up) + len(others)",
-        "taken = len(set(cases) & up) + len(busy - up)",
-        0,
-    ),
-    "forget who is in flight under the limit": Mutation(
-        "reconciler.planning.decide",
-        "taken = sum(container.up for container in self.world.containers) + len(busy - up) + len(others)",
-        "taken = sum(container.up for container in self.world.containers)",
-        15,
-    ),
-    "admit one too many": Mutation(
-        "reconciler.planning.decide", "waiting[: max(0, limit - taken)]", "waiting[: max(0, limit - taken + 1)]", 19
-    ),
-    "reserve a slot for who is in backoff": Mutation(
-        "reconciler.planning.converge", "            return 3, failures\n", "            return 0, failures\n", 17
-    ),
-    "let a crash loop go before who has never failed": Mutation(
-        "reconciler.planning.converge", "or (failures == 1 and failure", "or (failure", 178
-    ),
-    "show what is held and serves as not ready": Mutation(
-        "reconciler.planning.decide",
-        "if lane.verdict in {Verdict.HOLD, Verdict.WAIT} and up and not (lane.current and lane.current.up):",
-        "if False:",
-        0,
-    ),
-    "take what is suspended for what is declared": Mutation(
-        "reconciler.planning.decide", 'return self._case(name, sandbox, rendered).lane("").synced', "return True", 565
-    ),
-    "leave the unhealthy alone": Mutation(
-        "reconciler.planning.converge", "return lane if self._startable(lane) is lane else kept", "return kept", 25
-    ),
-    "restart the unhealthy without a rest": Mutation(
-        "reconciler.planning.converge", "if backoff.rests(self.status, backoff.RUN, self.now):", "if False:", 318
-    ),
-    "restart the unhealthy whatever they say": Mutation(
-        "reconciler.planning.converge", "        if self.sandbox.restart is Restart.NO:\n", "        if False:\n", 7
-    ),
-    "treat a broken file as absent": Mutation(
-        "reconciler.planning.decide",
-        "        if problems := self.desired.problems_of(name):\n",
-        "        if (problems := self.desired.problems_of(name)) and not self.containers.get(name):\n",
-        7,
-    ),
-    "remove what a stray may be meant as": Mutation(
-        "reconciler.model.desired", "or self.strays.get(likeness(name), ())", "or ()", 10
-    ),
-    "ignore suspend": Mutation(
-        "reconciler.planning.decide", "            and declaration.sandbox.suspend is None\n", "", 10
-    ),
-    "believe an unreadable directory": Mutation(
-        "reconciler.planning.removals", "    if not desired.sound:\n", "    if False:\n", 108
-    ),
-    "let an approval stand for everything": Mutation(
-        "reconciler.planning.decide",
-        "return all(container.id in self.memory.approved for container in self.containers[name])",
-        "return bool(self.memory.approved)",
-        201,
-    ),
-    "forget the budget": Mutation("reconciler.planning.removals", "    if not going or len", "    if True or len", 5),
-    "forget what was removed before": Mutation(
-        "reconciler.planning.removals", "if not going or len(going | removed) <=", "if not going or len(going) <=", 5
-    ),
-    "let new files raise the budget": Mutation(
-        "reconciler.planning.removals",
-        "for status in running if status.added_at <= begun}",
-        "for status in running}",
-        699,
-    ),
-    "remove what was withheld after a while": Mutation(
-        "reconciler.planning.removals",
-        "before and before.policy == policy.fingerprint else frozenset()",
-        "False else frozenset()",
-        35,
-    ),
-    "believe a share of what nobody remembers": Mutation(
-        "reconciler.planning.removals", "if recent.since <= begun else 0", "if True else 0", 72
-    ),
-    "let two files publish one port": Mutation(
-        "reconciler.desired.directory", "found if len(found) > 1 else ()", "found if len(found) > 2 else ()", 105
-    ),
-    "act in the middle of a merge": Mutation(
-        "reconciler.control.read", "        if scanned.waits:\n", "        if False:\n", 5
-    ),
-    "work twice on one sandbox": Mutation(
-        "reconciler.planning.decide",
-        "free = self.running.keys() - self.memory.in_flight",
-        "free = self.running.keys()",
-        2,
-    ),
-    "take a stranger with our labels for ours": Mutation(
-        "reconciler.control.observe",
-        "if summary.id in self._ours or not ownership.is_misnamed(summary, self._owner):",
-        "if True:",
-        5,
-    ),
-    "let one odd container stop the whole": Mutation(
-        "reconciler.control.observe",
-        "            return error\n",
-        "            raise EngineUnavailable from error\n",
-        4,
-    ),
-    "start beside what may be ours": Mutation(
-        "reconciler.model.world",
-        "for one in self.unmanaged if one.sandbox == sandbox)",
-        "for one in self.unmanaged if one.sandbox == sandbox and one.source)",
-        24,
-    ),
-    "take what another source owns": Mutation(
-        "reconciler.model.labels", 'return source in {"", self.source} or source in self.adopted', "return True", 4
-    ),
-    "forget who may be ours under the limit": Mutation(
-        "reconciler.planning.decide", "+ len(busy - up) + len(others)", "+ len(busy - up)", 92
-    ),
-    "start the new one before the old one has stopped": Mutation(
-        "reconciler.planning.converge",
-        "        if way := tuple(self._making_way(others)):\n",
-        "        yield Start(container)\n        if way := tuple(self._making_way(others)):\n",
-        0,
-    ),
-    "verify only before the old one stops": Mutation(
-        "reconciler.planning.converge",
-        "            yield from way\n            yield Verify(self.rendered, container)\n",
-        "            yield from way\n",
-        0,
-    ),
-    "replace all at once": Mutation(
-        "reconciler.planning.decide", "            elif left > 0:\n", "            elif True:\n", 6
-    ),
-    "forget the replacements under way": Mutation(
-        "reconciler.planning.decide", "left = limit - len(self.memory.replacing)", "left = limit", 6
-    ),
-    "forget a start that may happen late": Mutation(
-        "reconciler.planning.converge", "return other.up and other.id != self.status.doubtful", "return True", 561
-    ),
-    "never clear away what is left over": Mutation(
-        "reconciler.planning.converge", "if actions := tuple(disposal(self.others)):", "if actions := ():", 151
-    ),
-    "keep what has drifted": Mutation(
-        "reconciler.planning.converge", "drift = self.mismatches[current.id]", "drift = ()", 29
-    ),
-    "leave a pause": Mutation("reconciler.planning.converge", "if current.state is State.PAUSED:", "if False:", 71),
-    "rest for ever": Mutation(
-        "reconciler.planning.backoff", "return 0 < status.retry_at - now <= MAX_SECONDS", "return True", 0
-    ),
-    "let a stop by the controller end a sandbox for good": Mutation(
-        "reconciler.planning.converge",
-        "        if current.id in self.status.halted:\n            return False\n",
-        "",
-        180,
-    ),
-    "leave what is held although the policy forbids it": Mutation(
-        "reconciler.planning.decide",
-        "        return self._within_limits(self._outranked(lane))\n",
-        "        return self._within_limits(lane)\n",
-        10,
-    ),
-    "replace while the directory cannot be read": Mutation(
-        "reconciler.planning.decide", "            elif not self.desired.sound:\n", "            elif False:\n", 8
-    ),
-    "leave what is held although somebody has changed it": Mutation(
-        "reconciler.planning.decide", "        return self._unchanged(name, lane, up)\n", "        return lane\n", 505
-    ),
-    "believe a list that leaves something out": Mutation(
-        "reconciler.control.observe",
-        "            if inspection is not None:\n                raise",
-        "            if False:\n                raise",
-        176,
-    ),
-    "keep a port that a changed policy forbids": Mutation(
-        "reconciler.planning.ports",
-        "keeps = mine in published and (running or mine not in fixed)",
-        "keeps = running or mine not in fixed",
-        83,
-    ),
-    "start again what has written too much": Mutation(
-        "reconciler.planning.converge",
-        "if self.full or (current.id == self.status.noisy",
-        "if (current.id == self.status.noisy",
-        25,
-    ),
-    "let what is held fill the disk": Mutation(
-        "reconciler.planning.decide",
-        "return self._within_limits(self._outranked(lane))",
-        "return self._outranked(lane)",
-        14,
-    ),
-    "make what was pulled as if it were known": Mutation(
-        "reconciler.control.lanes",
-        "if any(isinstance(action, Pull) for action in outcome.lane.actions):",
-        "if False:",
-        2,
-    ),
-    "let an image check as often as it likes": Mutation(
-        "reconciler.planning.converge", "yield Create(fitted(self.rendered, image))", "yield Create(self.rendered)", 25
-    ),
-    "let who says too much run on": Mutation(
-        "reconciler.planning.excess", "if container.id == status.noisy:", "if False:", 14
-    ),
-    "believe what was worked out for ever": Mutation(
-        "reconciler.planning.recall",
-        "if known is None or not all(map(_same, known[0], arguments)):",
-        "if known is None:",
-        0,
-    ),
-    "look no more at volumes once they are mounted": Mutation(
-        "reconciler.planning.converge", "        if self.rendered.spec.volumes:", "        if False:", 42
-    ),
-    "let an exchanged source be read until the next pass": Mutation(
-        "reconciler.control.lanes", "if outcome.failure is Reason.MOUNT_MISMATCH:", "if False:", 42
-    ),
-    "look at no volumes in an observation": Mutation(
-        "reconciler.control.observe",
-        "return self.volumes.witnessed(container, self._engine.inspect(container))",
-        "return self._engine.inspect(container)",
-        1257,
-    ),
-    "believe inspections for ever": Mutation(
-        "reconciler.control.controller",
-        "        self._observer.forget_all()\n        self._reader.doubt()\n",
-        "        self._reader.doubt()\n",
-        260,
-    ),
+    # what is verified
+    "skip the verification": bug(0, Lanes._verified, lambda right, lanes, outcome, rendered: outcome),
+    "go on after a failed verification": bug(40, Lanes._verified,
+        lambda right, lanes, outcome, rendered: right(lanes, outcome, rendered) and outcome),
+    "verify only before the old one stops": bug(0, Case._started_after,
+        lambda right, *call: unchecked(right(*call), Stop, Remove)),
+    "make what was pulled as if it were known": bug(2, Lanes._created,
+        lambda right, lanes, outcome, new: replace(outcome, container=lanes._engine.create(new.name, new.spec))),
+    "let an image check as often as it likes": bug(25, fitted, lambda right, rendered, image: rendered),
+    "keep what has drifted": bug(29, Case._up, lambda right, *call: left_alone(right(*call), Reason.DRIFTED)),
+    # lanes
+    "go on after a failure": bug(6, Lanes.perform, lambda right, *call: replace(right(*call), failure=None)),
+    "work twice on one sandbox": bug(2, _Decision._wanted,
+        lambda right, decision, unwanted: [*right(decision, unwanted), *again(decision)]),
+    "start the new one before the old one has stopped": bug(0, Case._started_after,
+        lambda right, *call: sorted(right(*call), key=lambda action: isinstance(action, Stop | Remove))),
+    "forget a start that may happen late": bug(561, Case._is_sure, lambda *_: True),
+    "never clear away what is left over": bug(151, Case._up,
+        lambda right, *call: left_alone(right(*call), Reason.LEFTOVER)),
+    "leave a pause": bug(71, Case._up, lambda right, *call: left_alone(right(*call), Reason.PAUSED)),
+    # the limit
+    "count the limit before a stop has finished": bug(0, _Decision._slots_used,
+        lambda right, decision, *call: right(decision, *call) - len(decision.memory.in_flight & decision._up)),
+    "forget who is in flight under the limit": bug(15, _Decision._slots_used,
+        lambda right, decision, *call: right(decision, *call) - len(decision.memory.in_flight - decision._up)),
+    "forget who may be ours under the limit": bug(92, _Decision._slots_used,
+        lambda right, decision, unmanaged: right(decision, [])),
+    "admit one too many": bug(19, _Decision._slots_used, lambda right, *call: right(*call) - 1),
+    "reserve a slot for who is in backoff": bug(17, Case.rank,
+        lambda right, case: (right(case)[0] % 3, right(case)[1])),
+    "let a crash loop go before who has never failed": bug(178, Case.rank,
+        lambda right, case: right(remembering(case, failures=min(case.status.failures, 1)))),
+    "let a stop by the controller end a sandbox for good": bug(180, Case.ended,
+        lambda right, case: right(remembering(case, halted=()))),
+    "rest for ever": bug(0, backoff.rests,
+        lambda right, status, after, now: bool(status.failure and status.failure.reason in after)),
+    # the unhealthy
+    "leave the unhealthy alone": bug(25, Case._unhealthy,
+        lambda right, *call: replace(right(*call), verdict=Verdict.KEEP, actions=())),
+    "restart the unhealthy without a rest": bug(318, Case._unhealthy,
+        lambda right, case, current: right(remembering(case, retry_at=0), current)),
+    "restart the unhealthy whatever they say": bug(7, Case._unhealthy,
+        lambda right, case, current: right(replace(case, sandbox=but(case.sandbox, restart=Restart.ALWAYS)), current)),
+    # what the files say
+    "treat a broken file as absent": bug(7, Desired.problems_of, lambda *_: ()),
+    "remove what a stray may be meant as": bug(10, Desired.problems_of,
+        lambda right, desired, name: desired.broken.get(name, ())),
+    "ignore suspend": bug(10, _Decision.__init__,
+        lambda right, decision, desired, *rest: right(decision, awake(desired), *rest)),
+    "let two files publish one port": bug(105, port_clashes, lambda *_: {}),
+    "act in the middle of a merge": bug(5, Reader.__init__,
+        lambda right, reader, policy, scan, clock: right(reader, policy, lambda: replace(scan(), waits=""), clock)),
+    # removals and replacements
+    "believe an unreadable directory": bug(108, removals.withheld,
+        lambda right, going, running, desired, *rest: right(going, running, replace(desired, sound=True), *rest)),
+    "let an approval stand for everything": bug(201, _Decision._approved,
+        lambda right, decision, name: bool(decision.memory.approved)),
+    "remove what was withheld after a while": bug(35, Controller._memory,
+        lambda right, controller: replace(right(controller), withheld=None)),
+    "forget the budget": bug(5, removals._over_budget, lambda *_: ""),
+    "forget what was removed before": bug(5, removals._over_budget,
+        lambda right, going, running, policy, recent, now: right(going, running, policy, but(recent, removed={}), now)),
+    "let new files raise the budget": bug(699, removals._over_budget,
+        lambda right, going, running, *rest: right(going, [but(one, added_at=0) for one in running], *rest)),
+    "believe a share of what nobody remembers": bug(72, removals._over_budget,
+        lambda right, going, running, policy, recent, now: right(going, running, policy, but(recent, since=0), now)),
+    "replace all at once": bug(6, _Decision._few_at_a_time,
+        lambda right, decision, lanes: at_once(lanes, right(decision, lanes), Reason.REPLACEMENT_QUEUED)),
+    "forget the replacements under way": bug(6, Controller._memory,
+        lambda right, controller: replace(right(controller), replacing=frozenset())),
+    "replace while the directory cannot be read": bug(8, _Decision._few_at_a_time,
+        lambda right, decision, lanes: at_once(lanes, right(decision, lanes), *NOT_SURE)),
+    # what the policy forbids
+    "leave what is held although the policy forbids it": bug(10, _Decision._outranked,
+        lambda right, decision, lane: lane),
+    "leave what is held although somebody has changed it": bug(505, _Decision._unchanged,
+        lambda right, decision, name, lane, up: lane),
+    "let what is held fill the disk": bug(14, _Decision._within_limits, lambda right, decision, lane: lane),
+    "let who says too much run on": bug(14, excess,
+        lambda right, policy, container, status: right(policy, container, but(status, noisy=""))),
+    "start again what has written too much": bug(25, Case.ended,
+        lambda right, case: right(remembering(case, disk_bytes={}))),
+    "keep a port that a changed policy forbids": bug(83, ports.allot,
+        lambda right, wanted, world, statuses, published, seed: preferred(
+            right(wanted, world, statuses, range(1 << 16), None), right(wanted, world, statuses, published, seed))),
+    # whose it is
+    "take a stranger with our labels for ours": bug(5, Observer._not_ours_by_proof, lambda *_: None),
+    "take what another source owns": bug(4, Owner.acts_for, lambda *_: True),
+    "start beside what may be ours": bug(24, World.in_place_of,
+        lambda right, world, name: found if (found := right(world, name)) and found.source else None),
+    # what is observed
+    "let one odd container stop the whole": bug(4, Observer._inspected, lambda right, *call: raised(right(*call))),
+    "look at no volumes in an observation": bug(1257, Observer._inspected,
+        lambda right, *call: unmounted(right(*call))),
+    "look no more at volumes once they are mounted": bug(42, Case._started_after,
+        lambda right, *call: unchecked(right(*call), Start)),
+    "let an exchanged source be read until the next pass": bug(42, Lanes.carry_out,
+        lambda right, lanes, lane: cut_short(lanes, lane, right(lanes, lane))),
+    "believe a list that leaves something out": bug(176, Observer._confirm_gone,
+        lambda right, observer, listed: right(observer, listed | observer._known)),
+    "believe inspections for ever": bug(260, Observer.forget_all, lambda *_: None),
+    "believe what was worked out for ever": bug(0, recall._same, lambda *_: True),
+    # what is shown
+    "show what is held and serves as not ready": bug(0, _Decision._with_what_runs,
+        lambda right, decision, lane: replace(right(decision, lane), current=lane.current)),
+    "take what is suspended for what is declared": bug(565, _Decision._is_synced,
+        lambda right, decision, *call: right(decision, *call) or bool(call[-1])),
 }
-
-
-class _Planter(MetaPathFinder, Loader):
-    """Imports one module with a bug in it."""
-
-    def __init__(self, mutation: Mutation) -> None:
-        self._mutation = mutation
-
-    def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:  # noqa: ARG002
-        if fullname != self._mutation.module:
-            return None
-        found = PathFinder.find_spec(fullname, path)  # type: ignore[arg-type]
-        assert found is not None
-        assert isinstance(found.loader, SourceFileLoader)
-        self._source = found.loader.get_source(fullname) or ""
-        self._path = found.loader.path
-        return ModuleSpec(fullname, self, origin=self._path)
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:  # noqa: ARG002
-        return None
-
-    def exec_module(self, module: ModuleType) -> None:
-        mutation = self._mutation
-        assert self._source.count(mutation.right) == 1, f"not once in {mutation.module}: {mutation.right}"
-        mutated = self._source.replace(mutation.right, mutation.wrong)
-        exec(compile(mutated, self._path, "exec"), module.__dict__)  # noqa: S102 - that is what it is for
-
-
-def plant(name: str) -> None:
-    """Must come before anything of reconciler is imported."""
-    assert not any(module.startswith("reconciler") for module in sys.modules)
-    sys.meta_path.insert(0, _Planter(MUTATIONS[name]))
+# fmt: on
 
 
 def main(name: str, seeds: int, first: int) -> int:
     """Returns 0 when the bug is found."""
-    plant(name)
-    import logging
-
-    from tests.simulation.seeds import play
-
+    plant(MUTATIONS[name])
     logging.disable(logging.CRITICAL)
     for seed in range(first, first + seeds):
         if violation := play(seed).violation:

@@ -155,4 +155,5 @@ def test_a_planted_bug_is_found(name: str) -> None:
     command = [sys.executable, "-m", "tests.simulation.mutations", name, "1", str(seed)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "a pass failed" not in done.stdout, "the bug itself is broken"
     assert play(seed).violation == ""
