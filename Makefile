@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run test test-slow check simulate fuzz soak bench clean
+.PHONY: help run test test-slow check docs simulate fuzz soak bench clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ check: .venv/made ## look for mistakes in style, types and imports
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: .venv/made ## write the tables of README.md and docs/ that are made from the code
+	$(BIN)/python -m tests.tables
 
 SEEDS ?= 2000
 FROM ?= 0

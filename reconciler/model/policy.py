@@ -55,11 +55,11 @@ class Limits(BaseModel):
 
     model_config = STRICT
 
-    mem_limit: Memory = Field(512 * MIB, description="Bytes of memory.")
-    cpus: Cpus = Field(1.0, description="CPUs.")
-    pids_limit: Pids = Field(100, description="Processes and threads.")
+    mem_limit: Memory = Field(512 * MIB, description="Bytes of memory of a sandbox.")
+    cpus: Cpus = Field(1.0, description="CPUs of a sandbox.")
+    pids_limit: Pids = Field(100, description="Processes and threads of a sandbox.")
     tmpfs: TmpfsSize = Field(64 * MIB, description="Bytes of each tmpfs.")
-    disk: DiskSize = Field(2 * GIB, description="Bytes that its containers may write; a file cannot ask for more.")
+    disk: DiskSize = Field(2 * GIB, description="Bytes that its containers may write; no file can ask for more.")
     log_rate: LogRate = Field(
         MIB, description="Bytes a second that it may say, over half a minute; each line counts 256 more."
     )
@@ -86,8 +86,8 @@ class Removals(BaseModel):
 
     model_config = STRICT
 
-    max: int = Field(3, ge=0, description="So many sandboxes can be removed within the window.")
-    share: float = Field(0.5, ge=0, le=1, description="So large a share of those that ran when the window began.")
+    max: int = Field(3, ge=0, description="So many sandboxes are removed within the window without approval.")
+    share: float = Field(0.5, ge=0, le=1, description="Or so large a share of those that ran when the window began.")
     window: Duration = Field(600.0, description="For how long a removal counts, such as `10m`.")
 
 
@@ -127,7 +127,7 @@ class Policy(BaseModel):
 
     model_config = STRICT
 
-    sandboxes_max: int = Field(5, ge=0, le=SANDBOXES_MAX, description="The most that run at the same time.")
+    sandboxes_max: int = Field(5, ge=0, le=SANDBOXES_MAX, description="The most that run at any moment.")
     limits: Limits = Field(Limits(), description="The most that a sandbox may ask for.")
     images: Annotated[tuple[Pattern, ...], BeforeValidator(listed)] = Field(
         (),
@@ -149,17 +149,18 @@ class Policy(BaseModel):
     runtime: Annotated[str, AfterValidator(_runtime), matching(_RUNTIME.pattern)] | None = Field(
         None, description="The engine's runtime of all sandboxes, such as `runsc`. Left out: the engine's default."
     )
-    labels: Labels = Field({}, description="Labels of all containers.")
+    labels: Labels = Field({}, description="Labels that are put on all containers.")
     removals: Removals = Field(Removals(), description="How many removals at once need no approval.")
     replacements: Replacements = Field(
         Replacements(), description="How what runs is replaced when files or the policy change."
     )
     on_violation: Annotated[OnViolation, Field(strict=False)] = Field(
-        OnViolation.STOP, description="What happens to a running sandbox that the policy has come to reject."
+        OnViolation.STOP,
+        description="Whether what runs and comes to be forbidden is stopped: `stop`, or only told: `report`.",
     )
     defaults: Annotated[Sandbox, AfterValidator(_for_all)] = Field(
         Sandbox(),
-        description="What every sandbox says that does not say otherwise.",
+        description="Keys of a sandbox, for all that do not say otherwise; `state` and `suspend` cannot be.",
         json_schema_extra={"properties": dict.fromkeys(OWN_TO_SANDBOXES, False)},
     )
 

@@ -147,7 +147,7 @@ class Sandbox(BaseModel):
 
     image: Image = Field(
         "",
-        description="The image's reference; a digest is allowed. Required, unless the policy's defaults give it.",
+        description="Reference, with tag or digest, that the policy allows. Required, unless its defaults give it.",
         examples=["docker.io/library/busybox:1.36"],
     )
     command: Arguments | None = Field(
@@ -168,31 +168,41 @@ class Sandbox(BaseModel):
     )
     ports: Annotated[tuple[Port, ...], BeforeValidator(listed), AfterValidator(_distinct)] = Field(
         (Port(target=3000),),
-        description="Ports of the container, or `{target: 3000, published: 18080}`. None with `network_mode: none`.",
+        description="Ports of the container, or `{target: 3000, published: 18080}` with a port of the host that "
+        "the policy allows and no other sandbox publishes. None with `network_mode: none`.",
         json_schema_extra={"default": [3000], "maxItems": PORTS_MAX},
     )
-    mem_limit: Memory = Field(512 * MIB, description="Bytes of memory, such as `512m`; there is no swap.")
-    cpus: Cpus = Field(1.0, description="CPUs, such as `0.5`.")
-    pids_limit: Pids = Field(100, description="Processes and threads.")
+    mem_limit: Memory = Field(512 * MIB, description="Bytes of memory, up to the policy's ceiling; there is no swap.")
+    cpus: Cpus = Field(1.0, description="CPUs, such as `0.5`, up to the policy's ceiling.")
+    pids_limit: Pids = Field(100, description="Processes and threads, up to the policy's ceiling.")
     read_only: bool = Field(False, description="Whether the container's own file system is read-only.")
     tmpfs: Annotated[
         tuple[Tmpfs, ...],
         BeforeValidator(_one_or_more, json_schema_input_type=Annotated[str, matching(TMPFS_TEXT)] | tuple[Tmpfs, ...]),
-    ] = Field((), description="File systems in memory: `/run`, or `/run:size=64m`.", examples=[["/run:size=64m"]])
+    ] = Field(
+        (),
+        description="File systems in memory, of the sandbox's own user: `/run`, `/run:size=64m,mode=1777` or "
+        "`{target, size, mode}`.",
+        examples=[["/run:size=64m"]],
+    )
     volumes: Annotated[tuple[Volume, ...], BeforeValidator(listed)] = Field(
         (),
-        description="Paths of the host in the long form, under the roots that the policy allows.",
+        description="Paths in the policy's roots: `{type: bind, source, target}`; read-only unless `read_only: false`.",
         examples=[[{"type": "bind", "source": "/srv/data", "target": "/data"}]],
     )
-    healthcheck: Healthcheck | None = Field(None, description="As in Compose. Left out: the image's.")
+    healthcheck: Healthcheck | None = Field(
+        None,
+        description="`test`, `interval`, `timeout`, `retries`, `start_period`, `start_interval`, or `disable: true`, "
+        "as in Compose. Left out: the image's.",
+    )
     stop_grace_period: GracePeriod = Field(10, description="Time between asking to stop and killing, such as `30s`.")
     pull_policy: Annotated[PullPolicy, Field(strict=False)] = Field(
         PullPolicy.MISSING, description="When to pull the image: `missing`, `always` or `never`."
     )
     restart: Annotated[Restart, Field(strict=False), BeforeValidator(_restart)] = Field(
-        Restart.ALWAYS, description="When to start it again: `always`, `on-failure` or `no`."
+        Restart.ALWAYS, description="When it is started again, also as unhealthy: `always`, `on-failure` or `no`."
     )
-    labels: Labels = Field({}, description="Labels of the container.")
+    labels: Labels = Field({}, description="Labels of the container; those of `reconciler.` are reserved.")
     state: Annotated[DesiredState, Field(strict=False)] = Field(
         DesiredState.RUNNING, description="`running` or `stopped`."
     )

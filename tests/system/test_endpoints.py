@@ -1,4 +1,4 @@
-"""What the README says of the engine's API that is used, for those who put a proxy in front of it, is all of it."""
+"""What docs/security.md says of the engine's API that is used, for those who put a proxy before it, is all of it."""
 
 import re
 import signal
@@ -9,13 +9,13 @@ from tests.busybox_image import make_image
 from tests.system.conftest import Operator, version
 from tests.system.faults.proxy import Proxy, refused
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "security.md"
 ROW = re.compile(r"^\| `((?:GET|HEAD|POST|PUT|DELETE) /[^`]*)` \|", re.MULTILINE)
 NEVER_THERE = "docker.io/team/never-there:1"
 
 
 def pattern(call: str) -> str:
-    """The call as the README writes it: ids are `ID` already, and an image is `NAME`."""
+    """The call as the page writes it: ids are `ID` already, and an image is `NAME`."""
     return re.sub(r"^(GET /images)/.+(/json)$", r"\1/NAME\2", call)
 
 
@@ -47,9 +47,9 @@ def second_network(operator: Operator) -> None:
     operator.api("POST", "/networks/create", body={"Name": labels.network_name(operator.instance), "Labels": own})
 
 
-def test_the_readme_names_every_call_of_the_api_and_no_other(operator: Operator) -> None:
+def test_the_page_names_every_call_of_the_api_and_no_other(operator: Operator) -> None:
     """A proxy that lets through what the table has hinders nothing, and lets through no more than is needed."""
     with Proxy(operator.engine.host, operator.root / "proxy.sock") as proxy:
         operator.host = proxy.host
         live(operator, proxy)
-    assert sorted(set(map(pattern, proxy.calls))) == sorted(ROW.findall(README.read_text()))
+    assert sorted(set(map(pattern, proxy.calls))) == sorted(ROW.findall(PAGE.read_text()))

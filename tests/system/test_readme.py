@@ -15,7 +15,7 @@ from tests.system.clone import ROOT, Clone
 from tests.waiting import eventually
 
 README = (ROOT / "README.md").read_text()
-FIRST = README[README.index("## A first sandbox") : README.index("## What a sandbox can say")]
+FIRST = README[README.index("## First sandbox") : README.index("## Keys")]
 
 STEP = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 ADDRESS = re.compile(r"127\.0\.0\.1:\d+")

@@ -22,7 +22,11 @@ from tests.unit import test_policy_file as policies
 ROOT = Path(__file__).parents[2]
 CASES = ROOT / "tests" / "unit" / "cases"
 EXAMPLES = ROOT / "sandboxes.d"
-README = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+SHOWN = [
+    re.findall(r"^```yaml\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    for page in ("README.md", "docs/security.md")
+]
+"""The examples of a sandbox, and of a policy."""
 
 SANDBOX = Draft202012Validator(json_schema(Sandbox))
 POLICY = Draft202012Validator(json_schema(Policy))
@@ -155,9 +159,9 @@ def test_policies() -> None:
             assert not POLICY.is_valid(of(text)), name
 
 
-def test_readme() -> None:
-    """The examples of the README are good files."""
-    sandbox, policy = map(of, README)
+def test_what_the_pages_show() -> None:
+    """Their examples are good files."""
+    (sandbox,), (policy,) = (map(of, examples) for examples in SHOWN)
     SANDBOX.validate(sandbox)
     POLICY.validate(policy)
     assert accepts(Sandbox, sandbox)

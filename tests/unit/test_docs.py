@@ -1,0 +1,76 @@
+"""README.md and docs/ say what the code says, and each link in them leads somewhere."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.model.status import ConditionType, Phase
+from reconciler.planning.floor import FIXED
+from reconciler.planning.words import said
+from tests.tables import GENERATED, PAGES, ROOT, TABLES, renewed
+
+README_BYTES_MAX = 14_000
+"""It is read in five minutes."""
+
+LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_generated_tables_are_those_of_the_code(page: Path) -> None:
+    """`make docs` would change nothing."""
+    assert page.read_text() == renewed(page.read_text())
+
+
+def test_each_table_is_shown_once() -> None:
+    """What is generated has its place, and one alone."""
+    shown = [name for page in PAGES for _, name, _ in GENERATED.findall(page.read_text())]
+    assert sorted(shown) == sorted(TABLES)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_link_leads_somewhere(page: Path) -> None:
+    """To a file that is there, and to a heading in it."""
+    assert [link for link in _links(page) if not _leads(page, *link)] == []
+
+
+def _links(page: Path) -> Iterator[tuple[str, str]]:
+    for path, heading in LINK.findall(page.read_text()):
+        if not path.startswith("https://"):
+            yield path, heading
+
+
+def _leads(page: Path, path: str, heading: str) -> bool:
+    target = page.parent / path if path else page
+    return target.exists() and (not heading or heading in map(_anchor, HEADING.findall(target.read_text())))
+
+
+def _anchor(heading: str) -> str:
+    """As GitHub makes it of a heading."""
+    return re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-")
+
+
+def test_the_readme_is_short() -> None:
+    """What takes longer is in docs/."""
+    assert len((ROOT / "README.md").read_bytes()) < README_BYTES_MAX
+
+
+def _table(page: str, heading: str) -> dict[str, str]:
+    """The first table below a heading: its first two columns, without the marks of code."""
+    text = (ROOT / "docs" / page).read_text()
+    rows = text[text.index(f"\n{heading}\n") :].partition("\n|")[2].partition("\n\n")[0].splitlines()[2:]
+    cells = ([cell.strip().strip("`") for cell in row.strip("|").split("|")] for row in rows)
+    return {first: second for first, second, *_ in cells}
+
+
+def test_the_floor_is_the_specs() -> None:
+    """Each setting that no sandbox can change, with its value."""
+    assert _table("security.md", "## The floor") == {knob: said(knob, value) for knob, value in FIXED.items()}
+
+
+def test_every_phase_and_condition_is_explained() -> None:
+    """In the order in which the code names them."""
+    assert set(_table("operations.md", "### Phases")) == set(Phase)
+    assert list(_table("operations.md", "### Conditions")) == list(ConditionType)
