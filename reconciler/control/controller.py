@@ -1,12 +1,10 @@
-"""The controller: one thread that owns all state, reads everything, decides, sends lanes off, and writes down."""
+"""The controller: one thread that owns all state, a queue of what happens elsewhere, and the order of steps."""
 
 import logging
-import os
 import queue
 from collections.abc import Callable, Mapping
 from typing import assert_never
 
-from reconciler import __version__
 from reconciler.control.lanes import Lanes
 from reconciler.control.ledger import Ledger
 from reconciler.control.messages import (
@@ -24,22 +22,19 @@ from reconciler.control.messages import (
     StopAsked,
 )
 from reconciler.control.observe import Observer
+from reconciler.control.own_status import OwnStatus
 from reconciler.control.read import Reader, Reading
 from reconciler.control.reconcile import Cycle, Reconciler
 from reconciler.control.schedule import Schedule, wait_seconds
 from reconciler.control.surroundings import Surroundings
 from reconciler.control.watch_engine import watch_engine
 from reconciler.control.watch_files import watch_files
-from reconciler.model.desired import Desired
 from reconciler.model.errors import EngineUnavailable, OwnershipUnclear
-from reconciler.model.plan import Action, Create, CreateNetwork, Lane, Outcome, Plan, Pull, Reason, Remove, Verdict
-from reconciler.model.policy import Policy
-from reconciler.model.status import BEAT_SECONDS, ControllerStatus, Phase, RecentRemovals, SandboxStatus
-from reconciler.model.text import PATH_MAX, printable
-from reconciler.model.world import Event, Happening, World
+from reconciler.model.plan import Action, CreateNetwork, Lane, Outcome, Plan, Reason, Verdict
+from reconciler.model.status import BEAT_SECONDS, ControllerStatus, Phase, SandboxStatus
+from reconciler.model.world import Event, Happening
 from reconciler.planning.decide import Memory
-from reconciler.planning.overview import in_one_line, overview
-from reconciler.planning.removals import remembered
+from reconciler.planning.overview import in_one_line
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +47,22 @@ FAREWELL_SECONDS = 10.0
 
 class Controller:
     """`run` for ever, or `apply` once. Raises `StateUnusable` or `PolicyUnknown` when it cannot begin, and
-    `OwnershipUnclear` as soon as it turns out that another controller may be at work on the same sandboxes.
+    `OwnershipUnclear` as soon as it turns out that another controller may be at work on the same sandboxes::
+
+        WAITING -------- it is time ---------> PASSING ------- a plan -------> ACTING
+         | ^ ^                                  | | ^                             |
+         | | +-- a file has just gone missing --+ | | it is time                  |
+         | |                                      v |                             |
+         | |                  no answer:  ENGINE ABSENT                           |
+         | |                                                                      |
+         | +------------------------ lanes are sent off --------------------------+
+         v
+        STOPPING: when asked to, from wherever it waits
+
+    Waiting: messages are taken in, also those of the lanes, which work meanwhile; each may bring the next pass forward.
+    Passing: files are read, the engine is observed, a plan is made. Acting, still in the pass: what is known is written
+    down, the network is set up, lanes are sent off. Engine absent: waiting too, with growing pauses. Stopping: lanes
+    begin nothing new and get a little time; `apply` comes to it by itself when nothing is left to do now.
     """
 
     def __init__(
@@ -79,7 +89,7 @@ class Controller:
         self._sandbox_of: dict[str, str] = {}
         """Of each container that was seen; empty for a stranger's."""
         self._plan = Plan()
-        self._status = self._first_status()
+        self._own = OwnStatus(self._settings, self._store, self._clock, self.reading.policy.sandboxes_max)
         self._stopping = False
         self._measuring_due = False
         self._schedule = Schedule(self._clock.monotonic(), min(BEAT_SECONDS, surroundings.manager.beat_seconds))
@@ -103,11 +113,11 @@ class Controller:
             self._farewell()
 
     def _turn_and_tell(self) -> None:
-        passes, manager = self._status.passes, self._around.manager
+        passes, manager = self.status.passes, self._around.manager
         self._turn()
-        if self._status.passes > passes:
+        if self.status.passes > passes:
             manager.ready()
-        manager.status(in_one_line(self._ledger.statuses.values(), available=self._status.available))
+        manager.status(in_one_line(self._ledger.statuses.values(), available=self.status.available))
 
     def apply(self, timeout_seconds: float) -> None:
         """Converges once: returns when nothing is left to do now, or when the time is up."""
@@ -124,7 +134,7 @@ class Controller:
 
     @property
     def status(self) -> ControllerStatus:
-        return self._status
+        return self._own.now
 
     @property
     def statuses(self) -> Mapping[str, SandboxStatus]:
@@ -136,7 +146,7 @@ class Controller:
         return self._reader.reading
 
     def _settled(self) -> bool:
-        if not self._status.available:
+        if not self.status.available:
             return True
         unsettled = {Phase.STARTING, Phase.PULLING, Phase.UPDATING, Phase.STOPPING}
         busy = any(status.phase in unsettled for status in self._ledger.statuses.values())
@@ -220,12 +230,9 @@ class Controller:
                     self._pass_soon()
 
     def _heard(self, event: Event) -> None:
-        self._observer.forget(event.container)
-        removed = event.what is Happening.REMOVED
-        if removed:
-            self._observer.gone(event.container)
+        self._observer.heard(event)
         sandbox = self._sandbox_of.get(event.container)
-        if sandbox is None and removed:  # which the last list has told already
+        if sandbox is None and event.what is Happening.REMOVED:  # which the last list has told already
             return
         if sandbox not in self._in_flight and (sandbox is not None or not self._in_flight):
             self._pass_soon()
@@ -241,15 +248,7 @@ class Controller:
         self._measuring_due = True
 
     def _done(self, outcome: Outcome) -> None:
-        self._observer.forget(outcome.container)
-        if isinstance(outcome.action, Create) and outcome.container:
-            self._observer.made(outcome.container)
-        if isinstance(outcome.action, Pull) or outcome.failure is Reason.IMAGE_PULL_FAILED:
-            self._observer.forget_image(outcome.lane.rendered.image if outcome.lane.rendered else "")
-        if isinstance(outcome.action, Remove) and outcome.failure is None:
-            self._observer.gone(outcome.container)
-        if outcome.failure is Reason.ENGINE_UNAVAILABLE:
-            self._observer.forget_all()
+        self._observer.done(outcome)
         self._ledger.done(outcome)
 
     def _farewell(self) -> None:
@@ -270,46 +269,32 @@ class Controller:
         """Read, observe, decide, act, report."""
         begun, worked = self._clock.monotonic(), self._clock.worked()
         try:
-            reading = self._read()
+            reading = self._reader.read()
+            self._schedule.begun(reading.again_at)
+            self._own.read(reading)
             if not reading.sure:
                 return
             self._carry_out(self._reconciler.reconcile(reading, self._memory()))
             self._schedule.succeeded()
-            self._change_status(pass_error="")
+            self._own.succeeded()
         except OwnershipUnclear:
             raise
         except EngineUnavailable as error:
-            self._unavailable(str(error))
+            self._observer.forget_all()
+            self._own.unavailable(str(error))
+            self._schedule.failed(self._clock.monotonic())
         except Exception as error:
             log.exception("the pass failed; please report this")
-            self._change_status(pass_error=f"{type(error).__name__}: see the log")
+            self._own.failed(error)
             self._schedule.failed(self._clock.monotonic())
         took, worked = self._clock.monotonic() - begun, self._clock.worked() - worked
         self._schedule.ended(self._clock.monotonic(), worked)
-        self._change_status(
-            passes=self._status.passes + 1, last_pass_at=self._clock.now(), last_pass_seconds=round(took, 4)
-        )
-        self._store.write_controller(self._status)
-        self._metrics.passed(self._status, self._ledger.statuses.values())
-
-    def _read(self) -> Reading:
-        reading = self._reader.read()
-        self._schedule.begun(reading.again_at)
-        self._change_status(
-            policy_error=reading.policy_error,
-            limit=reading.policy.sandboxes_max,
-            scan_error=reading.scan_error,
-            last_scan_at=reading.scanned_at,
-            commit=reading.desired.commit,
-            uncommitted=reading.desired.uncommitted,
-        )
-        if reading.scan_error:
-            self._change_status(directory_id=None)  # the next one may be another, although it has the same inode
-        return reading
+        self._own.passed(took)
+        self._metrics.passed(self.status, self._ledger.statuses.values())
 
     def _carry_out(self, cycle: Cycle) -> None:
         """Takes down what was seen and decided, and then acts."""
-        desired, policy, world = cycle.reading.desired, cycle.reading.policy, cycle.world
+        reading, world = cycle.reading, cycle.world
         self._around.exclusive.hold(world.engine, world.owner.instance)
         self._sandbox_of = {container.id: container.sandbox for container in world.containers}
         self._sandbox_of |= dict.fromkeys((stranger.id for stranger in world.unmanaged), "")
@@ -317,47 +302,26 @@ class Controller:
         if self._measuring_due:
             self._measuring_due = False
             self._around.disk.measure(self.tell)
+        # last words are of exits that are counted
         counted = [one for one in world.containers if one.up or one.sandbox not in self._in_flight]
-        self._followers.follow(counted, self.tell, policy.limits.log_rate)  # last words are of exits that are counted
+        self._followers.follow(counted, self.tell, reading.policy.limits.log_rate)
         self._plan = cycle.plan
-        self._ledger.planned(self._plan, desired, world)
-        names = {lane.sandbox for lane in self._plan.lanes}
-        self._ledger.keep_only(names | self._in_flight.keys())
-        before = self._status.withheld, self._status.removals
-        self._remember(desired, policy, world)
-        self._report(desired, policy, world)
-        if before != (self._status.withheld, self._status.removals):
-            self._store.write_controller(self._status)
+        self._ledger.planned(self._plan, reading.desired, world)
+        self._ledger.keep_only({lane.sandbox for lane in self._plan.lanes} | self._in_flight.keys())
+        self._own.decided(cycle, self._ledger.statuses.values())
         self._ledger.flush()  # before anything happens, as nobody may be left to note it afterwards
         self._act(self._plan)
 
     def _memory(self) -> Memory:
         return Memory(
             statuses=self._ledger.statuses,
-            directory=self._status.directory_id,
+            directory=self.status.directory_id,
             approved=self._store.approved(),
-            withheld=self._status.withheld,
-            recent=self._status.removals,
+            withheld=self.status.withheld,
+            recent=self.status.removals,
             in_flight=frozenset(self._in_flight),
             replacing=frozenset(name for name, lane in self._in_flight.items() if lane.is_update),
         )
-
-    def _remember(self, desired: Desired, policy: Policy, world: World) -> None:
-        """The directory counts once it was read and nothing that it says had to be doubted; approvals are used up, and
-        removals without one count from now on.
-        """
-        withheld = self._plan.withheld
-        if desired.sound and withheld.reason is not Reason.DIRECTORY_REPLACED:
-            self._change_status(directory_id=desired.directory)
-        approved = self._store.approved()
-        lanes = [lane for lane in self._plan.lanes if lane.cause is Reason.FILE_REMOVED and lane.actions]
-        unapproved = [
-            lane.sandbox for lane in lanes if not approved.issuperset(one.id for one in world.of(lane.sandbox))
-        ]
-        self._change_status(removals=remembered(self._status.removals, unapproved, policy, self._clock.now()))
-        waiting = {container.id for container in world.containers if container.sandbox not in desired.names}
-        if approved and desired.sound and not approved & waiting:
-            self._store.spend_approval()
 
     def _act(self, plan: Plan) -> None:
         for action in plan.setup:
@@ -376,44 +340,6 @@ class Controller:
             if lane.actions:
                 self._lanes.submit(lane)
         self._schedule.ask(self._clock.monotonic() + wait_seconds(plan, self._clock.now()))
-
-    # --- the controller's own status -----------------------------------------------------------------------------
-
-    def _first_status(self) -> ControllerStatus:
-        last = self._store.controller()
-        directory = printable(self._settings.directory.absolute(), PATH_MAX)
-        return ControllerStatus(
-            available=False,
-            unavailable_reason="the engine has not been asked yet",
-            host=self._settings.host,
-            instance=self._settings.instance,
-            source=self._settings.owner.source,
-            version=__version__,
-            pid=os.getpid(),
-            started_at=self._clock.now(),
-            directory=directory,
-            directory_id=last.directory_id if last and last.directory == directory else None,
-            withheld=last.withheld if last else None,
-            removals=last.removals if last else RecentRemovals(since=self._clock.now()),
-            policy_file=printable(self._settings.policy_file or "", PATH_MAX),
-            limit=self.reading.policy.sandboxes_max,
-        )
-
-    def _unavailable(self, why: str) -> None:
-        if self._status.available or why != self._status.unavailable_reason:
-            log.error("the engine is not available: %s", why)
-        self._observer.forget_all()
-        self._change_status(available=False, unavailable_reason=why)
-        self._schedule.failed(self._clock.monotonic())
-
-    def _report(self, desired: Desired, policy: Policy, world: World) -> None:
-        if not self._status.available:
-            log.info("the engine answers: %s %s", world.engine.name, world.engine.version)
-        statuses = self._ledger.statuses.values()
-        self._change_status(**overview(desired, policy, world, self._plan, statuses, self.reading.scan_error))
-
-    def _change_status(self, **changes: object) -> None:
-        self._status = self._status.model_copy(update={**changes, "updated_at": self._clock.now()})
 
 
 def _setup_lane(action: Action) -> Lane:

@@ -12,8 +12,20 @@ from reconciler.model import labels
 from reconciler.model.desired import Desired
 from reconciler.model.errors import EngineRefused, EngineUnavailable, OwnershipUnclear, Refusal
 from reconciler.model.labels import Owner
+from reconciler.model.plan import Create, Outcome, Pull, Reason, Remove
 from reconciler.model.policy import Policy
-from reconciler.model.world import EngineFacts, Image, Inspection, Network, Observed, Summary, Unmanaged, World
+from reconciler.model.world import (
+    EngineFacts,
+    Event,
+    Happening,
+    Image,
+    Inspection,
+    Network,
+    Observed,
+    Summary,
+    Unmanaged,
+    World,
+)
 from reconciler.planning import ownership
 from reconciler.planning.recall import Recall
 
@@ -26,7 +38,7 @@ class _Seen:
 
 
 class Observer:
-    """Observes one instance on one engine. It remembers inspections until something changes or `forget` is called.
+    """Observes one instance on one engine. It remembers inspections until something is heard, done or changes.
 
     `known` are containers that were ours before; they are there until the engine says of them that they are not.
     """
@@ -49,22 +61,28 @@ class Observer:
         self._ours: AbstractSet[str] = set(known)
         self._recall = Recall()
 
-    def made(self, container: str) -> None:
-        """The engine has said that it has created the container for us, whatever somebody calls it next."""
-        self._ours = self._ours | {container}
+    def heard(self, event: Event) -> None:
+        """What is remembered of its container is doubtful."""
+        self._forget(event.container, gone=event.what is Happening.REMOVED)
 
-    def gone(self, container: str) -> None:
-        """The engine has said that it has removed the container."""
-        self._known.discard(container)
+    def done(self, outcome: Outcome) -> None:
+        """What is remembered of what was acted on is doubtful; what was created is ours, whatever it is called next."""
+        action, failure, container = outcome.action, outcome.failure, outcome.container
+        self._forget(container, gone=isinstance(action, Remove) and failure is None)
+        if isinstance(action, Create) and container:
+            self._ours = self._ours | {container}
+        if isinstance(action, Pull) or failure is Reason.IMAGE_PULL_FAILED:
+            self._images.pop(outcome.lane.rendered.image if outcome.lane.rendered else "", None)
+        if failure is Reason.ENGINE_UNAVAILABLE:
+            self.forget_all()
 
-    def forget(self, container: str) -> None:
-        """What is remembered of one container is doubtful, or, with no name, of the network."""
+    def _forget(self, container: str, *, gone: bool) -> None:
+        """Of one container, or, with no name, of the network; `gone` once the engine has said that it is removed."""
         self._seen.pop(container, None)
+        if gone:
+            self._known.discard(container)
         if not container:
             self._network = None
-
-    def forget_image(self, reference: str) -> None:
-        self._images.pop(reference, None)
 
     def forget_all(self) -> None:
         """Everything is doubtful: the next observation asks for all of it."""

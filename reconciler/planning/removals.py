@@ -8,9 +8,10 @@ policy changes: it does not become right by waiting, nor because files were adde
 from collections.abc import Iterable, Mapping
 
 from reconciler.model.desired import Desired
-from reconciler.model.plan import Reason
+from reconciler.model.plan import Plan, Reason
 from reconciler.model.policy import Policy
 from reconciler.model.status import RecentRemovals, SandboxStatus, WithheldRemovals
+from reconciler.model.world import World
 
 Withheld = Mapping[str, tuple[Reason, str]]
 """By sandbox, why its removal waits: the reason and a sentence."""
@@ -68,7 +69,11 @@ def _over_budget(
     return f"{len(going)} removals{told}, over the budget of {max(budget.max, share)}; `reconciler approve` allows them"
 
 
-def remembered(recent: RecentRemovals, removed: Iterable[str], policy: Policy, now: float) -> RecentRemovals:
-    """With those that are removed now, and without those that no window holds any more."""
+def remembered(
+    recent: RecentRemovals, plan: Plan, world: World, approved: frozenset[str], policy: Policy, now: float
+) -> RecentRemovals:
+    """With those that the plan removes without approval, and without those that no window holds any more."""
+    lanes = [lane for lane in plan.lanes if lane.cause is Reason.FILE_REMOVED and lane.actions]
+    removed = [lane.sandbox for lane in lanes if not approved.issuperset(one.id for one in world.of(lane.sandbox))]
     kept = {name: at for name, at in recent.removed.items() if abs(now - at) < policy.removals.window}
     return recent.model_copy(update={"removed": kept | dict.fromkeys(removed, now)})
