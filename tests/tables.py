@@ -112,6 +112,13 @@ def _global(option: click.Parameter) -> Row:
     return code(_option(option)[1:-1]), ", ".join(map(code, variables)), code(default), option.help or ""
 
 
+# --- reasons ---------------------------------------------------------------------------------------------------------
+
+
+def reasons() -> str:
+    return table(("reason", "what it means, and what you can do"), ((code(reason), reason.means) for reason in Reason))
+
+
 # --- metrics ---------------------------------------------------------------------------------------------------------
 
 
@@ -145,6 +152,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "policy-keys": policy_keys,
     "commands": commands,
     "options": options,
+    "reasons": reasons,
     "metrics": metrics,
 }
 

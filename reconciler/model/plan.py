@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Self
 
 from reconciler.model.errors import Problem
 from reconciler.model.rendered import Mismatch, Rendered
@@ -9,66 +10,79 @@ from reconciler.model.world import Observed
 
 
 class Reason(StrEnum):
-    """The closed list of causes: of a verdict, of a status, of a line in the journal."""
+    """The closed list of causes: of a verdict, of a status, of a line in the journal.
+
+    `means` says what it means for the sandbox, and what people can do about it.
+    """
+
+    means: str
+
+    def __new__(cls, value: str, means: str) -> Self:
+        reason = str.__new__(cls, value)
+        reason._value_, reason.means = value, means
+        return reason
 
     # as declared
-    RUNNING = "Running"
-    HEALTHY = "Healthy"
-    STOPPED = "Stopped"
-    COMPLETED = "Completed"
-    ACCEPTED = "Accepted"
-    SYNCED = "Synced"
-    NO_FAILURE = "NoFailure"
+    RUNNING = "Running", "It runs."
+    HEALTHY = "Healthy", "It runs, and its health check passes."
+    STOPPED = "Stopped", "Its file says `state: stopped`."
+    COMPLETED = "Completed", "It has exited with code 0, and is to run no more."
+    ACCEPTED = "Accepted", "Its file is in order, and the policy allows it."
+    SYNCED = "Synced", "What runs is what is declared."
+    NO_FAILURE = "NoFailure", "Nothing has failed that was not made good since."
     # a change is due
-    ABSENT = "Absent"
-    CONFIGURATION_CHANGED = "ConfigurationChanged"
-    PORTS_CHANGED = "PortsChanged"
-    NOT_STARTED = "NotStarted"
-    EXITED = "Exited"
-    PAUSED = "Paused"
-    DRIFTED = "Drifted"
-    RENAMED = "Renamed"
-    LEFTOVER = "Leftover"
-    STOP_DECLARED = "StopDeclared"
-    FILE_REMOVED = "FileRemoved"
-    NETWORK_MISSING = "NetworkMissing"
+    ABSENT = "Absent", "It has no container yet; one is created."
+    CONFIGURATION_CHANGED = "ConfigurationChanged", "It is replaced. `reconciler plan` shows field by field why."
+    PORTS_CHANGED = "PortsChanged", "It has to have other ports of the host, and is replaced."
+    NOT_STARTED = "NotStarted", "Its container is there, and is started."
+    EXITED = "Exited", "It has exited, and is started again. `reconciler logs NAME` says why."
+    PAUSED = "Paused", "Somebody paused its container, which is unpaused. Find out who."
+    DRIFTED = "Drifted", "Somebody changed its container, which is replaced or stopped. Find out who."
+    RENAMED = "Renamed", "Somebody renamed its container, which gets its name back. Find out who."
+    LEFTOVER = "Leftover", "A container of it is left over, and is removed."
+    STOP_DECLARED = "StopDeclared", "Its file says `state: stopped`, so it is stopped."
+    FILE_REMOVED = "FileRemoved", "Its file is gone, so it is stopped and removed."
+    NETWORK_MISSING = "NetworkMissing", "The instance's network is missing, and is created."
     # waiting
-    STARTING = "Starting"
-    IN_FLIGHT = "InFlight"
-    LIMIT_EXCEEDED = "LimitExceeded"
-    REPLACEMENT_QUEUED = "ReplacementQueued"
-    ENGINE_BUSY = "EngineBusy"
-    UNMANAGED = "Unmanaged"
+    STARTING = "Starting", "Its health check has not passed yet, or it failed before and ran for less than 10 s."
+    IN_FLIGHT = "InFlight", "What was begun for it before is still under way."
+    LIMIT_EXCEEDED = "LimitExceeded", "All slots are used. Stop or remove a sandbox, or raise `sandboxes_max`."
+    REPLACEMENT_QUEUED = "ReplacementQueued", "Others go first: see the policy's `replacements.max_parallel`."
+    ENGINE_BUSY = "EngineBusy", "The engine is busy with its container, and is asked again."
+    UNMANAGED = "Unmanaged", "A container that is not ours is in its place. Remove that one, or its labels."
     # left exactly as it is
-    INVALID_FILE = "InvalidFile"
-    SUSPENDED = "Suspended"
-    CHANGES_WAIT = "ChangesWait"
-    DIRECTORY_UNREADABLE = "DirectoryUnreadable"
-    DIRECTORY_REPLACED = "DirectoryReplaced"
-    REMOVAL_BUDGET_EXCEEDED = "RemovalBudgetExceeded"
-    OWNED_BY_ANOTHER = "OwnedByAnother"
+    INVALID_FILE = "InvalidFile", "What runs is left unchanged until the file is fixed. See `reconciler validate`."
+    SUSPENDED = "Suspended", "Its file says `suspend`. Take the key out when you are done."
+    CHANGES_WAIT = "ChangesWait", "git is in the middle of a merge or the like. Finish or abort that."
+    DIRECTORY_UNREADABLE = "DirectoryUnreadable", "Nothing is removed or replaced until the directory can be read."
+    DIRECTORY_REPLACED = (
+        "DirectoryReplaced",
+        "The directory is empty. Put the files back, or approve: `reconciler approve`.",
+    )
+    REMOVAL_BUDGET_EXCEEDED = "RemovalBudgetExceeded", "Its removal waits. Put its file back, or `reconciler approve`."
+    OWNED_BY_ANOTHER = "OwnedByAnother", "It has another source. Rename the file, or `reconciler --adopt SOURCE apply`."
     # refused
-    POLICY_VIOLATION = "PolicyViolation"
-    SECCOMP_MISSING = "SeccompMissing"
-    NETWORK_UNFIT = "NetworkUnfit"
+    POLICY_VIOLATION = "PolicyViolation", "Change the file, or have the host's owner change the policy."
+    SECCOMP_MISSING = "SeccompMissing", "Nothing is started without seccomp. See `reconciler doctor`."
+    NETWORK_UNFIT = "NetworkUnfit", "Nothing is started where neighbours meet. See `reconciler doctor`."
     # failed
-    UNHEALTHY = "Unhealthy"
-    EXIT_CODE = "ExitCode"
-    OOM_KILLED = "OOMKilled"
-    DISK_EXCEEDED = "DiskExceeded"
-    LOG_RATE_EXCEEDED = "LogRateExceeded"
-    IMAGE_PULL_FAILED = "ImagePullFailed"
-    CREATE_FAILED = "CreateFailed"
-    START_FAILED = "StartFailed"
-    STOP_FAILED = "StopFailed"
-    REMOVE_FAILED = "RemoveFailed"
-    RENAME_FAILED = "RenameFailed"
-    NAME_TAKEN = "NameTaken"
-    PORT_TAKEN = "PortTaken"
-    VERIFICATION_FAILED = "VerificationFailed"
-    MOUNT_MISMATCH = "MountMismatch"
-    ENGINE_UNAVAILABLE = "EngineUnavailable"
-    INTERNAL_ERROR = "InternalError"
+    UNHEALTHY = "Unhealthy", "It is restarted with growing pauses, unless its file says `restart: no`."
+    EXIT_CODE = "ExitCode", "It has exited with a failure. `reconciler logs NAME` says why."
+    OOM_KILLED = "OOMKilled", "Raise `mem_limit`, or let it use less; what is in a tmpfs counts."
+    DISK_EXCEEDED = "DiskExceeded", "It is stopped until its file, or the policy's `limits.disk`, changes."
+    LOG_RATE_EXCEEDED = "LogRateExceeded", "It is restarted as if it had exited. See the policy's `limits.log_rate`."
+    IMAGE_PULL_FAILED = "ImagePullFailed", "Check the image's name, and whether this host reaches the registry."
+    CREATE_FAILED = "CreateFailed", "The engine refuses its container. `journal.jsonl` has the engine's own words."
+    START_FAILED = "StartFailed", "The engine cannot start it. `journal.jsonl` has the engine's own words."
+    STOP_FAILED = "StopFailed", "It is tried again. If it stays so, restart the engine."
+    REMOVE_FAILED = "RemoveFailed", "It is tried again. If it stays so, restart the engine."
+    RENAME_FAILED = "RenameFailed", "It is tried again. `journal.jsonl` has the engine's own words."
+    NAME_TAKEN = "NameTaken", "Another container has the name that is needed. Rename or remove that one."
+    PORT_TAKEN = "PortTaken", "Another program has the port. End that program, or publish another port."
+    VERIFICATION_FAILED = "VerificationFailed", "Its container is not what was asked for, and is not started."
+    MOUNT_MISMATCH = "MountMismatch", "Find out who can exchange what is above the volume's source."
+    ENGINE_UNAVAILABLE = "EngineUnavailable", "The engine did not answer. Start it, or correct `--host`."
+    INTERNAL_ERROR = "InternalError", "This is a fault of reconciler's own. Please report it, with the log."
 
 
 class Verdict(StrEnum):

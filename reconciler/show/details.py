@@ -39,7 +39,7 @@ def _summary(status: SandboxStatus, _: float) -> list[str]:
     lines = [f"{style(printable(status.name), bold=True)}{INDENT}{phase}"]
     if status.progress is not None:
         lines.append(INDENT + bar(status.progress))
-    return [*lines, *_indented(explanation(status))]
+    return [*lines, *_indented(explanation(status)), *_indented("" if status.as_declared else status.reason.means)]
 
 
 def _container(status: SandboxStatus, now: float) -> list[str]:

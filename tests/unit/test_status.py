@@ -347,7 +347,7 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.usefixtures("utc")
 def test_one_sandbox_in_full() -> None:
-    """Times as dates, conditions as a table, ports as addresses, the last failure, the attestation."""
+    """What to do, times as dates, conditions as a table, ports as addresses, the last failure, the attestation."""
     web = status(
         "web",
         Phase.BACKOFF,
@@ -376,6 +376,7 @@ def test_one_sandbox_in_full() -> None:
         == """\
 web  Backoff, not ready
   OOMKilled: it was killed: out of memory
+  Raise `mem_limit`, or let it use less; what is in a tmpfs counts.
 
   file         web.yaml
   image        docker.io/library/busybox:1.36
@@ -407,7 +408,7 @@ web  Backoff, not ready
 def test_of_a_new_sandbox_little_is_known() -> None:
     """What is not known takes no line."""
     assert shown(details(SandboxStatus(name="web"), NOW, 80)).split() == [
-        *("web", "Starting,", "not", "ready", "Absent"),
+        *("web", "Starting,", "not", "ready", "Absent", *Reason.ABSENT.means.split()),
         *("file", "none:", "it", "is", "gone", "restarts", "0"),
     ]
 
