@@ -337,9 +337,9 @@ def test_unhealthy_is_told_when_it_begins_and_when_it_ends(house: House) -> None
     """Each once, however often it is looked at; with restart no it is left up all the while."""
     house.declare("web", healthcheck={"test": ["CMD", "true"]}, restart="no")
     for health in ("starting", "healthy", "unhealthy", "unhealthy", "healthy", "healthy"):
-        house.apply(0.1)
+        house.apply(1)
         house.engine.set_health(house.id_of("web"), health, "no answer")
-        house.apply(0.1)
+        house.apply(1)
     told = [json.loads(line) for line in (house.root / "state" / "journal.jsonl").read_text().splitlines()]
     assert [(line["cause"], line["result"], line["message"]) for line in told if not line["action"]] == [
         ("Unhealthy", "Unhealthy", "its health check fails: no answer"),
