@@ -69,8 +69,8 @@ class Controller:
         self,
         surroundings: Surroundings,
         *,
-        lanes: type[Lanes] = Lanes,
-        reconciler: type[Reconciler] = Reconciler,
+        lanes: Callable[..., Lanes] = Lanes,
+        reconciler: Callable[..., Reconciler] = Reconciler,
         on_outcome: Callable[[Outcome], None] = lambda _: None,
     ) -> None:
         self._around, self._clock, self._store = surroundings, surroundings.clock, surroundings.store

@@ -14,7 +14,8 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 
-from tests.simulation.simulation import Simulation, ViolationError
+from tests.simulation.properties import ViolationError
+from tests.simulation.simulation import Simulation
 from tests.simulation.story import Step, tell
 
 CHUNK = 25

@@ -4,6 +4,9 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
+MISSING_IMAGE = "missing:1"
+FIXED_PORT = 18080
+
 NAMES = ("a", "b", "c", "d", "e", "f", "g")
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -11,14 +14,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "small": {"mem_limit": "256m"},
     "full": {"mem_limit": "512m"},
     "other image": {"image": "app:2"},
-    "missing image": {"image": "missing:1"},
+    "missing image": {"image": MISSING_IMAGE},
     "once": {"restart": "no"},
     "once, stopped": {"restart": "no", "state": "stopped"},
     "on failure": {"restart": "on-failure"},
     "stopped": {"state": "stopped"},
     "suspended": {"suspend": "somebody looks at it"},
     "greedy": {"mem_limit": "1g"},
-    "fixed port": {"ports": [{"target": 3000, "published": 18080}]},
+    "fixed port": {"ports": [{"target": 3000, "published": FIXED_PORT}]},
     "health": {"healthcheck": {"test": ["CMD", "true"]}},
     "health, once": {"healthcheck": {"test": ["CMD", "true"]}, "restart": "no"},
     "alone": {"network_mode": "none"},
@@ -50,7 +53,7 @@ DRIFTS = ({"Memory": 1 << 30}, {"Privileged": True}, {"PidsLimit": 0}, {"Restart
 
 @dataclass(frozen=True)
 class Step:
-    """`what` names a method of `Simulation`, `how` are its arguments."""
+    """`what` names a method of `Simulation`, most of them in `Steps`; `how` are its arguments."""
 
     what: str
     how: tuple[object, ...] = ()

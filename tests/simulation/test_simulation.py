@@ -67,7 +67,7 @@ def test_what_has_failed_is_looked_at_when_it_counts_as_ready() -> None:
         for _ in range(4):
             simulation.lane(0)
         simulation.work()
-        if not simulation.ended_itself:
+        if not simulation.witness.ended_itself:
             simulation.exit(0, 1, oom=False)
             simulation.hear()
     told = []

@@ -14,7 +14,7 @@ from reconciler.desired.directory import port_clashes
 from reconciler.engine.docker import decode
 from reconciler.engine.docker.encode import encode
 from reconciler.engine.host import Protected
-from reconciler.model.container import BindMount
+from reconciler.model.container import BindMount, ContainerSpec
 from reconciler.model.desired import Declaration, Desired
 from reconciler.model.errors import (
     DirectoryUnreadable,
@@ -26,7 +26,6 @@ from reconciler.model.errors import (
     StateUnusable,
 )
 from reconciler.model.policy import Policy
-from reconciler.model.rendered import Rendered
 from reconciler.model.sandbox import Sandbox
 from reconciler.model.status import Approval, ControllerStatus, JournalEntry, SandboxStatus
 from reconciler.model.world import Event, Inspection, Source
@@ -88,6 +87,9 @@ class FakeDirectory:
             waits="a git merge is under way" if self.under_way else "",
             strays={name: (Problem(f"{name.upper()}.yaml", 0, 0, "is no name"),) for name in self.strays},
         )
+
+    def is_believable(self, declaration: Declaration) -> bool:
+        return id(declaration) in self.believable
 
     def _declaration(self, name: str, sandbox: Sandbox) -> Declaration:
         if name not in self._declared or self._declared[name].sandbox is not sandbox:
@@ -191,7 +193,8 @@ class FaultyEngine(FakeEngine):
     """Fails when it is told to: before a call takes effect, after it, so that the effect comes later, or in part.
 
     `fault` is for the call after `fuse` more; its events are kept until somebody delivers or loses them. `asked` are
-    all calls with their arguments, whatever came of them.
+    all calls with their arguments, whatever came of them. `created`, `inspected`, `before_start`, `after_start` and
+    `died` are told of each container that this happens to.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -203,7 +206,13 @@ class FaultyEngine(FakeEngine):
         self.asked: list[str] = []
         self.injected = 0
         self.belated = False
-        self.known: Callable[[], set[str]] = set
+        self.missed: Callable[[], set[str]] = set
+        """The containers that the controller would miss in a list."""
+        self.created: Callable[[str], None] = _tell_nobody
+        self.inspected: Callable[[str], None] = _tell_nobody
+        self.before_start: Callable[[str], None] = _tell_nobody
+        self.after_start: Callable[[str], None] = _tell_nobody
+        self.died: Callable[[str], None] = _tell_nobody
         self.indescribable = ""
         self.paths = FakePaths()
 
@@ -243,8 +252,8 @@ class FaultyEngine(FakeEngine):
         """A list without half of what the controller has seen; what it never saw, nobody could miss."""
         if not isinstance(found, tuple):
             return found
-        known = self.known()
-        hidden = {one.id for one in found[len(found) // 2 :] if one.id in known}
+        missed = self.missed()
+        hidden = {one.id for one in found[len(found) // 2 :] if one.id in missed}
         return tuple(one for one in found if one.id not in hidden)
 
     def happen_late(self) -> None:
@@ -260,27 +269,43 @@ class FaultyEngine(FakeEngine):
         found: Inspection = self.faulty("inspect", container)
         if container == self.indescribable:
             raise EngineRefused(Refusal.UNREADABLE, "its description has an unknown form")
+        self.inspected(container)
         return found
+
+    def _create(self, name: str, body: dict[str, Any]) -> str:
+        container = super()._create(name, body)
+        self.created(container)
+        return container
 
     def _start(self, container: str) -> None:
         """The sources are looked up at each start."""
-        was_up = container in self._containers and self._is_up(container)
+        if self._is_up(container):
+            super()._start(container)
+            return
+        self.before_start(container)
         super()._start(container)
-        if not was_up:
-            self.paths.strayed.discard(container)
-            if self.paths.are_exchanged and self._get(container)["Mounts"]:
-                self.paths.strayed.add(container)
+        self.paths.strayed.discard(container)
+        if self.paths.are_exchanged and self._get(container)["Mounts"]:
+            self.paths.strayed.add(container)
+        self.after_start(container)
+
+    def _die(self, container: str, code: int, *, oom: bool = False) -> None:
+        self.died(container)
+        super()._die(container, code, oom=oom)
 
     def _publish(self, item: dict[str, Any]) -> None:
         if event := decode.event(item, self.instance):
             self.said.append(event)
 
 
+def _tell_nobody(_container: str) -> None: ...
+
+
 def _plain(argument: object) -> object:
     """The argument as the engine gets it; nothing of a function, which stays here."""
     match argument:
-        case Rendered(name=name, spec=spec):
-            return [name, encode(spec)]
+        case ContainerSpec():
+            return encode(argument)
         case str() | int():
             return argument
     return None
