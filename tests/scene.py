@@ -16,13 +16,15 @@ from reconciler.model.sandbox import Sandbox
 from reconciler.model.status import Attestation, Failure, RecentRemovals, SandboxStatus, WithheldRemovals
 from reconciler.model.world import UP, EngineFacts, Image, Inspection, Network, Observed, Source, State, World
 from reconciler.planning.decide import Memory, decide
+from reconciler.planning.fingerprint import EPOCH, salt_of
 from reconciler.planning.judge import effective
-from reconciler.planning.render import EPOCH, render
+from reconciler.planning.render import render
 from tests.fake_container import NEVER
 
 NOW = 1_000_000.0
 DIRECTORY = (1, 2)
 IMAGE = "app:1"
+SECRET = b"of this controller"
 
 
 @dataclass
@@ -49,6 +51,7 @@ class Scene:
     in_flight: set[str] = field(default_factory=set)
     replacing: set[str] = field(default_factory=set)
     seed: int | None = 0
+    secret: bytes = SECRET
     images: set[str] = field(default_factory=lambda: {IMAGE})
     brought: dict[str, Any] = field(default_factory=dict)
     """What all of them bring along, by the fields of `Image`."""
@@ -62,7 +65,7 @@ class Scene:
         policy = policy or self.policy
         chosen = effective(sandbox, policy)
         ports = {one.target: one.published or port for one in chosen.ports}
-        return render(name, chosen, policy, Owner("default"), ports, self.sources)
+        return render(name, chosen, policy, Owner("default"), ports, self.sources, salt_of(name, (), SECRET))
 
     def container(
         self,
@@ -107,7 +110,8 @@ class Scene:
                 ),
                 **fields,
             }
-        self.statuses[name] = SandboxStatus(name=name, **{"epoch": EPOCH, **fields})
+        known = {"epoch": EPOCH, "salted_with": self.rendered(name, 61000).salted_with}
+        self.statuses[name] = SandboxStatus(name=name, **{**known, **fields})
 
     def failed(
         self,
@@ -121,8 +125,8 @@ class Scene:
     ) -> None:
         """A status whose last failure rests for `retry_in` seconds more."""
         failure = Failure(reason=reason, message="it failed", at=NOW - 1)
-        fingerprint = self.rendered(name, 61000).fingerprint
-        fields = {"fingerprint": fingerprint, **fields}
+        of = self.rendered(name, 61000)
+        fields = {"fingerprint": of.fingerprint, "public_fingerprint": of.public_fingerprint, **fields}
         self.remember(name, container, failure=failure, failures=failures, retry_at=NOW + retry_in, **fields)
 
     def withhold(self, container: Observed) -> None:
@@ -138,7 +142,7 @@ class Scene:
 
     def lines(self) -> list[str]:
         """The plan's text, with the random parts of names cut off."""
-        return [_without_fingerprints(line) for line in str(self.plan()).splitlines()]
+        return [without_fingerprints(line) for line in str(self.plan()).splitlines()]
 
     def desired(self) -> Desired:
         return Desired(
@@ -168,6 +172,7 @@ class Scene:
     def _memory(self) -> Memory:
         return Memory(
             statuses=self.statuses,
+            secret=self.secret,
             directory=self.known_directory,
             approved=frozenset(self.approved),
             withheld=self.withheld,
@@ -242,5 +247,5 @@ def up_to(limit: int) -> Policy:
     return Policy(sandboxes_max=limit)
 
 
-def _without_fingerprints(line: str) -> str:
+def without_fingerprints(line: str) -> str:
     return re.sub(r"(reconciler\.default\.[a-z0-9-]+)\.[0-9a-f]{8}", r"\1", line)

@@ -17,9 +17,11 @@ from reconciler.desired.directory import Directory
 from reconciler.desired.names import display
 from reconciler.desired.policy_file import rule_lines
 from reconciler.engine.docker.encode import encode
+from reconciler.model.container import ContainerSpec
 from reconciler.model.desired import Declaration, Desired
 from reconciler.model.errors import Problem
 from reconciler.model.fields import TEXT_BYTES_MAX
+from reconciler.model.labels import FINGERPRINT, SALT
 from reconciler.model.policy import Policy
 from reconciler.model.rendered import Rendered
 from reconciler.model.sandbox import Sandbox
@@ -72,11 +74,10 @@ def explain(settings: Settings, name: str, output: str, *, container: bool) -> N
     sources = Volumes(settings.engine_host).examined([declaration], policy)
     sandbox = effective(declaration.sandbox, policy)
     ports = _ports(settings, name, sandbox)
-    rendered = render(name, sandbox, policy, settings.owner, ports, sources)
+    rendered = render(name, sandbox, policy, settings.owner, ports, sources, salt="")
     problems = judge(declaration, policy, sources)
     rows = list(_Origins(settings, declaration, policy, sandbox).rows(rendered))
-    hidden = dict.fromkeys(rendered.spec.environment, HIDDEN)
-    request = _fit(encode(replace(rendered.spec, environment=hidden)))
+    request = _fit(encode(_without_secrets(rendered.spec)))
     if container:
         click.echo(json.dumps(request, indent=2))
     elif output == "json":
@@ -95,6 +96,12 @@ def _declared(desired: Desired, name: str) -> Declaration:
         known = f"did you mean {near[0]}?" if near else f"declared: {', '.join(sorted(desired.names)) or 'none'}"
         raise click.ClickException(f"no sandbox {name} is declared; {known}")
     return desired.declared[name]
+
+
+def _without_secrets(spec: ContainerSpec) -> ContainerSpec:
+    """Without values of environment, and without what can be told from them."""
+    salted = dict.fromkeys((FINGERPRINT, SALT), HIDDEN)
+    return replace(spec, environment=dict.fromkeys(spec.environment, HIDDEN), labels={**spec.labels, **salted})
 
 
 def _ports(settings: Settings, name: str, sandbox: Sandbox) -> dict[int, int]:

@@ -1,5 +1,6 @@
 """`reconciler plan`."""
 
+import secrets
 import shutil
 import sys
 import time
@@ -42,8 +43,8 @@ def plan(settings: Settings, output: str, against: TextIO | None) -> None:
         reconciler --policy FILE plan --against status.json -o markdown
 
     The policy must be the host's own; the instance is the one that was saved. Volumes count as they are named: behind
-    a link on the host they seem to change. Values of environment were not saved: when only they change, that is told;
-    beside other changes it is not. What somebody has done to a container since is not known.
+    a link on the host they seem to change. Values of environment are not saved, and so not compared: that one changes
+    is not told. What somebody has done to a container since is not known.
 
     -o markdown is for a comment in a pull request. -o json has everything:
 
@@ -51,6 +52,7 @@ def plan(settings: Settings, output: str, against: TextIO | None) -> None:
         summary    the last line of the text
         changes    whether anything is done now
         waits      why nothing is done until git is done; empty when nothing waits
+        unseen     what this plan does not compare; empty when it compares all
         setup      what is done first, for all
         sandboxes  of each: name, verdict, cause, why, message, actions,
                    changes (field, old, new; of environment only what happens),
@@ -99,11 +101,11 @@ def _remembered(settings: Settings, against: TextIO, now: float) -> tuple[Plan, 
         raise click.ClickException(f"{against.name} does not hold all sandboxes: save `reconciler status -o json`")
     if saved.controller.policy_file and settings.policy_file is None:
         click.echo("the saved controller has a policy file, this plan has none: give it with --policy", err=True)
-    return plan_from(saved, reading.desired, reading.policy, now), reading.desired
+    return plan_from(saved, reading.desired, reading.policy, secrets.token_bytes(), now), reading.desired
 
 
 def _print(found: Plan, desired: Desired, now: float, *, markdown: bool) -> None:
-    told, last, first = entries(found, desired, now), summary(found, desired), note(desired)
+    told, last, first = entries(found, desired, now), summary(found, desired), note(found, desired)
     if markdown:
         click.echo("\n".join(plan_markdown.lines(told, last, first)))
         return

@@ -315,6 +315,7 @@ class Controller:
     def _memory(self) -> Memory:
         return Memory(
             statuses=self._ledger.statuses,
+            secret=self._around.secret,
             directory=self.status.directory_id,
             approved=self._store.approved(),
             withheld=self.status.withheld,

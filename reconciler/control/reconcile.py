@@ -3,6 +3,7 @@
 `plan` ends there; `apply` and `run` go on to carry it out. Nobody else makes a plan with an engine.
 """
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -53,7 +54,7 @@ class Reconciler:
 
 
 def reconcile_once(settings: Settings, engine: EngineReader, clock: Clock) -> Cycle:
-    """What the first pass of a controller would come to that began now, but for the ports that it would draw.
+    """What the first pass of a controller would come to that began now, but for what it would draw: ports, salts.
 
     Files count as they are, also in the middle of a merge. Raises `PolicyUnknown` and `DirectoryUnreadable` too.
     """
@@ -62,6 +63,7 @@ def reconcile_once(settings: Settings, engine: EngineReader, clock: Clock) -> Cy
     known = [status.container_id for status in statuses.values() if status.container_id]
     memory = Memory(
         statuses,
+        secret=secrets.token_bytes(),
         directory=controller.directory_id if controller else None,
         approved=store.approved(),
         withheld=controller.withheld if controller else None,

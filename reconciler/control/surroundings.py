@@ -2,6 +2,7 @@
 
 import os
 import random
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -51,7 +52,10 @@ def draw_seed() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """`read_policy` and `scan` raise what `Settings.policy` and `Directory.scan` raise."""
+    """`read_policy` and `scan` raise what `Settings.policy` and `Directory.scan` raise.
+
+    `secret` is of this controller alone, and is told to nobody.
+    """
 
     settings: Settings
     engine: Engine
@@ -65,6 +69,7 @@ class Surroundings:
     metrics: Metrics
     clock: Clock = field(default_factory=SystemClock)
     draw_seed: Callable[[], int] = draw_seed
+    secret: bytes = field(default_factory=secrets.token_bytes, repr=False)
     spread: Spread = over_threads
     exclusive: Exclusive = field(default_factory=Exclusive)
     manager: ServiceManager = field(default_factory=lambda: ServiceManager({}))

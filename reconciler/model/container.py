@@ -64,8 +64,8 @@ class ContainerSpec:
     """Every knob of a container, by its name in Compose: what is asked for, and what an engine says there is.
 
     Where None is allowed, it stands for the image's own value, or for the engine's own of `runtime`. Sizes are in
-    bytes, `stop_grace_period` in seconds. `environment` holds secrets, and must be shown to nobody. The defaults are
-    the security floor that no sandbox can change.
+    bytes, `stop_grace_period` in seconds. `environment` holds secrets, and `labels` the salt: they must be shown to
+    nobody. The defaults are the security floor that no sandbox can change.
     """
 
     image: str
@@ -77,7 +77,7 @@ class ContainerSpec:
     pids_limit: int
     network_mode: str
     environment: Mapping[str, str] = field(repr=False)
-    labels: Mapping[str, str]
+    labels: Mapping[str, str] = field(repr=False)
     stop_grace_period: int | None
     command: tuple[str, ...] | None = None
     entrypoint: tuple[str, ...] | None = None

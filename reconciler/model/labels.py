@@ -11,6 +11,8 @@ SANDBOX = PREFIX + "sandbox"
 SOURCE = PREFIX + "source"
 """Whose sandbox it is, of several directories that are kept by controllers of one instance."""
 FINGERPRINT = PREFIX + "fingerprint"
+SALT = PREFIX + "salt"
+"""Without which nobody can work out the fingerprint: only root sees the labels of a container, and nothing tells it."""
 PORTS = PREFIX + "ports"
 """The host ports that were chosen for the container: `3000:61234,8080:61235`."""
 

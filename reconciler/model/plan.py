@@ -245,11 +245,15 @@ class Removals:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one pass does: `setup` first, then the lanes, which are sorted by name and independent of each other."""
+    """What one pass does: `setup` first, then the lanes, which are sorted by name and independent of each other.
+
+    `unseen` says what could not be compared for it; mostly nothing.
+    """
 
     setup: tuple[Action, ...] = ()
     lanes: tuple[Lane, ...] = ()
     withheld: Removals = Removals()
+    unseen: str = ""
 
     def __str__(self) -> str:
         return "\n".join([*(f"- {action}" for action in self.setup), *map(str, self.lanes)])

@@ -175,7 +175,8 @@ class Policy(BaseModel):
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits: equal for policies that say the same."""
+        """16 hexadecimal digits: equal for policies that say the same, whatever values of `environment` they give."""
         said = self.model_dump(mode="json", exclude={"defaults"})
-        said["defaults"] = self.defaults.model_dump(mode="json", exclude_unset=True)
+        defaults = self.defaults.model_dump(mode="json", exclude_unset=True)
+        said["defaults"] = {**defaults, "environment": sorted(self.defaults.environment)}
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]

@@ -10,12 +10,16 @@ from reconciler.model.container import ContainerSpec
 class Rendered:
     """One container, ready to be created.
 
-    `ports` maps container ports to host ports on 127.0.0.1. `policy` is the fingerprint of the policy that allowed it.
+    `fingerprint` is of all of it and salted; `public_fingerprint` has no value of `environment`; `salted_with` is
+    a hash of the salt. `ports` maps container ports to host ports on 127.0.0.1. `policy` is the fingerprint of the
+    policy that allowed it.
     """
 
     sandbox: str
     name: str
     fingerprint: str
+    public_fingerprint: str
+    salted_with: str
     ports: Mapping[int, int]
     policy: str
     spec: ContainerSpec

@@ -95,7 +95,11 @@ class SandboxStatus(BaseModel):
     container_id: str = ""
     container_name: str = ""
     ports: dict[int, int] = Field({}, description="Container ports to host ports on 127.0.0.1; kept over replacements.")
-    fingerprint: str = Field("", description="Hash of the container's whole configuration.")
+    fingerprint: str = Field(
+        "", description="Salted hash of the container's whole configuration; its name ends with the first 8 digits."
+    )
+    public_fingerprint: str = Field("", description="Hash of the same without salt, and without values of environment.")
+    salted_with: str = Field("", description="Hash of the salt: fingerprints of another one cannot be compared.")
     epoch: int = Field(1, description="Of the fingerprint: what reconciler itself sets has changed so often.")
     configuration: dict[str, str] = Field(
         {}, description="What the container was made from, by field, in the words of the file; no value of environment."

@@ -40,7 +40,7 @@ class Summary:
 
     id: str
     name: str
-    labels: Mapping[str, str]
+    labels: Mapping[str, str] = field(repr=False)
     state: State
     health: Health | None
     created_at: float

@@ -73,5 +73,7 @@ def _labels(expected: Mapping[str, str], actual: Mapping[str, str]) -> Iterator[
     """The image's own labels may stand beside ours, but not under our prefix."""
     ours = {key for key in actual if key.startswith(labels.PREFIX)}
     for key in sorted(ours | expected.keys()):
-        if expected.get(key) != actual.get(key):
+        if key == labels.SALT and expected.get(key) != actual.get(key):
+            yield Mismatch(f"labels.{key}", "the sandbox's own", "another or none")
+        elif expected.get(key) != actual.get(key):
             yield Mismatch(printable(f"labels.{key}", TEXT_MAX), said("", expected.get(key)), said("", actual.get(key)))

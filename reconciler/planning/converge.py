@@ -31,9 +31,9 @@ from reconciler.planning.attest import unfit
 from reconciler.planning.changes import changes
 from reconciler.planning.excess import excess, over_disk
 from reconciler.planning.exits import exit_message
+from reconciler.planning.fingerprint import EPOCH, is_about
 from reconciler.planning.images import fitted
 from reconciler.planning.recall import Recall
-from reconciler.planning.render import EPOCH
 
 GRACE_SECONDS = 10
 """How long a container is given to stop when nothing says otherwise."""
@@ -135,7 +135,7 @@ class Case:
     @property
     def _same(self) -> bool:
         """Whether what is remembered of failures is about what is rendered now."""
-        return self.status.fingerprint == self.rendered.fingerprint or self.status.epoch < EPOCH
+        return is_about(self.status, self.rendered) or self.status.epoch < EPOCH
 
     def lane(self, limit_message: str) -> Lane:
         """`limit_message` is not empty when it has no place under the limit."""

@@ -4,7 +4,7 @@ Nowhere else does desired meet observed. Nothing here reads a clock, draws a num
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from reconciler.model.desired import Desired
@@ -36,6 +36,7 @@ from reconciler.planning.converge import (
     excessive,
     stops,
 )
+from reconciler.planning.fingerprint import is_about, salt_of
 from reconciler.planning.held import drifted, forbidden
 from reconciler.planning.judge import effective, judge
 from reconciler.planning.ports import allot
@@ -56,10 +57,12 @@ class Memory:
     `directory` is the identity of the directory at the last scan that counted. `approved` are ids of containers whose
     removal an operator approved, `withheld` is what waits for that, `recent` what was removed without. `in_flight` are
     sandboxes that a lane is working on, `replacing` those of them whose lane is an update. `seed` is a number drawn at
-    random, for the choice of ports; without one none is chosen, for a plan that nobody carries out.
+    random, for the choice of ports; without one none is chosen, for a plan that nobody carries out. `secret` is drawn
+    at random too, once for all passes: what there is no container of has its salt from it.
     """
 
     statuses: Mapping[str, SandboxStatus]
+    secret: bytes = field(repr=False)
     directory: tuple[int, int] | None = None
     approved: frozenset[str] = frozenset()
     withheld: WithheldRemovals | None = None
@@ -139,7 +142,7 @@ class _Decision:
         status, current = self.memory.statuses.get(lane.sandbox), lane.current
         if status is None or current is None or current.state is not State.RUNNING:
             return lane
-        if lane.rendered is None or lane.rendered.fingerprint == status.fingerprint:
+        if lane.rendered is None or is_about(status, lane.rendered):
             lane = replace(lane, ready_at=backoff.ready_at(status, current.inspection.started_at, self.now))
         if lane.ready_at and lane.cause in {Reason.RUNNING, Reason.HEALTHY}:
             return replace(lane, cause=Reason.STARTING, message=backoff.SETTLING)
@@ -175,9 +178,14 @@ class _Decision:
         world, memory = self.world, self.memory
         ports = allot(self.running, world, memory.statuses, self.policy.published_ports, memory.seed)
         return {
-            name: self.recall(render, name, name, sandbox, self.policy, world.owner, ports[name], world.sources)
+            name: self.recall(
+                render, name, name, sandbox, self.policy, world.owner, ports[name], world.sources, self._salt(name)
+            )
             for name, sandbox in self.running.items()
         }
+
+    def _salt(self, name: str) -> str:
+        return salt_of(name, self.world.of(name), self.memory.secret)
 
     def _wanted(self, unwanted: list[Lane]) -> list[Lane]:
         free = self.running.keys() - self.memory.in_flight
@@ -331,8 +339,8 @@ class _Decision:
         if self.problems[name] or not up or suspended.state is DesiredState.STOPPED:
             return not up and suspended.state is DesiredState.STOPPED
         sandbox, world = self.recall(effective, name, suspended, self.policy), self.world
-        ports = up[-1].ports
-        rendered = self.recall(render, name, name, sandbox, self.policy, world.owner, ports, world.sources)
+        ports, salt = up[-1].ports, self._salt(name)
+        rendered = self.recall(render, name, name, sandbox, self.policy, world.owner, ports, world.sources, salt)
         return self._case(name, sandbox, rendered).lane("").synced
 
     def _within_limits(self, lane: Lane) -> Lane:
@@ -398,8 +406,8 @@ class _Decision:
             return None
         if judge(declaration, self.policy, self.world.sources):
             return None
-        sandbox = effective(declaration.sandbox, self.policy)
-        rendered = render(name, sandbox, self.policy, self.world.owner, current.ports, self.world.sources)
+        sandbox, world = effective(declaration.sandbox, self.policy), self.world
+        rendered = render(name, sandbox, self.policy, world.owner, current.ports, world.sources, self._salt(name))
         lane = self._case(name, sandbox, rendered).lane("")
         return lane if lane.cause is Reason.DRIFTED else None
 

@@ -11,32 +11,39 @@ from reconciler.model.rendered import Rendered
 from reconciler.model.status import SandboxStatus, Saved
 from reconciler.model.world import EngineFacts, Image, Inspection, Network, Observed, Source, State, Unmanaged, World
 from reconciler.planning.decide import Memory, decide
+from reconciler.planning.fingerprint import is_about, salt_of
 from reconciler.planning.judge import effective
 from reconciler.planning.render import render
 
+UNSEEN = "values of environment are not compared, as no status has them"
 
-def plan_from(saved: Saved, desired: Desired, policy: Policy, now: float) -> Plan:
+
+def plan_from(saved: Saved, desired: Desired, policy: Policy, secret: bytes, now: float) -> Plan:
     """What the controller that wrote `saved` would do, were these its files and its policy.
 
     It takes for granted what no status says: that the engine is fit for what has not been refused, that nobody has
-    touched a container since, and that the paths of volumes are no links. `now` is in seconds since the epoch.
+    touched a container since, that the paths of volumes are no links, and that values of `environment` are the same.
+    `secret` is as in a `Memory`, `now` in seconds since the epoch.
     """
     up, empty = saved.controller.limit_held_by, _world(saved, desired, policy)
     there = [status for status in saved.sandboxes if status.container_id or status.name in up]
     containers = [
-        _container(status, _rendered(status, desired, policy, empty), up=status.name in up) for status in there
+        _container(status, _rendered(status, desired, policy, empty, secret), up=status.name in up) for status in there
     ]
     statuses = {status.name: status for status in saved.sandboxes}
     world = replace(empty, containers=tuple(containers))
     memory = Memory(
         statuses,
+        secret,
         desired.directory,
         withheld=saved.controller.withheld,
         recent=saved.controller.removals,
         seed=None,
     )
     plan = decide(desired, policy, world, memory, now)
-    return replace(plan, lanes=tuple(_as_told(lane, saved) for lane in plan.lanes))
+    valued = any(lane.rendered.spec.environment for lane in plan.lanes if lane.rendered)
+    lanes = tuple(_as_told(lane, saved) for lane in plan.lanes)
+    return replace(plan, lanes=lanes, unseen=UNSEEN if valued else "")
 
 
 def _as_told(lane: Lane, saved: Saved) -> Lane:
@@ -49,13 +56,13 @@ def _as_told(lane: Lane, saved: Saved) -> Lane:
     return lane
 
 
-def _rendered(status: SandboxStatus, desired: Desired, policy: Policy, world: World) -> Rendered | None:
+def _rendered(status: SandboxStatus, desired: Desired, policy: Policy, world: World, secret: bytes) -> Rendered | None:
     """What the sandbox's file asks for, with the ports that it has."""
     if status.name not in desired.declared:
         return None
     sandbox = effective(desired.declared[status.name].sandbox, policy)
     ports = {port.target: port.published or status.ports.get(port.target, 0) for port in sandbox.ports}
-    return render(status.name, sandbox, policy, world.owner, ports, world.sources)
+    return render(status.name, sandbox, policy, world.owner, ports, world.sources, salt_of(status.name, (), secret))
 
 
 def _world(saved: Saved, desired: Desired, policy: Policy) -> World:
@@ -94,7 +101,9 @@ def _container(status: SandboxStatus, rendered: Rendered | None, *, up: bool) ->
     """The sandbox's container; as rendered when it was made from the same."""
     state = State.RUNNING if up else State.EXITED if status.started_at else State.CREATED
     claims = bool(status.fingerprint) and status.container_name.endswith(f".{status.fingerprint[:8]}")
-    fingerprint = status.fingerprint if claims else ""
+    name, fingerprint = status.container_name, ""
+    if rendered is not None and claims and is_about(status, rendered):
+        name, fingerprint = rendered.name, rendered.fingerprint
     same = rendered is not None and (rendered.fingerprint, rendered.ports) == (fingerprint, status.ports)
     inspection = Inspection(
         state=state,
@@ -112,7 +121,7 @@ def _container(status: SandboxStatus, rendered: Rendered | None, *, up: bool) ->
     )
     return Observed(
         id=status.container_id or status.name,
-        name=status.container_name,
+        name=name,
         sandbox=status.name,
         fingerprint=fingerprint,
         ports=status.ports,

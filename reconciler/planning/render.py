@@ -4,8 +4,6 @@ What a sandbox can choose is set here; everything else has the default of `Conta
 Nothing from YAML is passed through: what is not named here cannot be said.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -23,9 +21,7 @@ from reconciler.model.policy import Policy
 from reconciler.model.rendered import Rendered
 from reconciler.model.sandbox import Healthcheck, Sandbox
 from reconciler.model.world import Source
-
-EPOCH = 2
-"""Raised when this file changes what it renders, so that running sandboxes are replaced by what is meant now."""
+from reconciler.planning.fingerprint import fingerprints
 
 
 def render(
@@ -35,10 +31,11 @@ def render(
     owner: Owner,
     ports: Mapping[int, int],
     sources: Mapping[str, Source],
+    salt: str,
 ) -> Rendered:
     """The container for an effective sandbox; `ports` maps container ports to host ports.
 
-    The fingerprint covers all of it but what may differ between two containers that are equally right: randomly chosen
+    The fingerprints cover all of it but what may differ between two containers that are equally right: randomly chosen
     host ports.
     """
     fixed = {port.target: port.published or 0 for port in sandbox.ports}
@@ -65,12 +62,14 @@ def render(
         volumes=tuple(BindMount(sources[one.source].real, one.target, one.read_only) for one in sandbox.volumes),
         runtime=policy.runtime,
     )
-    fingerprint = _hash(spec)
-    made = {labels.FINGERPRINT: fingerprint, labels.PORTS: labels.ports_label(ports)}
+    found = fingerprints(spec, salt)
+    made = {labels.FINGERPRINT: found.salted, labels.SALT: salt, labels.PORTS: labels.ports_label(ports)}
     return Rendered(
         sandbox=name,
-        name=labels.container_name(owner.instance, name, fingerprint),
-        fingerprint=fingerprint,
+        name=labels.container_name(owner.instance, name, found.salted),
+        fingerprint=found.salted,
+        public_fingerprint=found.public,
+        salted_with=found.salted_with,
         ports=dict(ports),
         policy=policy.fingerprint,
         spec=replace(spec, labels=named | made, ports=_published(ports)),
@@ -94,15 +93,3 @@ def _healthcheck(check: Healthcheck) -> HealthcheckSpec:
     return HealthcheckSpec(
         check.test, check.interval, check.timeout, check.start_period, check.retries, check.start_interval or 0
     )
-
-
-def _hash(spec: ContainerSpec) -> str:
-    text = json.dumps([EPOCH, spec], default=_fields, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _fields(value: object) -> object:
-    """A mapping that is no dictionary, or a part of the spec by its fields."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    return {name: getattr(value, name) for name in type(value).__slots__}  # type: ignore[attr-defined]

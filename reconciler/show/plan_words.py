@@ -126,9 +126,10 @@ def changes(plan: Plan, desired: Desired) -> bool:
     return not plan.changes_nothing and not desired.waits
 
 
-def note(desired: Desired) -> str:
+def note(plan: Plan, desired: Desired) -> str:
     """What is to be known before all else; mostly nothing."""
-    return f"{desired.waits}: until it is over, nothing of this is done" if desired.waits else ""
+    waits = f"{desired.waits}: until it is over, nothing of this is done" if desired.waits else ""
+    return "; ".join(filter(None, [waits, plan.unseen]))
 
 
 def summary(plan: Plan, desired: Desired) -> str:
@@ -148,6 +149,7 @@ def as_json(plan: Plan, desired: Desired, now: float) -> str:
         "summary": summary(plan, desired),
         "changes": changes(plan, desired),
         "waits": desired.waits,
+        "unseen": plan.unseen,
         "setup": [str(action) for action in plan.setup],
         "sandboxes": [_lane_as_json(lane, now) for lane in plan.lanes],
         "ignored": [asdict(stray) for stray in desired.ignored],

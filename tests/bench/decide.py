@@ -74,7 +74,7 @@ def _measured(count: int, rounds: int) -> tuple[Sample, Sample]:
         def cold() -> float:
             verdicts: Counter[Verdict] = Counter()
             new = Directory(Path(root))
-            took = seconds(lambda: verdicts.update(_verdicts(new, policy, empty, Memory({}), Recall())))
+            took = seconds(lambda: verdicts.update(_verdicts(new, policy, empty, Memory({}, b""), Recall())))
             expect(verdicts, {Verdict.CREATE: count})
             return took
 
@@ -84,12 +84,12 @@ def _measured(count: int, rounds: int) -> tuple[Sample, Sample]:
         statuses = {one.sandbox: SandboxStatus(name=one.sandbox) for one in full.containers}
         sizes = iter(range(100, 100 + rounds))
         recall = Recall()
-        _verdicts(directory, policy, full, Memory(statuses), recall)
+        _verdicts(directory, policy, full, Memory(statuses, b""), recall)
 
         def changed() -> float:
             _write(Path(root), 0, next(sizes))
             verdicts: Counter[Verdict] = Counter()
-            took = seconds(lambda: verdicts.update(_verdicts(directory, policy, full, Memory(statuses), recall)))
+            took = seconds(lambda: verdicts.update(_verdicts(directory, policy, full, Memory(statuses, b""), recall)))
             expect(verdicts, {Verdict.KEEP: count - 1, Verdict.REPLACE: 1})
             return took
 
@@ -107,7 +107,7 @@ def _verdicts(directory: Directory, policy: Policy, world: World, memory: Memory
 
 def _running(directory: Directory, policy: Policy, empty: World) -> World:
     """Where all of them run; the engine's answers are its own, not ours under another name."""
-    plan = decide(directory.scan(), policy, empty, Memory({}), NOW)
+    plan = decide(directory.scan(), policy, empty, Memory({}, b""), NOW)
     wanted = [lane.rendered for lane in plan.lanes if lane.rendered]
     return replace(
         empty,

@@ -34,7 +34,7 @@ def rendered(instance: str, number: int, **keys: Any) -> Rendered:
     policy = Policy()
     sandbox = effective(Sandbox.model_validate({"image": IMAGE, **keys}), policy)
     ports = {port.target: FIRST_PORT + number for port in sandbox.ports}
-    return render(f"s{number}", sandbox, policy, Owner(instance), ports, {})
+    return render(f"s{number}", sandbox, policy, Owner(instance), ports, {}, "")
 
 
 class Floor:

@@ -96,7 +96,7 @@ class FromBytes:
         desired = self._directory.scan()
         sources = self._volumes.examined(desired.declared.values(), self._policy)
         world = replace(self._world, sources=sources)
-        memory = Memory(statuses=self._statuses, directory=desired.directory)
+        memory = Memory(statuses=self._statuses, secret=b"a secret", directory=desired.directory)
         return Decided(desired, decide(desired, self._policy, world, memory, NOW))
 
     def check(self, decided: Decided) -> Reason:
@@ -227,7 +227,7 @@ def _is_limited(options: str, policy: Policy) -> bool:
 def _are_ours(named: Mapping[str, str], policy: Policy) -> bool:
     reserved = {name for name in named if name.startswith(("reconciler.", "com.docker."))}
     return (
-        reserved == {f"reconciler.{name}" for name in ("instance", "source", "sandbox", "fingerprint", "ports")}
+        reserved == {f"reconciler.{name}" for name in ("instance", "source", "sandbox", "fingerprint", "salt", "ports")}
         and (named["reconciler.instance"], named["reconciler.sandbox"]) == ("default", SUBJECT)
         and policy.labels.items() <= named.items()
     )

@@ -380,6 +380,7 @@ class Host:
             metrics=Unmeasured(),  # type: ignore[arg-type]
             clock=self.clock,
             draw_seed=self._draw_seed,
+            secret=f"of the controller after {self.seeds} passes".encode(),
             spread=lambda work, things: [work(thing) for thing in things],
         )
 

@@ -118,6 +118,7 @@ def test_the_container_is_the_request_without_secrets(root: Path) -> None:
     request = json.loads(explain(root, "web", "--container").stdout)
     assert request["Env"] == ["LANG=(hidden)", "TOKEN=(hidden)"]
     assert request["HostConfig"]["CapDrop"] == ["ALL"]
+    assert {request["Labels"][f"reconciler.{label}"] for label in ("fingerprint", "salt")} == {"(hidden)"}
     assert json.loads(explain(root, "web", "-o", "json").stdout)["container"] == request
     assert SECRET not in "".join(explain(root, "web", *form).output for form in ([], ["--container"], ["-o", "json"]))
 

@@ -183,11 +183,20 @@ def test_link(tmp_path: Path) -> None:
 
 
 def test_fingerprint(tmp_path: Path) -> None:
-    """The fingerprint tells policies apart that say different things, and only those."""
-    texts = ["{}", "uid_min: 1001", "defaults: {cpus: 1}", "defaults: {cpus: 0.5}", "labels: {a: b}"]
+    """The fingerprint tells policies apart that say different things, and only those; of values it tells nothing."""
+    texts = [
+        "{}",
+        "uid_min: 1001",
+        "defaults: {environment: {A: b}}",
+        "defaults: {environment: {B: b}}",
+        "defaults: {cpus: 1}",
+        "defaults: {cpus: 0.5}",
+        "labels: {a: b}",
+    ]
     fingerprints = [policy_of(text, tmp_path).fingerprint for text in texts]
     assert len(set(fingerprints)) == len(texts)
     assert policy_of("uid_min: 1000\nlimits: {mem_limit: 512m}", tmp_path).fingerprint == Policy().fingerprint
+    assert policy_of("defaults: {environment: {A: c}}", tmp_path).fingerprint == fingerprints[2]
     assert all(len(fingerprint) == 16 and int(fingerprint, 16) for fingerprint in fingerprints)
 
 

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -13,10 +13,11 @@ from reconciler.cli.main import cli
 from reconciler.control.reconcile import reconcile_once
 from reconciler.control.surroundings import SystemClock
 from reconciler.desired.directory import Directory
-from reconciler.model.plan import Lane, Plan, Verdict
+from reconciler.model.plan import Lane, Plan, Reason, Verdict
 from reconciler.model.status import Saved
 from reconciler.planning.remembered import plan_from
 from tests.house import House
+from tests.scene import without_fingerprints
 
 NOW = time.time() + 60
 
@@ -29,9 +30,12 @@ WEB: dict[str, Any] = {
 }
 
 
-class Later(SystemClock):
+@dataclass
+class StoppedClock(SystemClock):
+    at: float
+
     def now(self) -> float:
-        return NOW
+        return self.at
 
 
 def saved(house: House) -> Saved:
@@ -41,17 +45,17 @@ def saved(house: House) -> Saved:
     return Saved.model_validate_json(whole.model_dump_json())
 
 
-def by_status(house: House, told: Saved) -> Plan:
-    return plan_from(told, Directory(house.settings.directory).scan(), house.settings.policy(), NOW)
+def by_status(house: House, told: Saved, now: float = NOW) -> Plan:
+    return plan_from(told, Directory(house.settings.directory).scan(), house.settings.policy(), b"offline", now)
 
 
-def by_engine(house: House) -> Plan:
+def by_engine(house: House, now: float = NOW) -> Plan:
     """What the controller, going on now, would do."""
-    return reconcile_once(house.settings, house.engine, Later()).plan
+    return reconcile_once(house.settings, house.engine, StoppedClock(now)).plan
 
 
 def told(lanes: Iterable[Lane]) -> list[tuple[Any, ...]]:
-    return [(str(lane), lane.message, lane.changes, lane.problems) for lane in lanes]
+    return [(without_fingerprints(str(lane)), lane.message, lane.changes, lane.problems) for lane in lanes]
 
 
 EDITS: dict[str, Callable[[House], object]] = {
@@ -102,14 +106,43 @@ def test_a_saved_status_and_the_engine_lead_to_the_same(settled: House, edit: st
     assert told(by_status(settled, before).lanes) == told(by_engine(settled).lanes)
 
 
-def test_a_value_of_environment_alone_is_a_change_without_fields(settled: House) -> None:
-    """With the engine the name of the variable is told; without it only that there is a change."""
+def test_a_value_of_environment_is_compared_with_the_engine_alone(settled: House) -> None:
+    """With it the name of the variable is told; without it, that values are not compared."""
     before = saved(settled)
     settled.declare("web", **{**WEB, "environment": {"TOKEN": "2", "OLD": "x"}})
-    (lane,) = (lane for lane in by_status(settled, before).lanes if lane.sandbox == "web")
-    assert (lane.verdict, lane.changes) == (Verdict.REPLACE, ())
+    plan = by_status(settled, before)
+    assert [lane.verdict for lane in plan.lanes if lane.sandbox == "web"] == [Verdict.KEEP]
+    assert plan.unseen == "values of environment are not compared, as no status has them"
+    for output in ("text", "json", "markdown"):
+        assert plan.unseen in against(settled, before.model_dump_json(), "-o", output).stdout
+    assert by_engine(settled).unseen == ""
     (lane,) = (lane for lane in by_engine(settled).lanes if lane.sandbox == "web")
     assert list(map(str, lane.changes)) == ["environment.TOKEN: (hidden) should be (changed)"]
+
+
+def test_that_values_are_not_compared_is_told_where_there_are_some(house: House) -> None:
+    """Nobody reads a note again that says nothing."""
+    house.declare("web")
+    house.apply()
+    assert by_status(house, saved(house)).unseen == ""
+
+
+def test_a_failure_rests_in_a_plan_too(house: House) -> None:
+    """Neither a saved status nor a plan with an engine knows the salt of what has no container."""
+    house.declare("web", image="missing:1", environment={"TOKEN": "1"})
+    house.apply(1)
+    before, now = saved(house), time.time()
+    for plan in (by_status(house, before, now), by_engine(house, now)):
+        assert [(lane.verdict, lane.cause) for lane in plan.lanes] == [(Verdict.WAIT, Reason.IMAGE_PULL_FAILED)]
+
+
+def test_the_salt_of_a_plan_is_nobodys(settled: House) -> None:
+    """A plan is put where many read it: the names in it are others each time, for the same values."""
+    before = saved(settled).model_dump_json()
+    settled.declare("web", environment={"OTHER": "1"})
+    plans = {against(settled, before, "-o", "json").stdout for _ in range(2)}
+    assert len(plans) == 2
+    assert len(set(map(without_fingerprints, plans))) == 1
 
 
 def test_what_runs_of_a_container_that_nobody_remembers_still_counts(settled: House) -> None:
