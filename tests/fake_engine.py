@@ -22,9 +22,9 @@ from reconciler.engine.protocol import SUBSCRIBED, PullProgressed
 from reconciler.model import labels
 from reconciler.model.container import ContainerSpec
 from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
-from reconciler.model.image import Reference
 from reconciler.model.output import Output
 from reconciler.model.world import UP, EngineFacts, Event, Image, Inspection, Network, Summary, Written
+from reconciler.spec.image_reference import Reference
 from tests.fake_container import full_id, inspected, time_text
 
 MISSING_PROGRAM = "/missing"

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.control.controller import Controller
+from reconciler.control.dependencies import Clock, Dependencies
 from reconciler.control.settings import Settings
-from reconciler.control.surroundings import Clock, Surroundings
 from reconciler.model.status import Approval, ControllerStatus, SandboxStatus
 from reconciler.report.store import Store
 from tests.fake_engine import FakeEngine
@@ -37,8 +37,8 @@ class House:
     def approve(self) -> None:
         """As `reconciler approve` does."""
         controller = self.store.controller()
-        withheld = controller.withheld if controller else None
-        ids = tuple(one for found in withheld.containers.values() for one in found) if withheld else ()
+        pending_approval = controller.pending_approval if controller else None
+        ids = tuple(one for found in pending_approval.containers.values() for one in found) if pending_approval else ()
         self.store.approve(Approval(containers=ids, at=0))
 
     def adopting(self, *sources: str) -> "House":
@@ -64,8 +64,8 @@ class House:
         return controller.status
 
     def controller(self, clock: Clock | None = None) -> Controller:
-        surroundings = Surroundings.real(self.settings, self.engine)
-        return Controller(replace(surroundings, clock=clock or surroundings.clock))
+        dependencies = Dependencies.real(self.settings, self.engine)
+        return Controller(replace(dependencies, clock=clock or dependencies.clock))
 
     @property
     def settings(self) -> Settings:

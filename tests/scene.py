@@ -10,15 +10,15 @@ from reconciler.model.desired import Declaration, Desired, likenesses
 from reconciler.model.errors import Problem
 from reconciler.model.labels import Owner
 from reconciler.model.plan import Plan, Reason
-from reconciler.model.policy import Policy
 from reconciler.model.rendered import Rendered
-from reconciler.model.sandbox import Sandbox
-from reconciler.model.status import Attestation, Failure, RecentRemovals, SandboxStatus, WithheldRemovals
+from reconciler.model.status import Attestation, Failure, PendingApproval, RecentRemovals, SandboxStatus
 from reconciler.model.world import UP, EngineFacts, Image, Inspection, Network, Observed, Source, State, World
+from reconciler.planning.admission import effective
 from reconciler.planning.decide import Memory, decide
 from reconciler.planning.fingerprint import EPOCH, salt_of
-from reconciler.planning.judge import effective
 from reconciler.planning.render import render
+from reconciler.spec.policy import Policy
+from reconciler.spec.sandbox import Sandbox
 from tests.fake_container import NEVER
 
 NOW = 1_000_000.0
@@ -35,17 +35,17 @@ class Scene:
     files: dict[str, Sandbox] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     last_good: dict[str, Sandbox] = field(default_factory=dict)
-    strays: set[str] = field(default_factory=set)
+    invalid_names: set[str] = field(default_factory=set)
     containers: list[Observed] = field(default_factory=list)
     statuses: dict[str, SandboxStatus] = field(default_factory=dict)
     network: Network | None = field(default_factory=lambda: Network("reconciler.default", "n" * 64))
     seccomp: bool = True
-    sound: bool = True
+    complete: bool = True
     waits: str = ""
     directory: tuple[int, int] = DIRECTORY
     known_directory: tuple[int, int] | None = DIRECTORY
     approved: set[str] = field(default_factory=set)
-    withheld: WithheldRemovals | None = None
+    pending_approval: PendingApproval | None = None
     removed: dict[str, float] = field(default_factory=dict)
     remembered_since: float = 0
     in_flight: set[str] = field(default_factory=set)
@@ -131,7 +131,7 @@ class Scene:
 
     def withhold(self, container: Observed) -> None:
         """Its removal waits for approval, since a pass under the policy as it is now."""
-        self.withheld = WithheldRemovals(
+        self.pending_approval = PendingApproval(
             reason=Reason.REMOVAL_BUDGET_EXCEEDED,
             containers={container.sandbox: (container.id,)},
             policy=self.policy.fingerprint,
@@ -149,13 +149,13 @@ class Scene:
             directory=self.directory,
             declared={name: Declaration(name, f"{name}.yaml", sandbox) for name, sandbox in self.files.items()},
             broken={name: (Problem(f"{name}.yaml", 1, 1, "it is broken"),) for name in self.broken},
-            strays={
+            invalid_names={
                 like: (Problem(f"{stem}.yaml", 0, 0, "is no name"),)
-                for stem in self.strays
+                for stem in self.invalid_names
                 for like in likenesses(stem)
             },
             last_good={name: Declaration(name, f"{name}.yaml", one) for name, one in self.last_good.items()},
-            sound=self.sound,
+            complete=self.complete,
             waits=self.waits,
         )
 
@@ -175,7 +175,7 @@ class Scene:
             secret=self.secret,
             directory=self.known_directory,
             approved=frozenset(self.approved),
-            withheld=self.withheld,
+            pending_approval=self.pending_approval,
             recent=RecentRemovals(since=self.remembered_since, removed=self.removed),
             in_flight=frozenset(self.in_flight),
             replacing=frozenset(self.replacing),

@@ -17,11 +17,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from reconciler.cli.main import cli
 from reconciler.cli.schema import json_schema
-from reconciler.model.plan import Lane, Outcome, Pull, Reason, Verdict
-from reconciler.model.policy import Policy
-from reconciler.model.sandbox import Sandbox
+from reconciler.model.plan import Outcome, Pull, Reason, SandboxPlan, Verdict
 from reconciler.model.status import Condition, ConditionType, ControllerStatus, SandboxStatus
 from reconciler.report.metrics import Metrics
+from reconciler.spec.policy import Policy
+from reconciler.spec.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -134,7 +134,7 @@ def _written() -> str:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "metrics.prom"
         told = Metrics(path)
-        told.done(Outcome(Lane("web", Verdict.CREATE, Reason.ABSENT), Pull("app:1")))
+        told.done(Outcome(SandboxPlan("web", Verdict.CREATE, Reason.ABSENT), Pull("app:1")))
         told.passed(controller, [SandboxStatus(name="web", conditions=(condition,))])
         return path.read_text()
 

@@ -8,19 +8,19 @@ from contextlib import AbstractContextManager, nullcontext
 
 import click
 
+from reconciler.cli.format.banner import problems
+from reconciler.cli.format.table import UNDER_WAY, addresses, explanation, table
 from reconciler.cli.status import as_declared
-from reconciler.control import ledger
+from reconciler.control import status_writer
 from reconciler.control.controller import Controller
+from reconciler.control.dependencies import Dependencies
 from reconciler.control.settings import Settings
 from reconciler.control.signals import on_signals
-from reconciler.control.surroundings import Surroundings
 from reconciler.engine.docker.client import DockerEngine
 from reconciler.model.plan import Outcome
 from reconciler.model.status import SandboxStatus
-from reconciler.model.text import printable
 from reconciler.report.store import Store
-from reconciler.show.heading import problems
-from reconciler.show.table import UNDER_WAY, addresses, explanation, table
+from reconciler.spec.text import printable
 
 
 @click.command(short_help="Converge once, and say what was done.")
@@ -38,8 +38,8 @@ def apply(settings: Settings, timeout: float) -> None:
       reconciler apply --timeout 60    give up waiting after a minute
     """
     done = defaultdict[str, list[Outcome]](list)
-    surroundings = Surroundings.real(settings, DockerEngine(settings.host, settings.instance))
-    controller = Controller(surroundings, on_outcome=lambda outcome: done[outcome.lane.sandbox].append(outcome))
+    dependencies = Dependencies.real(settings, DockerEngine(settings.host, settings.instance))
+    controller = Controller(dependencies, on_outcome=lambda outcome: done[outcome.planned.sandbox].append(outcome))
     on_signals(controller.tell)
     _log_only_what_is_not_told_here()
     store = Store(settings.state)
@@ -64,7 +64,7 @@ def _log_only_what_is_not_told_here() -> None:
     log = logging.getLogger("reconciler")
     if not log.isEnabledFor(logging.DEBUG):
         log.setLevel(max(log.level, logging.WARNING))
-        logging.getLogger(ledger.__name__).setLevel(logging.ERROR)
+        logging.getLogger(status_writer.__name__).setLevel(logging.ERROR)
 
 
 def _sentence(status: SandboxStatus) -> str:
@@ -75,7 +75,7 @@ def _shown_meanwhile(store: Store) -> AbstractContextManager[None]:
     """On a terminal, what is under way."""
     if not sys.stderr.isatty():
         return nullcontext()
-    from reconciler.show.live import shown_meanwhile  # slow to import, and needed for people only
+    from reconciler.cli.format.live import shown_meanwhile  # slow to import, and needed for people only
 
     def picture(width: int) -> list[str]:
         under_way = [status for status in store.statuses().values() if status.phase in UNDER_WAY]

@@ -26,8 +26,8 @@ def approve(settings: Settings) -> None:
     """
     store = Store(settings.state)
     controller = store.controller()
-    if controller is None or controller.withheld is None:
+    if controller is None or controller.pending_approval is None:
         raise click.ClickException("no removal waits for approval")
-    withheld = controller.withheld.containers
-    store.approve(Approval(containers=tuple(id_ for ids in withheld.values() for id_ in ids), at=time.time()))
-    click.echo(f"approved the removal of {', '.join(withheld)}")
+    pending_approval = controller.pending_approval.containers
+    store.approve(Approval(containers=tuple(id_ for ids in pending_approval.values() for id_ in ids), at=time.time()))
+    click.echo(f"approved the removal of {', '.join(pending_approval)}")

@@ -2,8 +2,8 @@
 
 import click
 
-from reconciler.desired.names import is_sandbox_name
 from reconciler.report.store import Store
+from reconciler.sources.names import is_sandbox_name
 
 
 def known_names(context: click.Context, _: click.Parameter, begun: str) -> list[str]:

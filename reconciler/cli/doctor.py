@@ -12,9 +12,9 @@ import click
 
 from reconciler.control.settings import Settings
 from reconciler.doctor.checks import examine
+from reconciler.doctor.collect import collect
 from reconciler.doctor.finding import Finding, Verdict
-from reconciler.doctor.look import look
-from reconciler.model.text import printable
+from reconciler.spec.text import printable
 
 MARKS = {Verdict.GOOD: "✓", Verdict.COULD_BE_BETTER: "!", Verdict.WRONG: "✗"}
 COLOURS = {Verdict.GOOD: "green", Verdict.COULD_BE_BETTER: "yellow", Verdict.WRONG: "red"}
@@ -40,7 +40,7 @@ def doctor(settings: Settings, output: str) -> None:
       sudo reconciler doctor
       reconciler --policy /etc/reconciler/policy.yaml doctor -o json | jq .counts
     """
-    findings = examine(look(settings))
+    findings = examine(collect(settings))
     counts = Counter(finding.verdict for group in findings.values() for finding in group)
     if output == "json":
         click.echo(json.dumps(_as_json(findings, counts), indent=2))
@@ -63,7 +63,7 @@ def _finding_as_json(group: str, finding: Finding) -> dict[str, Any]:
         "verdict": finding.verdict,
         "text": printable(finding.text, TEXT_MAX),
         "why": finding.why,
-        "mend": [printable(line, TEXT_MAX) for line in finding.mend],
+        "mend": [printable(line, TEXT_MAX) for line in finding.remedy],
     }
 
 
@@ -85,14 +85,14 @@ def _print_finding(finding: Finding, width: int) -> None:
         click.echo(" " * len(mark) + line)
     for line in _wrapped(finding.why, width - len(INDENT)):
         click.echo(INDENT + line)
-    for mend in finding.mend:
-        for line in _mend_lines(printable(mend, TEXT_MAX), width - len(INDENT)):
+    for remedy in finding.remedy:
+        for line in _mend_lines(printable(remedy, TEXT_MAX), width - len(INDENT)):
             click.secho(INDENT + line, fg="cyan")
 
 
-def _mend_lines(mend: str, width: int) -> list[str]:
+def _mend_lines(remedy: str, width: int) -> list[str]:
     """A command is never broken, so that it can be copied."""
-    return _wrapped(mend, width, "# ") if mend.startswith("# ") else [mend]
+    return _wrapped(remedy, width, "# ") if remedy.startswith("# ") else [remedy]
 
 
 def _wrapped(text: str, width: int, prefix: str = "") -> list[str]:

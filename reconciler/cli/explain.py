@@ -12,25 +12,25 @@ import click
 
 from reconciler.cli.completion import known_names
 from reconciler.control.settings import Settings
-from reconciler.control.sources import Volumes
-from reconciler.desired.directory import Directory
-from reconciler.desired.names import display
-from reconciler.desired.policy_file import rule_lines
+from reconciler.control.volumes import Volumes
 from reconciler.engine.docker.encode import encode
 from reconciler.model.container import ContainerSpec
 from reconciler.model.desired import Declaration, Desired
 from reconciler.model.errors import Problem
-from reconciler.model.fields import TEXT_BYTES_MAX
 from reconciler.model.labels import FINGERPRINT, SALT
-from reconciler.model.policy import Policy
 from reconciler.model.rendered import Rendered
-from reconciler.model.sandbox import Sandbox
-from reconciler.model.text import printable
+from reconciler.planning.admission import effective, violations
 from reconciler.planning.attest import OPEN
-from reconciler.planning.judge import effective, judge
+from reconciler.planning.describe import HIDDEN, configuration
 from reconciler.planning.render import render
-from reconciler.planning.words import HIDDEN, configuration
 from reconciler.report.store import Store
+from reconciler.sources.directory import Directory
+from reconciler.sources.names import display
+from reconciler.sources.policy_file import rule_lines
+from reconciler.spec.fields import TEXT_BYTES_MAX
+from reconciler.spec.policy import Policy
+from reconciler.spec.sandbox import Sandbox
+from reconciler.spec.text import printable
 
 RANDOM = 0
 """In place of a host port that is not chosen yet."""
@@ -75,7 +75,7 @@ def explain(settings: Settings, name: str, output: str, *, container: bool) -> N
     sandbox = effective(declaration.sandbox, policy)
     ports = _ports(settings, name, sandbox)
     rendered = render(name, sandbox, policy, settings.owner, ports, sources, salt="")
-    problems = judge(declaration, policy, sources)
+    problems = violations(declaration, policy, sources)
     rows = list(_Origins(settings, declaration, policy, sandbox).rows(rendered))
     request = _fit(encode(_without_secrets(rendered.spec)))
     if container:

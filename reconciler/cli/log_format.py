@@ -6,7 +6,7 @@ import os
 import sys
 from datetime import UTC, datetime
 
-from reconciler.model.text import printable
+from reconciler.spec.text import printable
 
 FORMATS = ("plain", "json")
 LEVELS = ("debug", "info", "warning", "error")

@@ -10,11 +10,11 @@ import click
 
 from reconciler.cli.completion import known_names
 from reconciler.control.settings import Settings
-from reconciler.model.mistake import Mistake
-from reconciler.model.quantities import parse_duration
-from reconciler.model.text import printable
 from reconciler.report.sandbox_log import Line, LogReader
 from reconciler.report.store import Store
+from reconciler.spec.mistake import Mistake
+from reconciler.spec.text import printable
+from reconciler.spec.units import parse_duration
 
 LINE_MAX = 16 * 1024
 LOOK_SECONDS = 0.2

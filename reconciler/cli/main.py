@@ -14,7 +14,7 @@ from reconciler.cli.log_format import FORMATS, LEVELS, log_to_stderr
 from reconciler.control.settings import Settings
 from reconciler.model import labels
 from reconciler.model.errors import ReconcilerError
-from reconciler.model.text import printable
+from reconciler.spec.text import printable
 
 OPTIONS = {
     "Files": ("directory", "policy_file", "state"),

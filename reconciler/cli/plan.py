@@ -9,15 +9,15 @@ from typing import TextIO
 import click
 from pydantic import ValidationError
 
+from reconciler.cli.format import plan_markdown, plan_text
+from reconciler.cli.format.plan_entries import as_json, changes, entries, note, summary
 from reconciler.control.read import read_once
 from reconciler.control.settings import Settings
-from reconciler.desired.directory import Directory
 from reconciler.model.desired import Desired
 from reconciler.model.plan import Plan
 from reconciler.model.status import Saved
-from reconciler.planning.remembered import plan_from
-from reconciler.show import plan_markdown, plan_text
-from reconciler.show.plan_words import as_json, changes, entries, note, summary
+from reconciler.planning.offline import plan_from
+from reconciler.sources.directory import Directory
 
 WIDTH_MAX = 120
 
@@ -72,15 +72,15 @@ def plan(settings: Settings, output: str, against: TextIO | None) -> None:
         click.echo(as_json(found, desired, now))
     else:
         _print(found, desired, now, markdown=output == "markdown")
-    if desired.ignored or any(lane.problems for lane in found.lanes):
+    if desired.ignored or any(planned.problems for planned in found.sandboxes):
         sys.exit(1)
     sys.exit(2 if changes(found, desired) else 0)
 
 
 def _compared(settings: Settings) -> tuple[Plan, Desired]:
     """With what the engine says now. Only here are docker-py and its kin needed, which are slow to import."""
+    from reconciler.control.dependencies import SystemClock
     from reconciler.control.reconcile import reconcile_once
-    from reconciler.control.surroundings import SystemClock
     from reconciler.engine.docker.client import DockerEngine
 
     engine = DockerEngine(settings.host, settings.instance, read_only=True)

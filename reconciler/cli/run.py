@@ -5,9 +5,9 @@ import gc
 import click
 
 from reconciler.control.controller import Controller
+from reconciler.control.dependencies import Dependencies
 from reconciler.control.settings import Settings
 from reconciler.control.signals import on_signals
-from reconciler.control.surroundings import Surroundings
 from reconciler.engine.docker.client import DockerEngine
 
 
@@ -28,7 +28,7 @@ def run(settings: Settings) -> None:
       reconciler --dir /srv/sandboxes.d --state /var/lib/reconciler run
       reconciler --log-format json run 2>> reconciler.log
     """
-    controller = Controller(Surroundings.real(settings, DockerEngine(settings.host, settings.instance)))
+    controller = Controller(Dependencies.real(settings, DockerEngine(settings.host, settings.instance)))
     on_signals(controller.tell)
     gc.freeze()  # what was imported stays for good, and need not be looked through again and again
     controller.run()

@@ -8,8 +8,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from reconciler.model.policy import Policy
-from reconciler.model.sandbox import Sandbox
+from reconciler.spec.policy import Policy
+from reconciler.spec.sandbox import Sandbox
 
 MODELS: dict[str, type[BaseModel]] = {"sandbox": Sandbox, "policy": Policy}
 

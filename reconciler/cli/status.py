@@ -10,15 +10,15 @@ from dataclasses import asdict
 import click
 
 from reconciler.cli.completion import known_names
+from reconciler.cli.format.banner import LINES_MAX, banner, problem_lines
+from reconciler.cli.format.details import details
+from reconciler.cli.format.table import table
+from reconciler.cli.format.terminal import dim, wrapped
 from reconciler.control.settings import Settings
 from reconciler.model.errors import StateUnusable
 from reconciler.model.status import ControllerStatus, Heartbeat, SandboxStatus
-from reconciler.model.text import printable
 from reconciler.report.store import Store
-from reconciler.show.cells import dim, wrapped
-from reconciler.show.details import details
-from reconciler.show.heading import LINES_MAX, heading, problem_lines
-from reconciler.show.table import table
+from reconciler.spec.text import printable
 
 
 @click.command(short_help="Show what is there, and what is wrong.")
@@ -54,9 +54,9 @@ def status(settings: Settings, name: str | None, output: str, *, watch: bool) ->
         _print_json(controller, heartbeat, shown, now)
     else:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        whole = heading(controller, heartbeat, now, width)
+        whole = banner(controller, heartbeat, now, width)
         told = (
-            [*whole, "", *details(shown[0], now, width)] if name else overview(controller, heartbeat, shown, now, width)
+            [*whole, "", *details(shown[0], now, width)] if name else summary(controller, heartbeat, shown, now, width)
         )
         click.echo("\n".join(told))
     sys.exit(0 if as_declared(controller if name is None else None, shown) and heartbeat.well(now) else 1)
@@ -71,7 +71,7 @@ def as_declared(controller: ControllerStatus | None, statuses: Iterable[SandboxS
     return all(status.as_declared for status in statuses)
 
 
-def overview(
+def summary(
     controller: ControllerStatus,
     heartbeat: Heartbeat,
     statuses: list[SandboxStatus],
@@ -79,7 +79,7 @@ def overview(
     width: int | None,
 ) -> list[str]:
     """The controller, what is wrong with the whole, and the table. Without a width nothing is wrapped or cut."""
-    lines = [*heading(controller, heartbeat, now, width), *problem_lines(controller, statuses, width), ""]
+    lines = [*banner(controller, heartbeat, now, width), *problem_lines(controller, statuses, width), ""]
     lines += table(statuses, now, width) if statuses else ["no sandbox is declared"]
     engine = f"{controller.engine.name} {controller.engine.version}, " if controller.engine else ""
     last = printable(f"instance {controller.instance}, {engine}{_slots(controller, statuses)}", 2000)
@@ -88,8 +88,8 @@ def overview(
 
 def _slots(controller: ControllerStatus, statuses: Iterable[SandboxStatus]) -> str:
     """`3 of 3 slots used: 1 running, 1 reserved for web (Backoff), 1 unmanaged (stranger)`."""
-    running, reserved = len(controller.limit_held_by), controller.limit_reserved_for
-    unmanaged = controller.limit_used_by_unmanaged
+    running, reserved = len(controller.slots_used_by), controller.slots_reserved_for
+    unmanaged = controller.slots_used_by_unmanaged
     used = f"{running + len(reserved) + len(unmanaged)} of {controller.limit} slots used"
     phases = {status.name: status.phase for status in statuses}
     named = [f"{name} ({phases[name]})" if name in phases else name for name in reserved]
@@ -101,7 +101,7 @@ def _slots(controller: ControllerStatus, statuses: Iterable[SandboxStatus]) -> s
 def _watch(store: Store, *, table_alone: bool) -> None:
     if not table_alone or not sys.stdout.isatty():
         raise click.UsageError("--watch shows the table on a terminal, and nothing else")
-    from reconciler.show.live import watch  # slow to import
+    from reconciler.cli.format.live import watch  # slow to import
 
     def picture(width: int) -> list[str]:
         try:
@@ -110,7 +110,7 @@ def _watch(store: Store, *, table_alone: bool) -> None:
             return wrapped(printable(error), width, LINES_MAX)
         if controller is None:
             return wrapped(_nothing_yet(store, heartbeat), width, LINES_MAX)
-        return overview(controller, heartbeat, list(statuses.values()), time.time(), width)
+        return summary(controller, heartbeat, list(statuses.values()), time.time(), width)
 
     watch(picture)
 

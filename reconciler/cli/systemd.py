@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from reconciler.control.settings import Settings
-from reconciler.model.text import PATH_MAX, printable
+from reconciler.spec.text import PATH_MAX, printable
 
 UNIT = """\
 # /etc/systemd/system/{name}.service

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import click
 
+from reconciler.cli.format.annotations import github, sarif
+from reconciler.cli.format.problems import count, print_problems
 from reconciler.control.settings import Settings
-from reconciler.control.sources import Volumes
-from reconciler.desired.directory import Directory, port_clashes, read_file, rest_of
-from reconciler.desired.names import display
+from reconciler.control.volumes import Volumes
 from reconciler.model.desired import Declaration
 from reconciler.model.errors import DirectoryUnreadable, PolicyInvalid, Problem
-from reconciler.planning.judge import judge
-from reconciler.show.annotations import github, sarif
-from reconciler.show.problems import count, print_problems
+from reconciler.planning.admission import violations
+from reconciler.sources.directory import Directory, port_clashes, read_file, rest_of
+from reconciler.sources.names import display
 
 
 @click.command(short_help="Check files and policy; needs no engine.")
@@ -100,8 +100,8 @@ class _Found:
     def problems(self, settings: Settings) -> list[Problem]:
         """Also what the policy forbids, of broken files too; those of a whole file come after its others."""
         problems = [*self._broken, *chain(*port_clashes(self._named).values())]
-        rests = filter(None, (rest_of(Path(file)) for file in {problem.file for problem in self._broken}))
-        problems += _judged(self.declarations, list(rests), settings)
+        is_in_backoff = filter(None, (rest_of(Path(file)) for file in {problem.file for problem in self._broken}))
+        problems += _judged(self.declarations, list(is_in_backoff), settings)
         return sorted(problems, key=lambda problem: (problem.file, not problem.line, problem))
 
 
@@ -109,15 +109,15 @@ def _below(path: Path, file: str) -> str:
     return display(str(path / file))
 
 
-def _judged(declarations: list[Declaration], rests: list[Declaration], settings: Settings) -> Iterator[Problem]:
+def _judged(declarations: list[Declaration], is_in_backoff: list[Declaration], settings: Settings) -> Iterator[Problem]:
     """What is wrong with the policy; if nothing is, what it forbids."""
     try:
         policy = settings.policy()
     except PolicyInvalid as error:
         yield from error.problems
         return
-    sources = Volumes(settings.engine_host).examined([*declarations, *rests], policy)
+    sources = Volumes(settings.engine_host).examined([*declarations, *is_in_backoff], policy)
     for declaration in declarations:
-        yield from judge(declaration, policy, sources)
-    for rest in rests:  # what it lacks may be what is wrong in it
-        yield from (problem for problem in judge(rest, policy, sources) if problem.line)
+        yield from violations(declaration, policy, sources)
+    for rest in is_in_backoff:  # what it lacks may be what is wrong in it
+        yield from (problem for problem in violations(rest, policy, sources) if problem.line)

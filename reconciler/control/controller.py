@@ -5,43 +5,43 @@ import queue
 from collections.abc import Callable, Mapping
 from typing import assert_never
 
-from reconciler.control.lanes import Lanes
-from reconciler.control.ledger import Ledger
+from reconciler.control.dependencies import Dependencies
+from reconciler.control.executor import Executor
 from reconciler.control.messages import (
     DiskMeasured,
     EngineConnected,
-    EngineSaid,
-    EngineSilent,
+    EngineDisconnected,
+    EngineEvent,
     FilesChanged,
-    LaneEnded,
+    LogRateExceeded,
     Message,
     OutputEnded,
     Progress,
     ResyncAsked,
-    SaidTooMuch,
+    SandboxPlanEnded,
     StopAsked,
 )
-from reconciler.control.observe import Observer
+from reconciler.control.observer import Observer
 from reconciler.control.own_status import OwnStatus
 from reconciler.control.read import Reader, Reading
 from reconciler.control.reconcile import Cycle, Reconciler
 from reconciler.control.schedule import Schedule, wait_seconds
-from reconciler.control.surroundings import Surroundings
+from reconciler.control.status_writer import StatusWriter
 from reconciler.control.watch_engine import watch_engine
 from reconciler.control.watch_files import watch_files
 from reconciler.model.errors import EngineUnavailable, OwnershipUnclear
-from reconciler.model.plan import Action, CreateNetwork, Lane, Outcome, Plan, Reason, Verdict
-from reconciler.model.status import BEAT_SECONDS, ControllerStatus, Phase, SandboxStatus
+from reconciler.model.plan import Action, CreateNetwork, Outcome, Plan, Reason, SandboxPlan, Verdict
+from reconciler.model.status import HEARTBEAT_SECONDS, ControllerStatus, Phase, SandboxStatus
 from reconciler.model.world import Event, Happening
 from reconciler.planning.decide import Memory
-from reconciler.planning.overview import in_one_line
+from reconciler.planning.summary import in_one_line
 
 log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 0.2
 """How often `apply` looks again while it waits for a health check."""
 
-FAREWELL_SECONDS = 10.0
+SHUTDOWN_SECONDS = 10.0
 """How long lanes may take to finish once the controller is asked to stop."""
 
 
@@ -67,32 +67,34 @@ class Controller:
 
     def __init__(
         self,
-        surroundings: Surroundings,
+        dependencies: Dependencies,
         *,
-        lanes: Callable[..., Lanes] = Lanes,
+        executor: Callable[..., Executor] = Executor,
         reconciler: Callable[..., Reconciler] = Reconciler,
         on_outcome: Callable[[Outcome], None] = lambda _: None,
     ) -> None:
-        self._around, self._clock, self._store = surroundings, surroundings.clock, surroundings.store
-        self._settings, engine = surroundings.settings, surroundings.engine
-        self._reader = Reader(surroundings.read_policy, surroundings.scan, self._clock)
-        self._store.claim()
-        self._metrics = surroundings.metrics
-        self._ledger = Ledger(self._store, surroundings.journal, self._metrics, self._clock, on_outcome)
+        self._dependencies, self._clock, self._store = dependencies, dependencies.clock, dependencies.store
+        self._settings, engine = dependencies.settings, dependencies.engine
+        self._reader = Reader(dependencies.read_policy, dependencies.scan, self._clock)
+        self._store.lock()
+        self._metrics = dependencies.metrics
+        self._status_writer = StatusWriter(self._store, dependencies.journal, self._metrics, self._clock, on_outcome)
         self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        known = {status.container_id for status in self._ledger.statuses.values() if status.container_id}
-        self._observer = Observer(engine, self._settings.owner, surroundings.host, surroundings.spread, known)
-        self._reconciler = reconciler(self._observer, self._clock, surroundings.draw_seed)
-        self._followers = surroundings.followers
-        self._lanes = lanes(engine, self._observer.volumes, self.tell, self._followers.finish, self._clock)
-        self._in_flight: dict[str, Lane] = {}
+        known = {status.container_id for status in self._status_writer.statuses.values() if status.container_id}
+        self._observer = Observer(engine, self._settings.owner, dependencies.host, dependencies.parallel_map, known)
+        self._reconciler = reconciler(self._observer, self._clock, dependencies.draw_seed)
+        self._log_collector = dependencies.log_collector
+        self._executor = executor(engine, self._observer.volumes, self.tell, self._log_collector.finish, self._clock)
+        self._in_flight: dict[str, SandboxPlan] = {}
         self._sandbox_of: dict[str, str] = {}
         """Of each container that was seen; empty for a stranger's."""
         self._plan = Plan()
         self._own = OwnStatus(self._settings, self._store, self._clock, self.reading.policy.sandboxes_max)
         self._stopping = False
         self._measuring_due = False
-        self._schedule = Schedule(self._clock.monotonic(), min(BEAT_SECONDS, surroundings.manager.beat_seconds))
+        self._schedule = Schedule(
+            self._clock.monotonic(), min(HEARTBEAT_SECONDS, dependencies.manager.heartbeat_seconds)
+        )
 
     def tell(self, message: Message) -> None:
         """Puts a message on the controller's queue; from any thread, and from a signal handler."""
@@ -103,21 +105,21 @@ class Controller:
     def run(self) -> None:
         """Keeps the sandboxes as declared until it is told to stop. Leaves them running."""
         watch_files(self._settings.directory, self._settings.policy_file, self._store.approvals, self.tell)
-        watch_engine(self._around.engine, self.tell)
+        watch_engine(self._dependencies.engine, self.tell)
         log.info("watching %s as instance %s", self._settings.directory, self._settings.instance)
         try:
             while not self._stopping:
                 self._turn_and_tell()
         finally:
-            self._around.manager.stopping()
-            self._farewell()
+            self._dependencies.manager.stopping()
+            self._shut_down()
 
     def _turn_and_tell(self) -> None:
-        passes, manager = self.status.passes, self._around.manager
+        passes, manager = self.status.passes, self._dependencies.manager
         self._turn()
         if self.status.passes > passes:
             manager.ready()
-        manager.status(in_one_line(self._ledger.statuses.values(), available=self.status.available))
+        manager.status(in_one_line(self._status_writer.statuses.values(), available=self.status.available))
 
     def apply(self, timeout_seconds: float) -> None:
         """Converges once: returns when nothing is left to do now, or when the time is up."""
@@ -130,7 +132,7 @@ class Controller:
                 if not self._in_flight:
                     self._schedule.ask(self._clock.monotonic() + SETTLE_SECONDS)
         finally:
-            self._farewell()
+            self._shut_down()
 
     @property
     def status(self) -> ControllerStatus:
@@ -139,7 +141,7 @@ class Controller:
     @property
     def statuses(self) -> Mapping[str, SandboxStatus]:
         """By name, as they are known; the files may lag behind when they cannot be written."""
-        return self._ledger.statuses
+        return self._status_writer.statuses
 
     @property
     def reading(self) -> Reading:
@@ -149,7 +151,7 @@ class Controller:
         if not self.status.available:
             return True
         unsettled = {Phase.STARTING, Phase.PULLING, Phase.UPDATING, Phase.STOPPING}
-        busy = any(status.phase in unsettled for status in self._ledger.statuses.values())
+        busy = any(status.phase in unsettled for status in self._status_writer.statuses.values())
         return self._plan.changes_nothing and not self._in_flight and not busy
 
     # --- time ----------------------------------------------------------------------------------------------------
@@ -157,15 +159,15 @@ class Controller:
     def _turn(self, deadline: float = float("inf")) -> None:
         """Waits for a message, for the time of the next pass or for the deadline, and works; beats now and then."""
         if self._schedule.beat_is_due(self._clock.monotonic()):
-            self._beat()
+            self._heartbeat()
         self._wait(min(self._schedule.next_at, deadline))
         if not self._stopping:
             self.work()
 
-    def _beat(self) -> None:
+    def _heartbeat(self) -> None:
         """Says that the loop turns, to whoever reads the state directory and to the service manager."""
-        self._store.beat()
-        self._around.manager.alive()
+        self._store.heartbeat_now()
+        self._dependencies.manager.alive()
         self._schedule.beaten(self._clock.monotonic())
 
     def work(self) -> None:
@@ -176,7 +178,7 @@ class Controller:
             self._resync()
         if self._schedule.pass_is_due(now):
             self.make_pass()
-        self._ledger.flush()
+        self._status_writer.flush()
 
     def _wait(self, until: float) -> None:
         """Handles all messages that are there; waits for the first one until the given monotonic time."""
@@ -190,42 +192,42 @@ class Controller:
     def _handle(self, message: Message) -> None:
         match message:
             case FilesChanged():
-                self._reader.doubt()
+                self._reader.invalidate()
                 self._pass_soon()
-            case EngineSaid(event):
+            case EngineEvent(event):
                 self._heard(event)
             case EngineConnected():
                 self._resync()
-            case EngineSilent():
+            case EngineDisconnected():
                 self._pass_soon()
             case ResyncAsked():
                 log.info("full resync, as asked")
-                self._around.manager.reloading()
+                self._dependencies.manager.reloading()
                 self._resync()
             case StopAsked():
                 self._stopping = True
-            case Progress(lane, text, share):
-                self._ledger.progress(lane, text, share)
+            case Progress(planned, text, share):
+                self._status_writer.on_progress(planned, text, share)
             case Outcome():
                 self._done(message)
-            case LaneEnded(lane):
-                self._in_flight.pop(lane.sandbox, None)
+            case SandboxPlanEnded(planned):
+                self._in_flight.pop(planned.sandbox, None)
                 self._pass_soon()
-            case OutputEnded(sandbox, container, last_words):
-                self._ledger.said(sandbox, container, last_words)
-            case DiskMeasured() | SaidTooMuch():
+            case OutputEnded(sandbox, container, last_output):
+                self._status_writer.on_output_ended(sandbox, container, last_output)
+            case DiskMeasured() | LogRateExceeded():
                 self._used(message)
             case other:
                 assert_never(other)
 
-    def _used(self, message: DiskMeasured | SaidTooMuch) -> None:
+    def _used(self, message: DiskMeasured | LogRateExceeded) -> None:
         """What a container uses while it runs may be more than the policy allows."""
         match message:
-            case SaidTooMuch(sandbox, container, at):
-                self._ledger.noisy(sandbox, container, at)
+            case LogRateExceeded(sandbox, container, at):
+                self._status_writer.on_log_rate_exceeded(sandbox, container, at)
                 self._pass_soon()
             case DiskMeasured(sizes):
-                self._ledger.measured(sizes, self._sandbox_of)
+                self._status_writer.on_disk_measured(sizes, self._sandbox_of)
                 if max(sizes.values(), default=0) > self.reading.policy.limits.disk:
                     self._pass_soon()
 
@@ -242,25 +244,25 @@ class Controller:
 
     def _resync(self) -> None:
         """Believes nothing that is remembered: the next pass reads all files and inspects all containers."""
-        self._observer.forget_all()
-        self._reader.doubt()
+        self._observer.invalidate_all()
+        self._reader.invalidate()
         self._schedule.resynced(self._clock.monotonic())
         self._measuring_due = True
 
     def _done(self, outcome: Outcome) -> None:
         self._observer.done(outcome)
-        self._ledger.done(outcome)
+        self._status_writer.on_outcome(outcome)
 
-    def _farewell(self) -> None:
+    def _shut_down(self) -> None:
         """No lane begins anything new; those under way get a little time. The sandboxes run on."""
-        self._lanes.abandon()
-        until = self._clock.monotonic() + FAREWELL_SECONDS
+        self._executor.abandon()
+        until = self._clock.monotonic() + SHUTDOWN_SECONDS
         while self._in_flight and self._clock.monotonic() < until:
             self._wait(until)
         if self._in_flight:
             log.warning("ended while %s were under way", ", ".join(sorted(self._in_flight)))
-        self._ledger.flush()
-        self._around.exclusive.release()
+        self._status_writer.flush()
+        self._dependencies.exclusive.release()
         self._store.release()
 
     # --- the pass ------------------------------------------------------------------------------------------------
@@ -280,7 +282,7 @@ class Controller:
         except OwnershipUnclear:
             raise
         except EngineUnavailable as error:
-            self._observer.forget_all()
+            self._observer.invalidate_all()
             self._own.unavailable(str(error))
             self._schedule.failed(self._clock.monotonic())
         except Exception as error:
@@ -290,43 +292,43 @@ class Controller:
         took, worked = self._clock.monotonic() - begun, self._clock.worked() - worked
         self._schedule.ended(self._clock.monotonic(), worked)
         self._own.passed(took)
-        self._metrics.passed(self.status, self._ledger.statuses.values())
+        self._metrics.passed(self.status, self._status_writer.statuses.values())
 
     def _carry_out(self, cycle: Cycle) -> None:
         """Takes down what was seen and decided, and then acts."""
         reading, world = cycle.reading, cycle.world
-        self._around.exclusive.hold(world.engine, world.owner.instance)
+        self._dependencies.exclusive.hold(world.engine, world.owner.instance)
         self._sandbox_of = {container.id: container.sandbox for container in world.containers}
         self._sandbox_of |= dict.fromkeys((stranger.id for stranger in world.unmanaged), "")
-        self._ledger.seen(cycle.memory.statuses)
+        self._status_writer.on_observed(cycle.memory.statuses)
         if self._measuring_due:
             self._measuring_due = False
-            self._around.disk.measure(self.tell)
+            self._dependencies.disk.measure(self.tell)
         # last words are of exits that are counted
         counted = [one for one in world.containers if one.up or one.sandbox not in self._in_flight]
-        self._followers.follow(counted, self.tell, reading.policy.limits.log_rate)
+        self._log_collector.follow(counted, self.tell, reading.policy.limits.log_rate)
         self._plan = cycle.plan
-        self._ledger.planned(self._plan, reading.desired, world)
-        self._ledger.keep_only({lane.sandbox for lane in self._plan.lanes} | self._in_flight.keys())
-        self._own.decided(cycle, self._ledger.statuses.values())
-        self._ledger.flush()  # before anything happens, as nobody may be left to note it afterwards
+        self._status_writer.on_planned(self._plan, reading.desired, world)
+        self._status_writer.keep_only({planned.sandbox for planned in self._plan.sandboxes} | self._in_flight.keys())
+        self._own.decided(cycle, self._status_writer.statuses.values())
+        self._status_writer.flush()  # before anything happens, as nobody may be left to note it afterwards
         self._act(self._plan)
 
     def _memory(self) -> Memory:
         return Memory(
-            statuses=self._ledger.statuses,
-            secret=self._around.secret,
+            statuses=self._status_writer.statuses,
+            secret=self._dependencies.secret,
             directory=self.status.directory_id,
             approved=self._store.approved(),
-            withheld=self.status.withheld,
+            pending_approval=self.status.pending_approval,
             recent=self.status.removals,
             in_flight=frozenset(self._in_flight),
-            replacing=frozenset(name for name, lane in self._in_flight.items() if lane.is_update),
+            replacing=frozenset(name for name, planned in self._in_flight.items() if planned.is_update),
         )
 
     def _act(self, plan: Plan) -> None:
         for action in plan.setup:
-            outcome = self._lanes.perform(_setup_lane(action), action)
+            outcome = self._executor.perform(_setup_plan(action), action)
             self._done(outcome)
             if outcome.failure is not None:
                 self._schedule.failed(self._clock.monotonic())
@@ -334,16 +336,16 @@ class Controller:
                 self._pass_soon()
         if any(isinstance(action, CreateNetwork) for action in plan.setup):
             return  # what is new is looked at before anything is started in it
-        for lane in plan.lanes:
-            if lane.actions:
-                self._in_flight[lane.sandbox] = lane
-        for lane in plan.lanes:
-            if lane.actions:
-                self._lanes.submit(lane)
+        for planned in plan.sandboxes:
+            if planned.actions:
+                self._in_flight[planned.sandbox] = planned
+        for planned in plan.sandboxes:
+            if planned.actions:
+                self._executor.submit(planned)
         self._schedule.ask(self._clock.monotonic() + wait_seconds(plan, self._clock.now()))
 
 
-def _setup_lane(action: Action) -> Lane:
+def _setup_plan(action: Action) -> SandboxPlan:
     if isinstance(action, CreateNetwork):
-        return Lane("", Verdict.CREATE, Reason.NETWORK_MISSING, actions=(action,))
-    return Lane("", Verdict.REMOVE, Reason.NETWORK_UNFIT, "two networks have its name", (action,))
+        return SandboxPlan("", Verdict.CREATE, Reason.NETWORK_MISSING, actions=(action,))
+    return SandboxPlan("", Verdict.REMOVE, Reason.NETWORK_UNFIT, "two networks have its name", (action,))

@@ -6,7 +6,7 @@ Files and events are only hints. The controller looks for itself, and also when 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from reconciler.model.plan import Lane, Outcome
+from reconciler.model.plan import Outcome, SandboxPlan
 from reconciler.model.world import Event
 
 
@@ -21,12 +21,12 @@ class EngineConnected:
 
 
 @dataclass(frozen=True, slots=True)
-class EngineSilent:
+class EngineDisconnected:
     """The engine's events cannot be heard."""
 
 
 @dataclass(frozen=True, slots=True)
-class EngineSaid:
+class EngineEvent:
     event: Event
 
 
@@ -44,14 +44,14 @@ class StopAsked:
 class Progress:
     """A lane tells how far a long action is; `share` is 0 to 1, None as long as nobody knows."""
 
-    lane: Lane
+    planned: SandboxPlan
     text: str
     share: float | None
 
 
 @dataclass(frozen=True, slots=True)
-class LaneEnded:
-    lane: Lane
+class SandboxPlanEnded:
+    planned: SandboxPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class OutputEnded:
 
     sandbox: str
     container: str
-    last_words: tuple[bytes, ...]
+    last_output: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class DiskMeasured:
 
 
 @dataclass(frozen=True, slots=True)
-class SaidTooMuch:
+class LogRateExceeded:
     """A container had said more than the policy allows at a moment, by the engine's time in seconds since the epoch."""
 
     sandbox: str
@@ -82,15 +82,15 @@ class SaidTooMuch:
 Message = (
     FilesChanged
     | EngineConnected
-    | EngineSilent
-    | EngineSaid
+    | EngineDisconnected
+    | EngineEvent
     | ResyncAsked
     | StopAsked
     | Progress
     | Outcome
-    | LaneEnded
+    | SandboxPlanEnded
     | OutputEnded
     | DiskMeasured
-    | SaidTooMuch
+    | LogRateExceeded
 )
 Tell = Callable[[Message], None]

@@ -5,18 +5,18 @@ import os
 from collections.abc import Iterable
 
 from reconciler import __version__
+from reconciler.control.dependencies import Clock
 from reconciler.control.read import Reading
 from reconciler.control.reconcile import Cycle
 from reconciler.control.settings import Settings
-from reconciler.control.surroundings import Clock
 from reconciler.model.desired import Desired
 from reconciler.model.plan import Reason
 from reconciler.model.status import ControllerStatus, RecentRemovals, SandboxStatus
-from reconciler.model.text import PATH_MAX, printable
 from reconciler.model.world import World
-from reconciler.planning.overview import overview
 from reconciler.planning.removals import remembered
+from reconciler.planning.summary import summary_fields
 from reconciler.report.store import Store
+from reconciler.spec.text import PATH_MAX, printable
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class OwnStatus:
             started_at=clock.now(),
             directory=directory,
             directory_id=last.directory_id if last and last.directory == directory else None,
-            withheld=last.withheld if last else None,
+            pending_approval=last.pending_approval if last else None,
             removals=last.removals if last else RecentRemovals(since=clock.now()),
             policy_file=printable(settings.policy_file or "", PATH_MAX),
             limit=limit,
@@ -63,14 +63,14 @@ class OwnStatus:
         reading, world, plan = cycle.reading, cycle.world, cycle.plan
         if not self.now.available:
             log.info("the engine answers: %s %s", world.engine.name, world.engine.version)
-        before = self.now.withheld, self.now.removals
-        if reading.desired.sound and plan.withheld.reason is not Reason.DIRECTORY_REPLACED:
+        before = self.now.pending_approval, self.now.removals
+        if reading.desired.complete and plan.pending_approval.reason is not Reason.DIRECTORY_REPLACED:
             self._change(directory_id=reading.desired.directory)
         self._change(
             removals=remembered(before[1], plan, world, cycle.memory.approved, reading.policy, self._clock.now()),
-            **overview(reading.desired, reading.policy, world, plan, statuses, reading.scan_error),
+            **summary_fields(reading.desired, reading.policy, world, plan, statuses, reading.scan_error),
         )
-        if before != (self.now.withheld, self.now.removals):
+        if before != (self.now.pending_approval, self.now.removals):
             self._store.write_controller(self.now)
         self._spend_approval(reading.desired, world)
 
@@ -78,7 +78,7 @@ class OwnStatus:
         """Once nothing of what it allows is left to be removed."""
         approved = self._store.approved()
         waiting = {container.id for container in world.containers if container.sandbox not in desired.names}
-        if approved and desired.sound and not approved & waiting:
+        if approved and desired.complete and not approved & waiting:
             self._store.spend_approval()
 
     def unavailable(self, why: str) -> None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
-from reconciler.control.surroundings import Clock
+from reconciler.control.dependencies import Clock
 from reconciler.model.desired import Desired
 from reconciler.model.errors import DirectoryUnreadable, PolicyInvalid, PolicyUnknown
-from reconciler.model.policy import Policy
+from reconciler.spec.policy import Policy
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ GONE_SECONDS = 0.2
 """A file must be missing for so long before it counts as deleted: an editor may be about to put it back."""
 
 
-NOTHING_READ = Desired((0, 0), sound=False)
+NOTHING_READ = Desired((0, 0), complete=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Reader:
         self._stale = True
         self._missing_since: dict[str, float] = {}
 
-    def doubt(self) -> None:
+    def invalidate(self) -> None:
         """The files may have changed."""
         self._stale = True
 
@@ -108,7 +108,7 @@ class Reader:
     def _go_on_without(self, scan_error: str, seconds: float, waits: str = "") -> None:
         if scan_error != self.reading.scan_error:
             log.error("nothing is removed: %s", scan_error)
-        desired = replace(self.reading.desired, sound=False, waits=waits)
+        desired = replace(self.reading.desired, complete=False, waits=waits)
         self._put(scan_error=scan_error, desired=desired, again_at=self._clock.monotonic() + seconds)
 
     def _believe(self, scanned: Desired) -> None:

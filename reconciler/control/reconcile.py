@@ -7,19 +7,19 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from reconciler.control.observe import Observer
+from reconciler.control.dependencies import Clock
+from reconciler.control.observer import Observer
 from reconciler.control.read import Reading, read_once
 from reconciler.control.settings import Settings
-from reconciler.control.surroundings import Clock
-from reconciler.desired.directory import Directory
 from reconciler.engine.protocol import EngineReader
 from reconciler.model.plan import Plan
 from reconciler.model.status import RecentRemovals
 from reconciler.model.world import World
-from reconciler.planning import fold
+from reconciler.planning import status_reducer
 from reconciler.planning.decide import Memory, decide
-from reconciler.planning.recall import Recall
+from reconciler.planning.memo import Memo
 from reconciler.report.store import Store
+from reconciler.sources.directory import Directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Reconciler:
 
     def __init__(self, observer: Observer, clock: Clock, draw_seed: Callable[[], int | None]) -> None:
         self._observer, self._clock, self._draw_seed = observer, clock, draw_seed
-        self._recall = Recall()
+        self._memo = Memo()
 
     def reconcile(self, reading: Reading, memory: Memory) -> Cycle:
         """Raises `EngineUnavailable` and `OwnershipUnclear`.
@@ -48,9 +48,11 @@ class Reconciler:
         desired, policy = reading.desired, reading.policy
         world = self._observer.observe(desired, policy, self._clock.now())
         now = self._clock.now()
-        statuses = {name: fold.seen(status, world.of(name), now) for name, status in memory.statuses.items()}
+        statuses = {
+            name: status_reducer.on_observed(status, world.of(name), now) for name, status in memory.statuses.items()
+        }
         memory = replace(memory, statuses=statuses, seed=self._draw_seed())
-        return Cycle(reading, world, memory, now, decide(desired, policy, world, memory, now, self._recall))
+        return Cycle(reading, world, memory, now, decide(desired, policy, world, memory, now, self._memo))
 
 
 def reconcile_once(settings: Settings, engine: EngineReader, clock: Clock) -> Cycle:
@@ -66,7 +68,7 @@ def reconcile_once(settings: Settings, engine: EngineReader, clock: Clock) -> Cy
         secret=secrets.token_bytes(),
         directory=controller.directory_id if controller else None,
         approved=store.approved(),
-        withheld=controller.withheld if controller else None,
+        pending_approval=controller.pending_approval if controller else None,
         recent=controller.removals if controller else RecentRemovals(since=clock.now()),
     )
     observer = Observer(engine, settings.owner, settings.engine_host, known=known)

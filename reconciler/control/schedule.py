@@ -3,7 +3,7 @@
 from math import inf
 
 from reconciler.model.plan import Plan, Reason
-from reconciler.model.status import BEAT_SECONDS
+from reconciler.model.status import HEARTBEAT_SECONDS
 
 RESYNC_SECONDS = 60.0
 RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 1.0, 30.0
@@ -21,11 +21,11 @@ WAIT_SECONDS_MIN = 0.01
 class Schedule:
     """When the next pass, resync and heartbeat are due: at the beginning a pass at once, and the others in a while."""
 
-    def __init__(self, now: float, beat_seconds: float = BEAT_SECONDS) -> None:
+    def __init__(self, now: float, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
         self._pass_at = self._not_before = now
         self._resync_at = now + RESYNC_SECONDS
-        self._beat_at = now + beat_seconds
-        self._beat_seconds = beat_seconds
+        self._heartbeat_at = now + heartbeat_seconds
+        self._heartbeat_seconds = heartbeat_seconds
         self._retry_seconds = RETRY_SECONDS_MIN
 
     # --- what is due ---------------------------------------------------------------------------------------------
@@ -33,7 +33,7 @@ class Schedule:
     @property
     def next_at(self) -> float:
         """When something is due next."""
-        return min(max(min(self._pass_at, self._resync_at), self._not_before), self._beat_at)
+        return min(max(min(self._pass_at, self._resync_at), self._not_before), self._heartbeat_at)
 
     def pass_is_due(self, now: float) -> bool:
         return now >= max(self._pass_at, self._not_before)
@@ -42,7 +42,7 @@ class Schedule:
         return now >= self._resync_at
 
     def beat_is_due(self, now: float) -> bool:
-        return now >= self._beat_at
+        return now >= self._heartbeat_at
 
     # --- what has happened ---------------------------------------------------------------------------------------
 
@@ -56,7 +56,7 @@ class Schedule:
         self.ask(now)
 
     def beaten(self, now: float) -> None:
-        self._beat_at = now + self._beat_seconds
+        self._heartbeat_at = now + self._heartbeat_seconds
 
     def begun(self, again_at: float) -> None:
         """A pass has read the files, which makes good what was asked for until now, and wants to read them again."""
@@ -77,7 +77,7 @@ class Schedule:
 
 def wait_seconds(plan: Plan, now: float) -> float:
     """How long until a sandbox may be tried again, or counts as ready; `now` is in seconds since the epoch."""
-    waits = [at - now for lane in plan.lanes for at in (lane.retry_at, lane.ready_at) if at]
-    if any(lane.cause is Reason.ENGINE_BUSY for lane in plan.lanes):
+    waits = [at - now for planned in plan.sandboxes for at in (planned.retry_at, planned.ready_at) if at]
+    if any(planned.cause is Reason.ENGINE_BUSY for planned in plan.sandboxes):
         waits.append(BUSY_SECONDS)
     return max(WAIT_SECONDS_MIN, min(waits, default=inf))

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from reconciler.engine.host import EngineHost
 from reconciler.model.labels import Owner
-from reconciler.model.text import PATH_MAX, printable
+from reconciler.spec.text import PATH_MAX, printable
 
 if TYPE_CHECKING:
-    from reconciler.model.policy import Policy
+    from reconciler.spec.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Settings:
 
     def policy(self) -> "Policy":
         """The policy in its file, or the built-in one; raises `PolicyInvalid`."""
-        from reconciler.desired.policy_file import read_policy  # slow to import, and no matter of `status` and `logs`
+        from reconciler.sources.policy_file import read_policy  # slow to import, and no matter of `status` and `logs`
 
         return read_policy(self.policy_file)
 

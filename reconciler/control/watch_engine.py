@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 
-from reconciler.control.messages import EngineConnected, EngineSaid, EngineSilent, Tell
+from reconciler.control.messages import EngineConnected, EngineDisconnected, EngineEvent, Tell
 from reconciler.engine.protocol import SUBSCRIBED, EngineReader
 
 log = logging.getLogger(__name__)
@@ -25,9 +25,9 @@ def _watch(engine: EngineReader, tell: Tell) -> None:
         try:
             for event in engine.events():
                 pause = RECONNECT_SECONDS_MIN
-                tell(EngineConnected() if event == SUBSCRIBED else EngineSaid(event))
+                tell(EngineConnected() if event == SUBSCRIBED else EngineEvent(event))
         except Exception as error:  # whatever ended it, the next connection may do better
             log.debug("the engine's events ended: %s", error)
-        tell(EngineSilent())
+        tell(EngineDisconnected())
         time.sleep(pause)
         pause = min(pause * 2, RECONNECT_SECONDS_MAX)

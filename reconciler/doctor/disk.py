@@ -34,15 +34,15 @@ def state_room(host: Host) -> Iterator[Finding]:
     yield _judged("state's disk", host.state_room, STATE_BYTES, why, "sudo du -xh / | sort -h | tail -n 20")
 
 
-def _judged(check: str, room: Room | Unknown, least: tuple[int, int], why: str, *mend: str) -> Finding:
+def _judged(check: str, room: Room | Unknown, least: tuple[int, int], why: str, *remedy: str) -> Finding:
     if isinstance(room, Unknown):
         return unchecked(check, room.why)
     inodes = INODES[1] if room.inodes is None else room.inodes
     text = f"{_size(room.bytes)} free" + (f", {inodes} inodes left" if inodes < INODES[1] else "")
     if room.bytes < least[0] or inodes < INODES[0]:
-        return wrong(check, text, why, *mend)
+        return wrong(check, text, why, *remedy)
     if room.bytes < least[1] or inodes < INODES[1]:
-        return could_be_better(check, text, why, *mend)
+        return could_be_better(check, text, why, *remedy)
     return good(check, text)
 
 
@@ -64,12 +64,12 @@ def quota(host: Host) -> Iterator[Finding]:
     elif driver == "overlay2" and xfs and {"prjquota", "pquota"} & _options(host):
         yield good("disk quota", f"overlay2 on xfs with pquota: {bound}")
     elif driver == "overlay2" and xfs:
-        mend = "# add pquota to its options in /etc/fstab, and mount it anew"
-        yield could_be_better("disk quota", "overlay2 on xfs without pquota", why, mend)
+        remedy = "# add pquota to its options in /etc/fstab, and mount it anew"
+        yield could_be_better("disk quota", "overlay2 on xfs without pquota", why, remedy)
     else:
-        mend = f"# put {host.engine.facts.data} on xfs, mounted with pquota, under the driver overlay2"
+        remedy = f"# put {host.engine.facts.data} on xfs, mounted with pquota, under the driver overlay2"
         on = f"{driver} on {host.engine.file_system}".removesuffix(" on ")
-        yield could_be_better("disk quota", f"none: {on}", why, mend)
+        yield could_be_better("disk quota", f"none: {on}", why, remedy)
 
 
 def _options(host: Host) -> frozenset[str]:

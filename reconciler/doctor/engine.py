@@ -84,8 +84,8 @@ def _writers_of_socket(host: Host, socket: Place) -> Finding:
         )
     if both := sorted(host.authors & set(who)):
         why = "Who may ask the engine itself is bound by no policy."
-        mend = f"# take {both[0]} out of group {socket.group}, or give the sandboxes to others"
-        return could_be_better("socket", f"{', '.join(both)} may use it and write the sandboxes", why, mend)
+        remedy = f"# take {both[0]} out of group {socket.group}, or give the sandboxes to others"
+        return could_be_better("socket", f"{', '.join(both)} may use it and write the sandboxes", why, remedy)
     return good("socket", f"for {', '.join(['root', *who])}")
 
 
@@ -96,20 +96,20 @@ def live_restore(host: Host) -> Iterator[Finding]:
     if host.engine.live_restore:
         yield good("live restore", "sandboxes run on while the engine restarts")
     else:
-        mend = '# in /etc/docker/daemon.json: "live-restore": true', "sudo systemctl reload docker"
-        yield could_be_better("live restore", "off", "Whenever the engine restarts, all sandboxes stop.", *mend)
+        remedy = '# in /etc/docker/daemon.json: "live-restore": true', "sudo systemctl reload docker"
+        yield could_be_better("live restore", "off", "Whenever the engine restarts, all sandboxes stop.", *remedy)
 
 
 def clock(host: Host) -> Iterator[Finding]:
     if isinstance(host.engine, Unknown):
         return
-    ahead, mend = host.clock_ahead_seconds, "sudo timedatectl set-ntp true"
+    ahead, remedy = host.clock_ahead_seconds, "sudo timedatectl set-ntp true"
     if abs(ahead) > CLOCK_SECONDS_MAX:
         text = f"the engine's is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} ours"
-        yield wrong("clock", text, "Ages, and when to restart what fails, are reckoned wrong.", mend)
+        yield wrong("clock", text, "Ages, and when to restart what fails, are reckoned wrong.", remedy)
     elif host.synchronised is False:
         why = "Times in status files and logs cannot be compared with those of other machines."
-        yield could_be_better("clock", "nobody keeps it right", why, mend)
+        yield could_be_better("clock", "nobody keeps it right", why, remedy)
     else:
         yield good("clock", "the engine's agrees with ours")
 

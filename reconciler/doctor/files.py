@@ -43,8 +43,8 @@ def watching(host: Host) -> Iterator[Finding]:
     kind = host.directory_mount.file_system
     if kind in UNWATCHED or kind.startswith("fuse"):
         why = "What is changed from elsewhere is seen at the next resync, up to a minute later."
-        mend = "# keep the sandboxes on a local file system, or send the controller SIGHUP after each change"
-        yield could_be_better("watching", f"{host.directory_path} is on {kind}", why, mend)
+        remedy = "# keep the sandboxes on a local file system, or send the controller SIGHUP after each change"
+        yield could_be_better("watching", f"{host.directory_path} is on {kind}", why, remedy)
     else:
         yield good("watching", f"changes are seen at once, on {kind}")
 
@@ -101,8 +101,8 @@ def state(host: Host) -> Iterator[Finding]:
         yield wrong("state", f"everyone may write {shown}", why, f"sudo chmod o-w {path}")
     elif both := sorted(host.authors & set(host.state.writers)):
         why = "Who writes sandboxes could approve their removal, and vouch for their containers."
-        mend = "# let the controller run as another user than those who write the sandboxes"
-        yield could_be_better("state", f"{both[0]} may write the sandboxes, and {shown}", why, mend)
+        remedy = "# let the controller run as another user than those who write the sandboxes"
+        yield could_be_better("state", f"{both[0]} may write the sandboxes, and {shown}", why, remedy)
     else:
         yield good("state", f"{shown}, for {_names(host.state.writers)} to write")
 

@@ -21,20 +21,20 @@ class Finding:
     verdict: Verdict
     text: str
     why: str = ""
-    mend: tuple[str, ...] = ()
+    remedy: tuple[str, ...] = ()
 
 
 def good(check: str, text: str) -> Finding:
     return Finding(check, Verdict.GOOD, text)
 
 
-def could_be_better(check: str, text: str, why: str, *mend: str) -> Finding:
-    return Finding(check, Verdict.COULD_BE_BETTER, text, why, mend)
+def could_be_better(check: str, text: str, why: str, *remedy: str) -> Finding:
+    return Finding(check, Verdict.COULD_BE_BETTER, text, why, remedy)
 
 
-def wrong(check: str, text: str, why: str, *mend: str) -> Finding:
-    return Finding(check, Verdict.WRONG, text, why, mend)
+def wrong(check: str, text: str, why: str, *remedy: str) -> Finding:
+    return Finding(check, Verdict.WRONG, text, why, remedy)
 
 
-def unchecked(check: str, why: str, *mend: str) -> Finding:
-    return Finding(check, Verdict.COULD_BE_BETTER, f"could not be checked: {why}", "", mend)
+def unchecked(check: str, why: str, *remedy: str) -> Finding:
+    return Finding(check, Verdict.COULD_BE_BETTER, f"could not be checked: {why}", "", remedy)

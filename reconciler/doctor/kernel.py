@@ -48,8 +48,8 @@ def limits(host: Host) -> Iterator[Finding]:
         yield good("limits", f"{', '.join(host.engine.limits)} are enforced")
         return
     why = "A container without its limits is not as declared, so it is never started."
-    mend = _enable(missing, rootless="rootless" in host.engine.security)
-    yield wrong("limits", f"not enforced: {', '.join(missing)}", why, *mend)
+    remedy = _enable(missing, rootless="rootless" in host.engine.security)
+    yield wrong("limits", f"not enforced: {', '.join(missing)}", why, *remedy)
 
 
 def _enable(missing: list[str], *, rootless: bool) -> Iterator[str]:

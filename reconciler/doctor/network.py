@@ -28,9 +28,9 @@ def bridge(host: Host) -> Iterator[Finding]:
         why = "It does not confine sandboxes, so none is started in it."
         yield wrong("bridge", host.network.why_unfit, why, f"{host.docker} network rm {host.network.name}")
     elif host.network.unfiltered:
-        mend = "sudo modprobe br_netfilter", "sudo sysctl -w net.bridge.bridge-nf-call-iptables=1"
+        remedy = "sudo modprobe br_netfilter", "sudo sysctl -w net.bridge.bridge-nf-call-iptables=1"
         why = "Sandboxes could reach one another, so none is started."
-        yield wrong("bridge", host.network.unfiltered, why, *mend)
+        yield wrong("bridge", host.network.unfiltered, why, *remedy)
     else:
         yield good("bridge", f"{host.network.name} keeps neighbours apart")
 
@@ -64,8 +64,8 @@ def ports(host: Host) -> Iterator[Finding]:
         yield good("published ports", said)
     else:
         why = f"A sandbox could take 127.0.0.1:{taken} before {DATABASES[taken]} does, and be told its passwords."
-        mend = '# say such as `published: "8000-9999"` in the policy'
-        yield could_be_better("published ports", f"{said}, the ports of databases among them", why, mend)
+        remedy = '# say such as `published: "8000-9999"` in the policy'
+        yield could_be_better("published ports", f"{said}, the ports of databases among them", why, remedy)
 
 
 def _closed(network: Network, rules: Rules, sources: tuple[IPv4Network, ...]) -> Iterator[Finding]:
@@ -91,10 +91,10 @@ def _closed(network: Network, rules: Rules, sources: tuple[IPv4Network, ...]) ->
         yield unchecked("firewall", "the network has IPv6 too, whose rules are not looked at", "sudo ip6tables -S")
 
 
-def _judged(check: str, rules: Rules, chain: str, connection: Connection, why: str, mend: str) -> Finding:
+def _judged(check: str, rules: Rules, chain: str, connection: Connection, why: str, remedy: str) -> Finding:
     fate = rules.fate(chain, connection)
     if not fate.dropped:
-        return wrong(check, "open to sandboxes", why, mend, KEEP)
+        return wrong(check, "open to sandboxes", why, remedy, KEEP)
     if fate.except_for:
-        return could_be_better(check, f"closed to sandboxes but for: {fate.except_for[0]}", why, mend, KEEP)
+        return could_be_better(check, f"closed to sandboxes but for: {fate.except_for[0]}", why, remedy, KEEP)
     return good(check, "closed to sandboxes")

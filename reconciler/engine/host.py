@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.model.container import BindMount
-from reconciler.model.text import printable
 from reconciler.model.world import EngineFacts, Network, Source
+from reconciler.spec.text import printable
 
 SYSTEM = ("/var/run", "/run", "/proc", "/sys", "/dev")
 

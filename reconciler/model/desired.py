@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.model.errors import Problem
-from reconciler.model.sandbox import Sandbox
+from reconciler.spec.sandbox import Sandbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,10 @@ class Desired:
     directory: tuple[int, int]
     declared: Mapping[str, Declaration] = field(default_factory=dict)
     broken: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)
-    strays: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)
+    invalid_names: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)
     notes: tuple[Problem, ...] = ()
     last_good: Mapping[str, Declaration] = field(default_factory=dict)
-    sound: bool = True
+    complete: bool = True
     waits: str = ""
     commit: str = ""
     uncommitted: bool | None = False
@@ -71,7 +71,7 @@ class Desired:
         """Why the sandbox's file cannot be used. Where it has none, a stray that may be meant as it stands for it."""
         if name in self.declared:
             return ()
-        return self.broken.get(name) or self.strays.get(likeness(name), ())
+        return self.broken.get(name) or self.invalid_names.get(likeness(name), ())
 
     @property
     def names(self) -> frozenset[str]:
@@ -81,13 +81,13 @@ class Desired:
     @property
     def meant(self) -> frozenset[str]:
         """All sandboxes that have a file, and what the names of the strays are like."""
-        return self.names | frozenset(self.strays)
+        return self.names | frozenset(self.invalid_names)
 
     @property
     def ignored(self) -> list[Problem]:
         """The problems of all strays, one each."""
-        return sorted({problem for strays in self.strays.values() for problem in strays})
+        return sorted({problem for invalid_names in self.invalid_names.values() for problem in invalid_names})
 
     @property
     def empty(self) -> bool:
-        return not (self.declared or self.broken or self.strays)
+        return not (self.declared or self.broken or self.invalid_names)

@@ -4,7 +4,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-PREFIX = "reconciler."
+from reconciler.spec.fields import OWN_LABELS
+
+PREFIX = OWN_LABELS
 
 INSTANCE = PREFIX + "instance"
 SANDBOX = PREFIX + "sandbox"

@@ -197,7 +197,7 @@ Action = CreateNetwork | RemoveNetwork | Pull | Create | Verify | Start | Stop |
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class SandboxPlan:
     """Everything that a pass does for one sandbox, in order; the first failure ends it.
 
     `message` says the cause as a sentence. `rendered` is what should run, where something should. `current` is the
@@ -245,22 +245,22 @@ class Removals:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one pass does: `setup` first, then the lanes, which are sorted by name and independent of each other.
+    """What one pass does: `setup` first, then the sandboxes, which are sorted by name and independent of each other.
 
     `unseen` says what could not be compared for it; mostly nothing.
     """
 
     setup: tuple[Action, ...] = ()
-    lanes: tuple[Lane, ...] = ()
-    withheld: Removals = Removals()
+    sandboxes: tuple[SandboxPlan, ...] = ()
+    pending_approval: Removals = Removals()
     unseen: str = ""
 
     def __str__(self) -> str:
-        return "\n".join([*(f"- {action}" for action in self.setup), *map(str, self.lanes)])
+        return "\n".join([*(f"- {action}" for action in self.setup), *map(str, self.sandboxes)])
 
     @property
     def changes_nothing(self) -> bool:
-        return not self.setup and not any(lane.actions for lane in self.lanes)
+        return not self.setup and not any(planned.actions for planned in self.sandboxes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +273,7 @@ class Outcome:
     `duration_seconds` is the time the engine took.
     """
 
-    lane: Lane
+    planned: SandboxPlan
     action: Action
     container: str = ""
     failure: Reason | None = None

@@ -9,7 +9,7 @@ from reconciler.model.plan import Reason
 
 FIELD = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
-BEAT_SECONDS = 10.0
+HEARTBEAT_SECONDS = 10.0
 """How often a controller gives a sign of life."""
 
 SILENT_SECONDS = 30.0
@@ -112,7 +112,7 @@ class SandboxStatus(BaseModel):
     unhealthy_run: float = Field(
         0, description="The engine's own time at which the run began whose health check came to fail; 0: it passes."
     )
-    last_words: tuple[str, ...] = Field(
+    last_output: tuple[str, ...] = Field(
         (), description="Up to 50 lines that it said before it exited by itself; ten good minutes clear them."
     )
     failures: int = Field(0, description="Failures in a row; a new configuration or ten good minutes clear it.")
@@ -120,16 +120,20 @@ class SandboxStatus(BaseModel):
     retry_at: float = Field(0, description="Not tried again before.")
     started_at: float = 0
     exited_at: float = Field(0, description="The engine's own time of the last exit.")
-    halted: tuple[str, ...] = Field(
+    stopped_by_us: tuple[str, ...] = Field(
         (), description="Ids of the containers that the controller itself has stopped: they have not ended."
     )
     stopped: Failure | None = Field(
         None, description="Why the controller itself has stopped it, where that was not for its file; a run clears it."
     )
-    doubtful: str = Field("", description="Id of the container whose start got no answer, and may happen late.")
+    unconfirmed_start: str = Field(
+        "", description="Id of the container whose start got no answer, and may happen late."
+    )
     added_at: float = Field(0, description="Since when it is known; 0: for long.")
     updated_at: float = 0
-    noisy: str = Field("", description="Id of the container that was stopped for saying too much; its start clears it.")
+    over_log_rate: str = Field(
+        "", description="Id of the container that was stopped for saying too much; its start clears it."
+    )
     disk_bytes: dict[str, int] = Field(
         {}, description="What each of its containers has written when that was last measured, by full id."
     )
@@ -175,7 +179,7 @@ class Approval(BaseModel):
     at: float
 
 
-class WithheldRemovals(BaseModel):
+class PendingApproval(BaseModel):
     """Removals that wait for `reconciler approve`."""
 
     model_config = FIELD
@@ -230,16 +234,16 @@ class ControllerStatus(BaseModel):
     pass_error: str = Field("", description="A fault of reconciler's own that ended the last pass.")
     counts: dict[Phase, int] = Field({}, description="Sandboxes by phase.")
     limit: int = Field(description="`sandboxes_max` of the policy in force.")
-    limit_held_by: tuple[str, ...] = Field((), description="Whose container is up, and so uses a slot of the limit.")
-    limit_reserved_for: tuple[str, ...] = Field(
+    slots_used_by: tuple[str, ...] = Field((), description="Whose container is up, and so uses a slot of the limit.")
+    slots_reserved_for: tuple[str, ...] = Field(
         (), description="Who has a slot and no container that is up: it is being started, or waits until it can be."
     )
-    limit_used_by_unmanaged: tuple[str, ...] = Field(
+    slots_used_by_unmanaged: tuple[str, ...] = Field(
         (), description="Containers that are not ours, up, and stand for a sandbox: each uses a slot."
     )
     frozen: bool = Field(False, description="Whether removals are withheld.")
     frozen_reason: str = ""
-    withheld: WithheldRemovals | None = None
+    pending_approval: PendingApproval | None = None
     removals: RecentRemovals = RecentRemovals()
     broken: dict[str, tuple[str, ...]] = Field({}, description="The problems of each file that cannot be used.")
     notes: tuple[str, ...] = Field((), description="What is passed over in the directory, and is no mistake.")

@@ -6,10 +6,10 @@ from dataclasses import replace
 from reconciler.model import labels
 from reconciler.model.container import ContainerSpec
 from reconciler.model.rendered import Mismatch, Rendered
-from reconciler.model.text import printable
 from reconciler.model.world import UP, Inspection, Network
-from reconciler.planning.images import calmed, restless
-from reconciler.planning.words import KNOBS, NOTHING, TEXT_MAX, said
+from reconciler.planning.describe import KNOBS, NOTHING, TEXT_MAX, said
+from reconciler.planning.images import is_too_frequent, slowed
+from reconciler.spec.text import printable
 
 OPEN = frozenset({"command", "entrypoint", "working_dir", "healthcheck", "runtime"})
 """Knobs that are the image's, or the engine's own, where the spec does not say them."""
@@ -23,7 +23,7 @@ def attest(rendered: Rendered, inspection: Inspection) -> tuple[Mismatch, ...]:
     return tuple(_mismatches(rendered.spec, inspection))
 
 
-def unfit(rendered: Rendered, inspection: Inspection, network: Network | None) -> tuple[Mismatch, ...]:
+def start_blockers(rendered: Rendered, inspection: Inspection, network: Network | None) -> tuple[Mismatch, ...]:
     """Why a container that claims to be as rendered must not be started, or run on; empty when it may."""
     return attest(rendered, inspection) + _stranded(rendered.spec, inspection, network)
 
@@ -52,8 +52,8 @@ def _mismatches(spec: ContainerSpec, inspection: Inspection) -> Iterator[Mismatc
             yield from _labels(expected, found)
         elif expected != found and not (knob in OPEN and expected is None):
             yield Mismatch(knob, said(knob, expected), said(knob, found))
-    if actual.healthcheck and restless(actual.healthcheck):
-        usual = calmed(actual.healthcheck)
+    if actual.healthcheck and is_too_frequent(actual.healthcheck):
+        usual = slowed(actual.healthcheck)
         yield Mismatch("healthcheck", said("healthcheck", usual), said("healthcheck", actual.healthcheck))
     yield from (Mismatch(deviation.knob, NOTHING, deviation.value) for deviation in inspection.deviations)
     if list(inspection.networks) != [spec.network_mode]:

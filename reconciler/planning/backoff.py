@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from reconciler.model.plan import Lane, Reason, Verdict
+from reconciler.model.plan import Reason, SandboxPlan, Verdict
 from reconciler.model.status import SandboxStatus
 
 FIRST_SECONDS = 1.0
@@ -19,10 +19,10 @@ RUN = frozenset({Reason.EXITED, Reason.EXIT_CODE, Reason.OOM_KILLED, Reason.UNHE
 AFTER_START = RUN | {Reason.MOUNT_MISMATCH}
 """Failures that starting once more does not make good."""
 
-DISPOSAL = frozenset({Reason.STOP_FAILED, Reason.REMOVE_FAILED, Reason.ENGINE_BUSY})
+STOP_AND_REMOVE = frozenset({Reason.STOP_FAILED, Reason.REMOVE_FAILED, Reason.ENGINE_BUSY})
 """Failures after which stopping and removing rest."""
 
-START = frozenset(Reason) - DISPOSAL
+START = frozenset(Reason) - STOP_AND_REMOVE
 """Failures after which starting rests."""
 
 
@@ -36,7 +36,7 @@ def delay_seconds(failures: int, reason: Reason) -> float:
     return min(FIRST_SECONDS * 2.0 ** min(doublings, 20), MAX_SECONDS)
 
 
-def rests(status: SandboxStatus, after: frozenset[Reason], now: float) -> bool:
+def is_in_backoff(status: SandboxStatus, after: frozenset[Reason], now: float) -> bool:
     """Whether a failure of this kind still rests; a time too far ahead comes from a clock that was set back."""
     if status.failure is None or status.failure.reason not in after:
         return False
@@ -49,12 +49,12 @@ def ready_at(status: SandboxStatus, started_at: float, now: float) -> float:
     return at if status.failures and 0 < at - now <= 2 * MIN_READY_SECONDS else 0
 
 
-def wait(lane: Lane, status: SandboxStatus) -> Lane:
+def wait(planned: SandboxPlan, status: SandboxStatus) -> SandboxPlan:
     """The same lane, put off until the failure has rested."""
     if status.failure is None:
-        return lane
+        return planned
     return replace(
-        lane,
+        planned,
         verdict=Verdict.WAIT,
         cause=status.failure.reason,
         message=status.failure.message,

@@ -6,7 +6,7 @@ from reconciler.model.labels import PREFIX
 from reconciler.model.rendered import Mismatch, Rendered
 from reconciler.model.world import Inspection
 from reconciler.planning.attest import attest
-from reconciler.planning.words import HIDDEN, NOTHING, configuration
+from reconciler.planning.describe import HIDDEN, NOTHING, configuration
 
 CHANGED = "(changed)"
 """Stands for another value of `environment`."""

@@ -1,10 +1,10 @@
 """What a container uses beyond what the policy allows, as far as that shows only while it runs."""
 
 from reconciler.model.plan import Reason
-from reconciler.model.policy import Policy
-from reconciler.model.quantities import MIB, size_text
 from reconciler.model.status import SandboxStatus
 from reconciler.model.world import Observed
+from reconciler.spec.policy import Policy
+from reconciler.spec.units import MIB, size_text
 
 
 def over_disk(policy: Policy, container: Observed, status: SandboxStatus) -> bool:
@@ -18,6 +18,6 @@ def excess(policy: Policy, container: Observed, status: SandboxStatus) -> tuple[
         limit, written = size_text(policy.limits.disk), status.disk_bytes[container.id] // MIB
         message = f"over disk {limit}: it has written {written}m; change its file for a new container"
         return Reason.DISK_EXCEEDED, message
-    if container.id == status.noisy:
+    if container.id == status.over_log_rate:
         return Reason.LOG_RATE_EXCEEDED, f"over log_rate {size_text(policy.limits.log_rate)} a second"
     return None

@@ -3,10 +3,10 @@
 import re
 
 from reconciler.model.plan import Reason
-from reconciler.model.quantities import size_text
 from reconciler.model.status import SandboxStatus
-from reconciler.model.text import LINE_MAX, printable
 from reconciler.model.world import Inspection
+from reconciler.spec.text import LINE_MAX, printable
+from reconciler.spec.units import size_text
 
 EXITS = frozenset({Reason.EXITED, Reason.EXIT_CODE})
 
@@ -25,9 +25,9 @@ def exit_message(inspection: Inspection) -> str:
     return f"killed: over mem_limit {size_text(inspection.spec.mem_limit)}" if inspection.spec else "killed: no memory"
 
 
-def with_last_words(status: SandboxStatus) -> str:
+def with_last_output(status: SandboxStatus) -> str:
     """The status's message; of what ended by itself with the last error that it told, or what mends it, in one line."""
-    words = [line.strip() for line in status.last_words if line.strip()]
+    words = [line.strip() for line in status.last_output if line.strip()]
     if status.reason not in EXITS or not status.message or not status.exit_code or not words:
         return status.message
     if any(map(FORBIDDEN.search, words[-FORBIDDEN_LINES:])):

@@ -7,7 +7,7 @@ from dataclasses import MISSING, fields
 from reconciler.model.container import LOOPBACK, ContainerSpec, TmpfsMount
 from reconciler.model.rendered import Mismatch
 from reconciler.model.world import UP, Inspection
-from reconciler.planning.words import NOTHING, said
+from reconciler.planning.describe import NOTHING, said
 
 CHOSEN = frozenset({"command", "entrypoint", "working_dir", "healthcheck", "ports", "read_only", "tmpfs", "volumes"})
 """Knobs with a default that a sandbox can choose all the same; `runtime` is the policy's."""

@@ -6,16 +6,16 @@ The policy outranks the file, and nobody asked for what somebody changed behind 
 from collections.abc import Iterator, Mapping
 
 from reconciler.model.container import ContainerSpec
-from reconciler.model.image import Reference
 from reconciler.model.labels import Owner, network_name
-from reconciler.model.mistake import Mistake
-from reconciler.model.policy import Policy
 from reconciler.model.rendered import Mismatch
 from reconciler.model.world import Image, Inspection, Source
 from reconciler.planning import images
+from reconciler.planning.admission import image_refused, over_ceilings, user_refused, volume_refused
+from reconciler.planning.describe import said
 from reconciler.planning.floor import outside_floor
-from reconciler.planning.judge import image_refused, over_ceilings, user_refused, volume_refused
-from reconciler.planning.words import said
+from reconciler.spec.image_reference import Reference
+from reconciler.spec.mistake import Mistake
+from reconciler.spec.policy import Policy
 
 UPDATABLE = ("mem_limit", "memswap_limit", "cpus", "pids_limit", "restart_policy")
 """Knobs that an engine changes of a container that is there."""

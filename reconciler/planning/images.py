@@ -5,12 +5,12 @@ from dataclasses import replace
 from posixpath import normpath
 
 from reconciler.model.container import ContainerSpec, HealthcheckSpec
-from reconciler.model.parts import CHECK_SECONDS_MIN
-from reconciler.model.quantities import KIB
 from reconciler.model.rendered import Rendered
-from reconciler.model.sandbox import Sandbox
-from reconciler.model.text import printable
 from reconciler.model.world import Image
+from reconciler.spec.parts import CHECK_SECONDS_MIN
+from reconciler.spec.sandbox import Sandbox
+from reconciler.spec.text import printable
+from reconciler.spec.units import KIB
 
 LABELS_BYTES_MAX = 64 * KIB
 """Those of an image are in each of its containers, and in each list of them."""
@@ -30,12 +30,12 @@ def forbidden(image: Image, wanted: Sandbox | ContainerSpec) -> Iterator[tuple[s
             yield "read_only", f"its image would write to a volume on {path}", f"mount a tmpfs on {path}"
 
 
-def restless(check: HealthcheckSpec) -> bool:
+def is_too_frequent(check: HealthcheckSpec) -> bool:
     """Whether it is run more often than a file could ask for; 0 is the engine's own default, which is seldom."""
     return any(0 < seconds < CHECK_SECONDS_MIN for seconds in (check.interval, check.timeout, check.start_interval))
 
 
-def calmed(check: HealthcheckSpec) -> HealthcheckSpec:
+def slowed(check: HealthcheckSpec) -> HealthcheckSpec:
     """The same check, as often as a file could ask for."""
 
     def least(seconds: float) -> float:
@@ -56,9 +56,9 @@ def fitted(rendered: Rendered, image: Image | None) -> Rendered:
     that a tag which comes to mean another image replaces no container.
     """
     own, brought = rendered.spec.healthcheck, image.healthcheck if image else None
-    if brought is None or not restless(brought):
+    if brought is None or not is_too_frequent(brought):
         return rendered
-    check = calmed(brought)
+    check = slowed(brought)
     if own is not None:
         check = replace(own, start_interval=own.start_interval or check.start_interval)
     return replace(rendered, spec=replace(rendered.spec, healthcheck=check))

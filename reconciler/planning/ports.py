@@ -4,15 +4,15 @@ import hashlib
 from collections.abc import Mapping
 
 from reconciler.model.plan import Reason
-from reconciler.model.sandbox import Sandbox
 from reconciler.model.status import SandboxStatus
 from reconciler.model.world import World
+from reconciler.spec.sandbox import Sandbox
 
 RANDOM_PORTS = range(61000, 65536)
 """Above the ports that Linux gives to outgoing connections (32768 to 60999), so that those never take ours."""
 
 
-def allot(
+def allocate_ports(
     wanted: Mapping[str, Sandbox],
     world: World,
     statuses: Mapping[str, SandboxStatus],
@@ -31,9 +31,9 @@ def allot(
     used |= {port for container in world.containers for port in container.ports.values()}
     drawn_from = _drawn_from(published)
     free = set(drawn_from) - used
-    allotted: dict[str, dict[int, int]] = {}
+    allocated: dict[str, dict[int, int]] = {}
     for name, sandbox in wanted.items():
-        allotted[name] = {}
+        allocated[name] = {}
         running = any(container.up for container in world.of(name))
         for port in sandbox.ports:
             mine = kept[name].get(port.target, 0)
@@ -42,8 +42,8 @@ def allot(
             if not chosen and seed is not None:
                 chosen = _draw(f"{seed} {name} {port.target}", drawn_from, free)
                 free.discard(chosen)
-            allotted[name][port.target] = chosen
-    return allotted
+            allocated[name][port.target] = chosen
+    return allocated
 
 
 def _drawn_from(published: range) -> range:

@@ -9,26 +9,26 @@ from collections.abc import Iterable, Mapping
 
 from reconciler.model.desired import Desired
 from reconciler.model.plan import Plan, Reason
-from reconciler.model.policy import Policy
-from reconciler.model.status import RecentRemovals, SandboxStatus, WithheldRemovals
+from reconciler.model.status import PendingApproval, RecentRemovals, SandboxStatus
 from reconciler.model.world import World
+from reconciler.spec.policy import Policy
 
-Withheld = Mapping[str, tuple[Reason, str]]
+Pending = Mapping[str, tuple[Reason, str]]
 """By sandbox, why its removal waits: the reason and a sentence."""
 
 STILL = "its removal waits; `reconciler approve` allows it"
 
 
-def withheld(
+def pending_approval(
     going: frozenset[str],
     running: Iterable[SandboxStatus],
     desired: Desired,
     directory: tuple[int, int] | None,
     policy: Policy,
-    before: WithheldRemovals | None,
+    before: PendingApproval | None,
     recent: RecentRemovals,
     now: float,
-) -> Withheld:
+) -> Pending:
     """Of the sandboxes that are `going` without approval, those that must not be removed now.
 
     `running` are the statuses of all that run, `directory` is the identity of the directory that counted last, `before`
@@ -36,7 +36,7 @@ def withheld(
     """
     if not going:
         return {}
-    if not desired.sound:
+    if not desired.complete:
         return dict.fromkeys(going, unsure(desired))
     if desired.empty and desired.directory != directory:
         why = "the directory is empty, perhaps another one; `reconciler approve` removes all"
@@ -73,7 +73,9 @@ def remembered(
     recent: RecentRemovals, plan: Plan, world: World, approved: frozenset[str], policy: Policy, now: float
 ) -> RecentRemovals:
     """With those that the plan removes without approval, and without those that no window holds any more."""
-    lanes = [lane for lane in plan.lanes if lane.cause is Reason.FILE_REMOVED and lane.actions]
-    removed = [lane.sandbox for lane in lanes if not approved.issuperset(one.id for one in world.of(lane.sandbox))]
+    plans = [planned for planned in plan.sandboxes if planned.cause is Reason.FILE_REMOVED and planned.actions]
+    removed = [
+        planned.sandbox for planned in plans if not approved.issuperset(one.id for one in world.of(planned.sandbox))
+    ]
     kept = {name: at for name, at in recent.removed.items() if abs(now - at) < policy.removals.window}
     return recent.model_copy(update={"removed": kept | dict.fromkeys(removed, now)})

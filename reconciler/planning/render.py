@@ -17,11 +17,11 @@ from reconciler.model.container import (
     TmpfsMount,
 )
 from reconciler.model.labels import Owner
-from reconciler.model.policy import Policy
 from reconciler.model.rendered import Rendered
-from reconciler.model.sandbox import Healthcheck, Sandbox
 from reconciler.model.world import Source
 from reconciler.planning.fingerprint import fingerprints
+from reconciler.spec.policy import Policy
+from reconciler.spec.sandbox import Healthcheck, Sandbox
 
 
 def render(

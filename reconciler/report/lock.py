@@ -52,7 +52,7 @@ class Lock:
             fcntl.fcntl(file, fcntl.F_OFD_SETLK, byte)
             self._device = str(os.fstat(file).st_dev)
 
-    def beat(self, since: float, why: str) -> None:
+    def heartbeat_now(self, since: float, why: str) -> None:
         """A sign of life of whoever has taken it; raises `OSError`."""
         if self._file is not None:
             self._write(self._file, str(os.getpid()), since, why)

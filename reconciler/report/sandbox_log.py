@@ -67,7 +67,7 @@ class SandboxLog:
             self._read = container, next(filter(None, found), Position())
         return self._read[1]
 
-    def last_words(self, container: str, count: int) -> tuple[bytes, ...]:
+    def last_output(self, container: str, count: int) -> tuple[bytes, ...]:
         """The last lines of a container, as far as they are at hand; a line in pieces counts as one."""
         end = b"".join(map(_end, reversed(self._file.paths)))
         ours = (line for line in map(parsed, end.split(b"\n")) if line and line.container == _short(container))

@@ -86,7 +86,7 @@ class Store:
 
     # --- writing -------------------------------------------------------------------------------------------------
 
-    def claim(self) -> None:
+    def lock(self) -> None:
         """Makes the directory and takes it for this process alone; raises `StateUnusable`."""
         try:
             for path in (self.directory, self.directory / "status", self.logs, self.approvals):
@@ -94,7 +94,7 @@ class Store:
             self._lock.take()
             self._failing = {self._controller: ""}
             self._unwritten = time.time(), ""
-            self._lock.beat(*self._unwritten)
+            self._lock.heartbeat_now(*self._unwritten)
         except BlockingIOError as error:
             holder = self.heartbeat().pid or "unknown"
             raise StateUnusable(
@@ -106,10 +106,10 @@ class Store:
         self._clear_half_written()
         self._set_aside_corrupt()
 
-    def beat(self) -> None:
+    def heartbeat_now(self) -> None:
         """A sign of life, which says too whether what is there is of now."""
         try:
-            self._lock.beat(*self._unwritten)
+            self._lock.heartbeat_now(*self._unwritten)
         except OSError as error:
             log.warning("cannot write %s: %s", self._lock.path, error.strerror)
 
@@ -203,7 +203,7 @@ class Store:
         unwritten = since, max(self._failing.values(), default="")
         if unwritten != self._unwritten:
             self._unwritten = unwritten
-            self.beat()
+            self.heartbeat_now()
 
 
 def write_whole(path: Path, content: bytes) -> None:

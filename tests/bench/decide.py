@@ -12,14 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import linear_regression
 
-from reconciler.desired.directory import Directory
 from reconciler.model.labels import Owner
 from reconciler.model.plan import Verdict
-from reconciler.model.policy import Policy
 from reconciler.model.status import SandboxStatus
 from reconciler.model.world import EngineFacts, Image, Network, State, World
 from reconciler.planning.decide import Memory, decide
-from reconciler.planning.recall import Recall
+from reconciler.planning.memo import Memo
+from reconciler.sources.directory import Directory
+from reconciler.spec.policy import Policy
 from tests.bench.measure import Sample, alternate, say, seconds
 from tests.bench.place import expect
 from tests.bench.table import Goal, Line
@@ -74,7 +74,7 @@ def _measured(count: int, rounds: int) -> tuple[Sample, Sample]:
         def cold() -> float:
             verdicts: Counter[Verdict] = Counter()
             new = Directory(Path(root))
-            took = seconds(lambda: verdicts.update(_verdicts(new, policy, empty, Memory({}, b""), Recall())))
+            took = seconds(lambda: verdicts.update(_verdicts(new, policy, empty, Memory({}, b""), Memo())))
             expect(verdicts, {Verdict.CREATE: count})
             return took
 
@@ -83,13 +83,13 @@ def _measured(count: int, rounds: int) -> tuple[Sample, Sample]:
         full = _running(directory, policy, empty)
         statuses = {one.sandbox: SandboxStatus(name=one.sandbox) for one in full.containers}
         sizes = iter(range(100, 100 + rounds))
-        recall = Recall()
-        _verdicts(directory, policy, full, Memory(statuses, b""), recall)
+        memo = Memo()
+        _verdicts(directory, policy, full, Memory(statuses, b""), memo)
 
         def changed() -> float:
             _write(Path(root), 0, next(sizes))
             verdicts: Counter[Verdict] = Counter()
-            took = seconds(lambda: verdicts.update(_verdicts(directory, policy, full, Memory(statuses, b""), recall)))
+            took = seconds(lambda: verdicts.update(_verdicts(directory, policy, full, Memory(statuses, b""), memo)))
             expect(verdicts, {Verdict.KEEP: count - 1, Verdict.REPLACE: 1})
             return took
 
@@ -101,14 +101,14 @@ def _write(root: Path, number: int, megabytes: int) -> None:
     (root / f"s{number}.yaml").write_text(FILE.format(image=IMAGE, number=number, megabytes=megabytes))
 
 
-def _verdicts(directory: Directory, policy: Policy, world: World, memory: Memory, recall: Recall) -> list[Verdict]:
-    return [lane.verdict for lane in decide(directory.scan(), policy, world, memory, NOW, recall).lanes]
+def _verdicts(directory: Directory, policy: Policy, world: World, memory: Memory, memo: Memo) -> list[Verdict]:
+    return [planned.verdict for planned in decide(directory.scan(), policy, world, memory, NOW, memo).sandboxes]
 
 
 def _running(directory: Directory, policy: Policy, empty: World) -> World:
     """Where all of them run; the engine's answers are its own, not ours under another name."""
     plan = decide(directory.scan(), policy, empty, Memory({}, b""), NOW)
-    wanted = [lane.rendered for lane in plan.lanes if lane.rendered]
+    wanted = [planned.rendered for planned in plan.sandboxes if planned.rendered]
     return replace(
         empty,
         containers=tuple(observed(one, f"{number:064x}", State.RUNNING) for number, one in enumerate(wanted)),

@@ -17,11 +17,11 @@ from reconciler.engine.docker.decode import NO_TRAFFIC_BETWEEN
 from reconciler.engine.docker.encode import encode
 from reconciler.model import labels
 from reconciler.model.labels import Owner
-from reconciler.model.policy import Policy
 from reconciler.model.rendered import Rendered
-from reconciler.model.sandbox import Sandbox
-from reconciler.planning.judge import effective
+from reconciler.planning.admission import effective
 from reconciler.planning.render import render
+from reconciler.spec.policy import Policy
+from reconciler.spec.sandbox import Sandbox
 from tests.conftest import IMAGE
 
 THREADS = 8

@@ -10,12 +10,12 @@ import pytest
 from reconciler.engine.docker.client import DockerEngine
 from reconciler.engine.protocol import Engine
 from reconciler.model.labels import Owner
-from reconciler.model.policy import Policy
 from reconciler.model.rendered import Rendered
-from reconciler.model.sandbox import Sandbox
 from reconciler.model.world import Source
-from reconciler.planning.judge import effective
+from reconciler.planning.admission import effective
 from reconciler.planning.render import render
+from reconciler.spec.policy import Policy
+from reconciler.spec.sandbox import Sandbox
 from tests.conftest import IMAGE
 from tests.engine.stranger import CHECK, OBEY, Stranger
 from tests.fake_engine import FakeEngine

@@ -14,11 +14,11 @@ from reconciler.engine.docker.encode import encode
 from reconciler.model import labels
 from reconciler.model.container import ContainerSpec, Logging, PublishedPort
 from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
-from reconciler.model.mistake import Mistake
 from reconciler.model.output import Output
 from reconciler.model.rendered import Rendered
 from reconciler.model.world import Event, Happening, Health, State
 from reconciler.planning.attest import attest
+from reconciler.spec.mistake import Mistake
 from tests.conftest import IMAGE
 from tests.engine.conftest import Bench
 from tests.waiting import eventually

@@ -8,20 +8,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from reconciler.control.sources import Volumes
-from reconciler.desired.directory import Directory
+from reconciler.control.volumes import Volumes
 from reconciler.engine.docker.encode import encode
 from reconciler.engine.host import EngineHost
 from reconciler.model.desired import Desired
 from reconciler.model.errors import Problem
 from reconciler.model.labels import Owner
-from reconciler.model.plan import Create, Lane, Plan, Pull, Reason, Start, Verdict, Verify
-from reconciler.model.policy import Policy
-from reconciler.model.sandbox import DesiredState
+from reconciler.model.plan import Create, Plan, Pull, Reason, SandboxPlan, Start, Verdict, Verify
 from reconciler.model.status import SandboxStatus
 from reconciler.model.world import EngineFacts, Image, Network, World
 from reconciler.planning.decide import Memory, decide
-from reconciler.planning.fold import planned
+from reconciler.planning.status_reducer import on_planned
+from reconciler.sources.directory import Directory
+from reconciler.spec.policy import Policy
+from reconciler.spec.sandbox import DesiredState
 from tests.scene import IMAGE, NOW, Scene
 
 SUBJECT, NEIGHBOUR = "subject", "neighbour"
@@ -101,51 +101,51 @@ class FromBytes:
 
     def check(self, decided: Decided) -> Reason:
         desired, plan = decided.desired, decided.plan
-        lanes = {lane.sandbox: lane for lane in plan.lanes}
-        assert lanes.keys() == desired.names == {SUBJECT, NEIGHBOUR}
-        assert (plan.setup, plan.withheld.containers, desired.strays) == ((), {}, {})
+        plans = {planned.sandbox: planned for planned in plan.sandboxes}
+        assert plans.keys() == desired.names == {SUBJECT, NEIGHBOUR}
+        assert (plan.setup, plan.pending_approval.containers, desired.invalid_names) == ((), {}, {})
         assert desired.declared[NEIGHBOUR] == self._neighbour
-        assert (lanes[NEIGHBOUR].verdict, lanes[NEIGHBOUR].actions) == (Verdict.KEEP, ()), lanes[NEIGHBOUR]
+        assert (plans[NEIGHBOUR].verdict, plans[NEIGHBOUR].actions) == (Verdict.KEEP, ()), plans[NEIGHBOUR]
         if SUBJECT in desired.broken:
-            _check_broken(desired.broken[SUBJECT], lanes[SUBJECT])
+            _check_broken(desired.broken[SUBJECT], plans[SUBJECT])
         else:
-            self._check_declared(desired, lanes[SUBJECT])
-        for lane in plan.lanes:
-            self._check_status(lane, desired)
-        return lanes[SUBJECT].cause
+            self._check_declared(desired, plans[SUBJECT])
+        for planned in plan.sandboxes:
+            self._check_status(planned, desired)
+        return plans[SUBJECT].cause
 
-    def _check_declared(self, desired: Desired, lane: Lane) -> None:
+    def _check_declared(self, desired: Desired, planned: SandboxPlan) -> None:
         declaration = desired.declared[SUBJECT]
         sandbox = declaration.sandbox
-        match lane.verdict, lane.cause:
+        match planned.verdict, planned.cause:
             case Verdict.CREATE, Reason.ABSENT:
-                kinds = [type(action) for action in lane.actions if not isinstance(action, Pull)]
+                kinds = [type(action) for action in planned.actions if not isinstance(action, Pull)]
                 assert kinds[:3] == [Create, Verify, Start]
                 assert kinds[3:] == ([Verify] if sandbox.volumes else [])
-                assert lane.rendered is not None
-                broken = breaches(encode(lane.rendered.spec), self._policy)
+                assert planned.rendered is not None
+                broken = breaches(encode(planned.rendered.spec), self._policy)
                 assert not broken, broken
             case Verdict.HOLD, Reason.POLICY_VIOLATION:
-                assert lane.actions == ()
+                assert planned.actions == ()
                 rule = re.escape(declaration.file) + r"(:[1-9]\d*:[1-9]\d*)?: \S"
-                assert re.match(rule, lane.message), ascii(lane.message)
+                assert re.match(rule, planned.message), ascii(planned.message)
             case Verdict.HOLD, Reason.SUSPENDED:
-                assert (lane.actions, bool(lane.message)) == ((), sandbox.suspend is not None)
+                assert (planned.actions, bool(planned.message)) == ((), sandbox.suspend is not None)
             case Verdict.KEEP, Reason.STOPPED:
-                assert (lane.actions, sandbox.state) == ((), DesiredState.STOPPED)
+                assert (planned.actions, sandbox.state) == ((), DesiredState.STOPPED)
             case _:
-                raise AssertionError(f"nobody expects {lane}")
+                raise AssertionError(f"nobody expects {planned}")
 
-    def _check_status(self, lane: Lane, desired: Desired) -> None:
+    def _check_status(self, planned: SandboxPlan, desired: Desired) -> None:
         """What is decided can be written down, read again, and shown."""
-        before = self._statuses.get(lane.sandbox) or SandboxStatus(name=lane.sandbox)
-        status = planned(before, lane, desired.file_of(lane.sandbox), {}, NOW)
+        before = self._statuses.get(planned.sandbox) or SandboxStatus(name=planned.sandbox)
+        status = on_planned(before, planned, desired.file_of(planned.sandbox), {}, NOW)
         assert SandboxStatus.model_validate_json(status.model_dump_json().encode("utf-8")) == status
         check_text(status.message, MESSAGE_MAX)
 
 
-def _check_broken(problems: tuple[Problem, ...], lane: Lane) -> None:
-    assert (lane.verdict, lane.cause, lane.actions) == (Verdict.HOLD, Reason.INVALID_FILE, ())
+def _check_broken(problems: tuple[Problem, ...], planned: SandboxPlan) -> None:
+    assert (planned.verdict, planned.cause, planned.actions) == (Verdict.HOLD, Reason.INVALID_FILE, ())
     assert all(problem.file == f"{SUBJECT}.yaml" and problem.message for problem in problems)
     of_the_whole = problems[0].message in OF_THE_WHOLE
     assert of_the_whole or any(problem.line >= 1 and problem.column >= 1 for problem in problems), problems

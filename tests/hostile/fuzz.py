@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from reconciler.desired.compose_keys import FORBIDDEN
-from reconciler.model.parts import Healthcheck, Port, Tmpfs, Volume
-from reconciler.model.sandbox import Sandbox
+from reconciler.sources.compose_keys import FORBIDDEN
+from reconciler.spec.parts import Healthcheck, Port, Tmpfs, Volume
+from reconciler.spec.sandbox import Sandbox
 from tests.hostile.from_bytes import FromBytes
 
 CPU_MILLISECONDS_MAX = 100.0

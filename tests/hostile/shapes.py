@@ -2,7 +2,7 @@
 
 from itertools import count, pairwise
 
-from reconciler.desired.document import SIZE_BYTES_MAX
+from reconciler.sources.document import SIZE_BYTES_MAX
 
 SIZE = SIZE_BYTES_MAX
 

@@ -195,7 +195,7 @@ def test_output(operator: Operator) -> None:
     words = r"printf '\033[31m\033]0;owned\007\000\377\376\355\240\200\342\200\256\r\n'"
     operator.declare("web", command=["sh", "-c", f"{words}; {LONG_LINE}"], restart="no")
     with operator.run():
-        operator.until(lambda: operator.phase("web") == "Completed" and operator.status("web")["last_words"])
+        operator.until(lambda: operator.phase("web") == "Completed" and operator.status("web")["last_output"])
     said = tell(operator, "logs", "web", line_max=LOG_LINE_MAX)
     first, *pieces = (line.partition(" ")[2] for line in said.split("\n"))
     assert first.startswith("\\x1b[31m\\x1b]0;owned\\x07\\x00\ufffd\ufffd")

@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from reconciler.desired.document import FileBroken, read_document
-from reconciler.model.parts import Healthcheck, Port, Tmpfs, Volume
 from reconciler.model.plan import Reason
-from reconciler.model.policy import Policy
-from reconciler.model.sandbox import Sandbox
+from reconciler.sources.document import FileBroken, read_document
+from reconciler.spec.parts import Healthcheck, Port, Tmpfs, Volume
+from reconciler.spec.policy import Policy
+from reconciler.spec.sandbox import Sandbox
 from tests.hostile.from_bytes import FromBytes
 from tests.hostile.shapes import SHAPES
 

@@ -14,23 +14,23 @@ from typing import Any, TypeVar, TypeVarTuple
 from pydantic import BaseModel
 
 from reconciler.control.controller import Controller
-from reconciler.control.lanes import Lanes
-from reconciler.control.messages import LaneEnded
-from reconciler.control.observe import Observer
+from reconciler.control.executor import Executor
+from reconciler.control.messages import SandboxPlanEnded
+from reconciler.control.observer import Observer
 from reconciler.control.read import Reader
-from reconciler.desired.directory import port_clashes
 from reconciler.model.container import MOUNTED
 from reconciler.model.desired import Desired
 from reconciler.model.errors import EngineRefused, EngineUnavailable
 from reconciler.model.labels import Owner
-from reconciler.model.plan import Action, Lane, Outcome, Reason, Remove, Start, Stop, Verdict, Verify
-from reconciler.model.sandbox import Restart
+from reconciler.model.plan import Action, Outcome, Reason, Remove, SandboxPlan, Start, Stop, Verdict, Verify
 from reconciler.model.world import Inspection, World
-from reconciler.planning import backoff, ports, recall, removals
+from reconciler.planning import backoff, memo, ports, removals
 from reconciler.planning.converge import Case
 from reconciler.planning.decide import _Decision
 from reconciler.planning.excess import excess
 from reconciler.planning.images import fitted
+from reconciler.sources.directory import port_clashes
+from reconciler.spec.sandbox import Restart
 from tests.simulation.seeds import play
 
 Arguments = TypeVarTuple("Arguments")
@@ -91,20 +91,20 @@ def awake(desired: Desired) -> Desired:
     return replace(desired, declared=declared)
 
 
-def again(decision: _Decision) -> list[Lane]:
+def again(decision: _Decision) -> list[SandboxPlan]:
     """Another lane for each sandbox that a lane is working on."""
     names = decision.memory.in_flight & decision.running.keys()
-    return [decision._case(name, decision.running[name], decision.rendered[name]).lane("") for name in names]
+    return [decision._case(name, decision.running[name], decision.rendered[name]).planned("") for name in names]
 
 
-def left_alone(lane: Lane, cause: Reason) -> Lane:
-    return Lane(lane.sandbox, Verdict.KEEP, Reason.RUNNING) if lane.cause is cause else lane
+def left_alone(planned: SandboxPlan, cause: Reason) -> SandboxPlan:
+    return SandboxPlan(planned.sandbox, Verdict.KEEP, Reason.RUNNING) if planned.cause is cause else planned
 
 
-def at_once(lanes: list[Lane], decided: Iterable[Lane], *causes: Reason) -> Iterator[Lane]:
+def at_once(lanes: list[SandboxPlan], decided: Iterable[SandboxPlan], *causes: Reason) -> Iterator[SandboxPlan]:
     """The lanes as they were, where one of the causes has put them off."""
-    before = {lane.sandbox: lane for lane in lanes}
-    return (before[lane.sandbox] if lane.cause in causes else lane for lane in decided)
+    before = {planned.sandbox: planned for planned in lanes}
+    return (before[planned.sandbox] if planned.cause in causes else planned for planned in decided)
 
 
 def unchecked(actions: Iterable[Action], *after: type[Action]) -> Iterator[Action]:
@@ -116,18 +116,18 @@ def unchecked(actions: Iterable[Action], *after: type[Action]) -> Iterator[Actio
         last = action
 
 
-def cut_short(lanes: Lanes, lane: Lane, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+def cut_short(lanes: Executor, planned: SandboxPlan, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
     """Ends where something else turns out to be mounted."""
     for outcome in outcomes:
         yield outcome
         if outcome.failure is Reason.MOUNT_MISMATCH:
-            lanes._tell(LaneEnded(lane))
+            lanes._tell(SandboxPlanEnded(planned))
             return
 
 
-def preferred(kept: Ports, allotted: Ports) -> Ports:
+def preferred(kept: Ports, allocated: Ports) -> Ports:
     """Those that are kept, where there are any."""
-    return {name: {port: kept[name][port] or own for port, own in of.items()} for name, of in allotted.items()}
+    return {name: {port: kept[name][port] or own for port, own in of.items()} for name, of in allocated.items()}
 
 
 def raised(found: Inspected) -> Inspected:
@@ -146,17 +146,17 @@ def unmounted(found: Inspected) -> Inspected:
 # fmt: off
 MUTATIONS = {
     # what is verified
-    "skip the verification": bug(0, Lanes._verified, lambda right, lanes, outcome, rendered: outcome),
-    "go on after a failed verification": bug(40, Lanes._verified,
+    "skip the verification": bug(0, Executor._verified, lambda right, lanes, outcome, rendered: outcome),
+    "go on after a failed verification": bug(40, Executor._verified,
         lambda right, lanes, outcome, rendered: right(lanes, outcome, rendered) and outcome),
     "verify only before the old one stops": bug(0, Case._started_after,
         lambda right, *call: unchecked(right(*call), Stop, Remove)),
-    "make what was pulled as if it were known": bug(2, Lanes._created,
+    "make what was pulled as if it were known": bug(2, Executor._created,
         lambda right, lanes, outcome, new: replace(outcome, container=lanes._engine.create(new.name, new.spec))),
     "let an image check as often as it likes": bug(25, fitted, lambda right, rendered, image: rendered),
     "keep what has drifted": bug(29, Case._up, lambda right, *call: left_alone(right(*call), Reason.DRIFTED)),
     # lanes
-    "go on after a failure": bug(6, Lanes.perform, lambda right, *call: replace(right(*call), failure=None)),
+    "go on after a failure": bug(6, Executor.perform, lambda right, *call: replace(right(*call), failure=None)),
     "work twice on one sandbox": bug(2, _Decision._wanted,
         lambda right, decision, unwanted: [*right(decision, unwanted), *again(decision)]),
     "start the new one before the old one has stopped": bug(0, Case._started_after,
@@ -178,8 +178,8 @@ MUTATIONS = {
     "let a crash loop go before who has never failed": bug(178, Case.rank,
         lambda right, case: right(remembering(case, failures=min(case.status.failures, 1)))),
     "let a stop by the controller end a sandbox for good": bug(180, Case.ended,
-        lambda right, case: right(remembering(case, halted=()))),
-    "rest for ever": bug(0, backoff.rests,
+        lambda right, case: right(remembering(case, stopped_by_us=()))),
+    "rest for ever": bug(0, backoff.is_in_backoff,
         lambda right, status, after, now: bool(status.failure and status.failure.reason in after)),
     # the unhealthy
     "leave the unhealthy alone": bug(25, Case._unhealthy,
@@ -198,12 +198,12 @@ MUTATIONS = {
     "act in the middle of a merge": bug(5, Reader.__init__,
         lambda right, reader, policy, scan, clock: right(reader, policy, lambda: replace(scan(), waits=""), clock)),
     # removals and replacements
-    "believe an unreadable directory": bug(108, removals.withheld,
-        lambda right, going, running, desired, *rest: right(going, running, replace(desired, sound=True), *rest)),
+    "believe an unreadable directory": bug(108, removals.pending_approval,
+        lambda right, going, running, desired, *rest: right(going, running, replace(desired, complete=True), *rest)),
     "let an approval stand for everything": bug(201, _Decision._approved,
         lambda right, decision, name: bool(decision.memory.approved)),
     "remove what was withheld after a while": bug(35, Controller._memory,
-        lambda right, controller: replace(right(controller), withheld=None)),
+        lambda right, controller: replace(right(controller), pending_approval=None)),
     "forget the budget": bug(5, removals._over_budget, lambda *_: ""),
     "forget what was removed before": bug(5, removals._over_budget,
         lambda right, going, running, policy, recent, now: right(going, running, policy, but(recent, removed={}), now)),
@@ -219,15 +219,15 @@ MUTATIONS = {
         lambda right, decision, lanes: at_once(lanes, right(decision, lanes), *NOT_SURE)),
     # what the policy forbids
     "leave what is held although the policy forbids it": bug(10, _Decision._outranked,
-        lambda right, decision, lane: lane),
+        lambda right, decision, planned: planned),
     "leave what is held although somebody has changed it": bug(505, _Decision._unchanged,
-        lambda right, decision, name, lane, up: lane),
-    "let what is held fill the disk": bug(14, _Decision._within_limits, lambda right, decision, lane: lane),
+        lambda right, decision, name, planned, up: planned),
+    "let what is held fill the disk": bug(14, _Decision._within_limits, lambda right, decision, planned: planned),
     "let who says too much run on": bug(14, excess,
-        lambda right, policy, container, status: right(policy, container, but(status, noisy=""))),
+        lambda right, policy, container, status: right(policy, container, but(status, over_log_rate=""))),
     "start again what has written too much": bug(25, Case.ended,
         lambda right, case: right(remembering(case, disk_bytes={}))),
-    "keep a port that a changed policy forbids": bug(83, ports.allot,
+    "keep a port that a changed policy forbids": bug(83, ports.allocate_ports,
         lambda right, wanted, world, statuses, published, seed: preferred(
             right(wanted, world, statuses, range(1 << 16), None), right(wanted, world, statuses, published, seed))),
     # whose it is
@@ -241,15 +241,15 @@ MUTATIONS = {
         lambda right, *call: unmounted(right(*call))),
     "look no more at volumes once they are mounted": bug(42, Case._started_after,
         lambda right, *call: unchecked(right(*call), Start)),
-    "let an exchanged source be read until the next pass": bug(42, Lanes.carry_out,
-        lambda right, lanes, lane: cut_short(lanes, lane, right(lanes, lane))),
+    "let an exchanged source be read until the next pass": bug(42, Executor.carry_out,
+        lambda right, lanes, planned: cut_short(lanes, planned, right(lanes, planned))),
     "believe a list that leaves something out": bug(176, Observer._confirm_gone,
         lambda right, observer, listed: right(observer, listed | observer._known)),
-    "believe inspections for ever": bug(260, Observer.forget_all, lambda *_: None),
-    "believe what was worked out for ever": bug(0, recall._same, lambda *_: True),
+    "believe inspections for ever": bug(260, Observer.invalidate_all, lambda *_: None),
+    "believe what was worked out for ever": bug(0, memo._same, lambda *_: True),
     # what is shown
     "show what is held and serves as not ready": bug(0, _Decision._with_what_runs,
-        lambda right, decision, lane: replace(right(decision, lane), current=lane.current)),
+        lambda right, decision, planned: replace(right(decision, planned), current=planned.current)),
     "take what is suspended for what is declared": bug(565, _Decision._is_synced,
         lambda right, decision, *call: right(decision, *call) or bool(call[-1])),
 }

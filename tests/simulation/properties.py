@@ -7,12 +7,12 @@ from math import inf
 
 from reconciler.control.reconcile import Cycle
 from reconciler.engine.docker.decode import epoch
-from reconciler.model.plan import Lane, Outcome, Reason, Start
-from reconciler.model.sandbox import DesiredState
+from reconciler.model.plan import Outcome, Reason, SandboxPlan, Start
 from reconciler.model.status import ConditionType, SandboxStatus
 from reconciler.planning import backoff
+from reconciler.planning.admission import effective, violations
 from reconciler.planning.decide import decide
-from reconciler.planning.judge import effective, judge
+from reconciler.spec.sandbox import DesiredState
 from tests.floor import outside_the_floor
 from tests.simulation.story import FIXED_PORT, MISSING_IMAGE
 from tests.simulation.witness import OTHERS, Raw, Settled, Witness, is_unhealthy, is_up, name_of, published, serves
@@ -49,11 +49,11 @@ def never_two_run_for_one_name(witness: Witness, _container: str) -> None:
         raise ViolationError(f"two run for one name: {sorted(running)}")
 
 
-def who_has_never_failed_goes_first(witness: Witness, lane: Lane) -> None:
+def who_has_never_failed_goes_first(witness: Witness, planned: SandboxPlan) -> None:
     """Who has failed again and again never takes a place for which waits who has never failed."""
-    name, statuses = lane.sandbox, witness.statuses
-    waiting = [one for one in witness.plan.lanes if one.verdict == "WAIT" and one.cause == "LimitExceeded"]
-    starts = any(isinstance(action, Start) for action in lane.actions)
+    name, statuses = planned.sandbox, witness.statuses
+    waiting = [one for one in witness.plan.sandboxes if one.verdict == "WAIT" and one.cause == "LimitExceeded"]
+    starts = any(isinstance(action, Start) for action in planned.actions)
     if not starts or name in witness.running() or statuses[name].failures < 2:
         return
     if patient := [one.sandbox for one in waiting if not statuses[one.sandbox].failures]:
@@ -66,10 +66,10 @@ def nobody_waits_for_who_is_in_backoff(witness: Witness) -> None:
         return
     statuses = witness.statuses.values()
     used = {*witness.running(), *witness.in_flight}
-    resting = [status.name for status in statuses if status.phase == "Backoff" and status.name not in used]
+    in_backoff = [status.name for status in statuses if status.phase == "Backoff" and status.name not in used]
     waiting = [one.name for one in statuses if one.reason is Reason.LIMIT_EXCEEDED and not one.failures]
-    if resting and set(waiting) - used and len(used) < witness.reading.policy.sandboxes_max:
-        raise ViolationError(f"{waiting} have never failed and wait for {resting}, which are in backoff")
+    if in_backoff and set(waiting) - used and len(used) < witness.reading.policy.sandboxes_max:
+        raise ViolationError(f"{waiting} have never failed and wait for {in_backoff}, which are in backoff")
 
 
 # --- a start ---------------------------------------------------------------------------------------------------------
@@ -83,79 +83,79 @@ def only_what_was_verified_starts(witness: Witness, container: str) -> None:
         raise ViolationError(f"{witness.containers[container]['Name']} was started without having been verified")
 
 
-def what_has_written_too_much_stays_down(witness: Witness, lane: Lane) -> None:
+def what_has_written_too_much_stays_down(witness: Witness, planned: SandboxPlan) -> None:
     """What has written more to its disk than the policy allows is not started again."""
-    started = {action.container for action in lane.actions if isinstance(action, Start)}
-    if started & witness.has_written_too_much(lane.sandbox):
-        raise ViolationError(f"{lane}: it has written too much, and is started again")
+    started = {action.container for action in planned.actions if isinstance(action, Start)}
+    if started & witness.has_written_too_much(planned.sandbox):
+        raise ViolationError(f"{planned}: it has written too much, and is started again")
 
 
 def only_what_it_asked_for_stays_mounted(witness: Witness, last: Outcome) -> None:
     """A lane that has ended well leaves nobody running with something else mounted than it asked for."""
-    if last.failure is None and last.action == last.lane.actions[-1]:
-        _check_mounts(witness, last.lane.sandbox)
+    if last.failure is None and last.action == last.planned.actions[-1]:
+        _check_mounts(witness, last.planned.sandbox)
 
 
 def what_has_something_else_mounted_is_stopped_at_once(_witness: Witness, last: Outcome) -> None:
     """A lane never ends with the discovery of an exchanged source, but with the stop that follows it."""
     if last.failure is Reason.MOUNT_MISMATCH:
-        raise ViolationError(f"{last.lane}: what has something else mounted was not stopped at once")
+        raise ViolationError(f"{last.planned}: what has something else mounted was not stopped at once")
 
 
 # --- health ----------------------------------------------------------------------------------------------------------
 
 
-def the_unhealthy_rest_before_they_are_restarted(witness: Witness, lane: Lane) -> None:
+def the_unhealthy_rest_before_they_are_restarted(witness: Witness, planned: SandboxPlan) -> None:
     """What is unhealthy is left up for as long as its failure rests."""
-    wait = witness.statuses[lane.sandbox].retry_at - witness.host.clock.now()
-    if lane.cause is Reason.UNHEALTHY and 0 < wait <= backoff.MAX_SECONDS:
-        raise ViolationError(f"{lane.sandbox} is unhealthy and restarted without a rest")
+    wait = witness.statuses[planned.sandbox].retry_at - witness.host.clock.now()
+    if planned.cause is Reason.UNHEALTHY and 0 < wait <= backoff.MAX_SECONDS:
+        raise ViolationError(f"{planned.sandbox} is unhealthy and restarted without a rest")
 
 
-def who_wants_no_restart_gets_none(witness: Witness, lane: Lane) -> None:
+def who_wants_no_restart_gets_none(witness: Witness, planned: SandboxPlan) -> None:
     """What is unhealthy is left up for good when its file says that it is not to be restarted."""
-    name = lane.sandbox
-    if lane.cause is Reason.UNHEALTHY and witness.reading.desired.declared[name].sandbox.restart == "no":
+    name = planned.sandbox
+    if planned.cause is Reason.UNHEALTHY and witness.reading.desired.declared[name].sandbox.restart == "no":
         raise ViolationError(f"{name} is restarted, and says that it is not to be")
 
 
 # --- replacements ----------------------------------------------------------------------------------------------------
 
 
-def few_are_replaced_at_once(witness: Witness, lane: Lane) -> None:
+def few_are_replaced_at_once(witness: Witness, planned: SandboxPlan) -> None:
     """A changed policy, or many changed files, never replace more at once than the policy says."""
-    if lane.is_update and len(witness.updating) > max(witness.updating.values()):
-        most = witness.updating[lane.sandbox]
+    if planned.is_update and len(witness.updating) > max(witness.updating.values()):
+        most = witness.updating[planned.sandbox]
         raise ViolationError(f"{sorted(witness.updating)} are replaced at once under a limit of {most}")
 
 
-def nothing_is_replaced_by_what_is_not_sure(witness: Witness, lane: Lane) -> None:
+def nothing_is_replaced_by_what_is_not_sure(witness: Witness, planned: SandboxPlan) -> None:
     """While the directory cannot be read, nothing is replaced by what it said last."""
-    if lane.is_update and not witness.reading.desired.sound:
-        raise ViolationError(f"{lane}: what it is replaced by is not sure")
+    if planned.is_update and not witness.reading.desired.complete:
+        raise ViolationError(f"{planned}: what it is replaced by is not sure")
 
 
 # --- removals --------------------------------------------------------------------------------------------------------
 
 
-def only_what_is_surely_gone_is_removed(witness: Witness, lane: Lane) -> None:
+def only_what_is_surely_gone_is_removed(witness: Witness, planned: SandboxPlan) -> None:
     """Nothing is removed that has a file, nor anything while the directory cannot be read."""
     desired = witness.reading.desired
-    if lane.cause is Reason.FILE_REMOVED and (lane.sandbox in desired.declared or not desired.sound):
-        raise ViolationError(f"{lane}: its absence is not sure")
+    if planned.cause is Reason.FILE_REMOVED and (planned.sandbox in desired.declared or not desired.complete):
+        raise ViolationError(f"{planned}: its absence is not sure")
 
 
-def what_is_withheld_waits_for_approval(witness: Witness, lane: Lane) -> None:
+def what_is_withheld_waits_for_approval(witness: Witness, planned: SandboxPlan) -> None:
     """What has waited for approval under the same policy is not removed without it."""
-    before, policy = witness.withheld_before, witness.reading.policy
-    waited = before and before.policy == policy.fingerprint and lane.sandbox in before.containers
-    if witness.is_unapproved_removal(lane) and waited:
-        raise ViolationError(f"{lane}: it was withheld, and nobody has approved it")
+    before, policy = witness.pending_before, witness.reading.policy
+    waited = before and before.policy == policy.fingerprint and planned.sandbox in before.containers
+    if witness.is_unapproved_removal(planned) and waited:
+        raise ViolationError(f"{planned}: it was withheld, and nobody has approved it")
 
 
-def no_more_are_removed_than_the_budget_allows(witness: Witness, lane: Lane) -> None:
+def no_more_are_removed_than_the_budget_allows(witness: Witness, planned: SandboxPlan) -> None:
     """In no window is more removed without approval than `max`, or than `share` of what ran when it began."""
-    if not witness.is_unapproved_removal(lane):
+    if not witness.is_unapproved_removal(planned):
         return
     now, budget = witness.host.clock.now(), witness.reading.policy.removals
     removed = {one for one, at in witness.removed_at.items() if abs(now - at) < budget.window}
@@ -169,40 +169,42 @@ def no_more_are_removed_than_the_budget_allows(witness: Witness, lane: Lane) -> 
 # --- holds: what a file that does not count leaves alone -------------------------------------------------------------
 
 
-def what_is_held_is_left_alone(witness: Witness, lane: Lane) -> None:
+def what_is_held_is_left_alone(witness: Witness, planned: SandboxPlan) -> None:
     """Nothing is done to a sandbox that is suspended, or whose file is broken."""
-    name = lane.sandbox
+    name = planned.sandbox
     broken = name in witness.reading.desired.broken
-    if _counts_on_its_file(witness, lane) and (broken or _is_suspended(witness, name)):
-        raise ViolationError(f"{lane}: it is held")
+    if _counts_on_its_file(witness, planned) and (broken or _is_suspended(witness, name)):
+        raise ViolationError(f"{planned}: it is held")
 
 
-def what_a_stray_may_be_meant_as_is_left_alone(witness: Witness, lane: Lane) -> None:
+def what_a_stray_may_be_meant_as_is_left_alone(witness: Witness, planned: SandboxPlan) -> None:
     """Nothing is done to a sandbox as long as a file whose name is no sandbox's may be meant as it."""
-    desired, name = witness.reading.desired, lane.sandbox
-    if _counts_on_its_file(witness, lane) and name in desired.strays and name not in desired.declared:
-        raise ViolationError(f"{lane}: a stray may be meant as it")
+    desired, name = witness.reading.desired, planned.sandbox
+    if _counts_on_its_file(witness, planned) and name in desired.invalid_names and name not in desired.declared:
+        raise ViolationError(f"{planned}: a stray may be meant as it")
 
 
-def nothing_is_believed_in_the_middle_of_a_merge(witness: Witness, lane: Lane) -> None:
+def nothing_is_believed_in_the_middle_of_a_merge(witness: Witness, planned: SandboxPlan) -> None:
     """Nothing is done by a file that was read only while git was in the middle of something."""
-    declaration = witness.reading.desired.declared.get(lane.sandbox)
-    if _counts_on_its_file(witness, lane) and declaration and not witness.host.directory.is_believable(declaration):
-        raise ViolationError(f"{lane}: its file was read in the middle of a merge")
+    declaration = witness.reading.desired.declared.get(planned.sandbox)
+    if _counts_on_its_file(witness, planned) and declaration and not witness.host.directory.is_believable(declaration):
+        raise ViolationError(f"{planned}: its file was read in the middle of a merge")
 
 
-def no_two_files_publish_one_port(witness: Witness, lane: Lane) -> None:
+def no_two_files_publish_one_port(witness: Witness, planned: SandboxPlan) -> None:
     """Nothing is done while two files that are to run ask for the same host port."""
     declared = witness.reading.desired.declared.values()
     wanted = [one for one in declared if one.sandbox.state is DesiredState.RUNNING]
     fixed = [one.name for one in wanted if any(port.published for port in one.sandbox.ports)]
-    if _counts_on_its_file(witness, lane) and len(fixed) > 1:
-        raise ViolationError(f"{lane}: {fixed} publish the same port")
+    if _counts_on_its_file(witness, planned) and len(fixed) > 1:
+        raise ViolationError(f"{planned}: {fixed} publish the same port")
 
 
-def _counts_on_its_file(witness: Witness, lane: Lane) -> bool:
+def _counts_on_its_file(witness: Witness, planned: SandboxPlan) -> bool:
     """The policy outranks the file, and what somebody has changed is nobody's word."""
-    return lane.cause not in OUTRANK and (lane.cause is not Reason.DRIFTED or _is_suspended(witness, lane.sandbox))
+    return planned.cause not in OUTRANK and (
+        planned.cause is not Reason.DRIFTED or _is_suspended(witness, planned.sandbox)
+    )
 
 
 def _is_suspended(witness: Witness, name: str) -> bool:
@@ -274,7 +276,7 @@ def _is_new(witness: Witness, raw: Raw) -> bool:
 
 def _is_as_declared(witness: Witness, name: str, container: str) -> bool:
     desired, policy = witness.reading.desired, witness.reading.policy
-    if name not in desired.declared or judge(desired.declared[name], policy, SOURCES):
+    if name not in desired.declared or violations(desired.declared[name], policy, SOURCES):
         return False
     sandbox, raw = effective(desired.declared[name].sandbox, policy), witness.containers.get(container)
     if sandbox.state is DesiredState.STOPPED:
@@ -295,7 +297,7 @@ def _is_as_declared(witness: Witness, name: str, container: str) -> bool:
 
 def nothing_runs_that_says_too_much(end: Settled) -> None:
     """What was told of as saying too much does not run on."""
-    if loud := {one for one in end.witness.noisy if end.witness.seen.get(one)}:
+    if loud := {one for one in end.witness.over_log_rate if end.witness.seen.get(one)}:
         raise ViolationError(f"{loud} have said too much, and run on")
 
 
@@ -340,7 +342,7 @@ def what_is_declared_runs(end: Settled) -> None:
         name
         for name, status in witness.statuses.items()
         if status.phase in {"Completed", "Failed"}
-        and (witness.forgetful or status.container_id in {*witness.ended_itself, status.noisy})
+        and (witness.forgetful or status.container_id in {*witness.ended_itself, status.over_log_rate})
     }
     waiting = able - end.running - ended - set(map(name_of, end.full)) - end.unclear_names
     if any(FIXED_PORT in published(raw) for raw in witness.up()):

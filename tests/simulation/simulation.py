@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.control.controller import Controller
-from reconciler.control.lanes import Lanes
+from reconciler.control.executor import Executor
 from reconciler.control.read import Reading
 from reconciler.control.reconcile import Cycle, Reconciler
 from reconciler.control.schedule import RESYNC_SECONDS
-from reconciler.model.plan import Lane, Outcome
+from reconciler.model.plan import Outcome, SandboxPlan
 from reconciler.planning.decide import Memory
 from tests.simulation import properties
 from tests.simulation.properties import ViolationError
@@ -48,12 +48,12 @@ class Simulation(Steps):
         controller, passes = self.controller, self.controller.status.passes
         self.witness.works()
         self._survive(self.controller.work)
-        self.witness.worked(one.lane.sandbox for one in self.lanes.under_way)
+        self.witness.worked(one.planned.sandbox for one in self.lanes.under_way)
         if (self.controller, self.controller.status.passes - 1) == (controller, passes):
             for holds in properties.AFTER_A_PASS:
                 holds(self.witness)
 
-    def lane(self, number: int) -> None:
+    def planned(self, number: int) -> None:
         self.witness.in_lane = True
         self._survive(lambda: self.lanes.step(number))
         self.witness.in_lane = False
@@ -75,11 +75,13 @@ class Simulation(Steps):
 
     def _begin(self) -> None:
         self.host.policy = self.host.policy or allowing()
-        self.controller = Controller(self.host.surroundings(), lanes=self._make_lanes, reconciler=self._make_reconciler)
+        self.controller = Controller(
+            self.host.dependencies(), executor=self._make_executor, reconciler=self._make_reconciler
+        )
         self.witness.begun(self.controller)
 
-    def _make_lanes(self, *given: Any) -> Lanes:
-        self.lanes = SteppedLanes(*given)
+    def _make_executor(self, *given: Any) -> Executor:
+        self.lanes = SteppedExecutor(*given)
         self.lanes.submitted, self.lanes.ended = self._before_lane, self._after_lane
         return self.lanes
 
@@ -111,10 +113,10 @@ class Simulation(Steps):
         for holds in properties.OF_A_PLAN:
             holds(self.witness, cycle)
 
-    def _before_lane(self, lane: Lane) -> None:
-        self.witness.submitted(lane)
+    def _before_lane(self, planned: SandboxPlan) -> None:
+        self.witness.submitted(planned)
         for holds in properties.BEFORE_A_LANE:
-            holds(self.witness, lane)
+            holds(self.witness, planned)
 
     def _after_lane(self, last: Outcome) -> None:
         for holds in properties.AFTER_A_LANE:
@@ -164,30 +166,30 @@ class Simulation(Steps):
         for _ in range(200):
             if not self.lanes.under_way:
                 break
-            self.lane(0)
+            self.planned(0)
         self.work()
         self.approve()
 
 
 @dataclass(eq=False)
 class UnderWay:
-    lane: Lane
+    planned: SandboxPlan
     outcomes: Iterator[Outcome]
     last: Outcome | None = None
 
 
-class SteppedLanes(Lanes):
+class SteppedExecutor(Executor):
     """Lanes that go on only when they are told to. `submitted` is told of each, `ended` of the last outcome of each."""
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self.under_way: list[UnderWay] = []
-        self.submitted: Callable[[Lane], None] = lambda _: None
+        self.submitted: Callable[[SandboxPlan], None] = lambda _: None
         self.ended: Callable[[Outcome], None] = lambda _: None
 
-    def submit(self, lane: Lane) -> None:
-        self.submitted(lane)
-        self.under_way.append(UnderWay(lane, self.carry_out(lane)))
+    def submit(self, planned: SandboxPlan) -> None:
+        self.submitted(planned)
+        self.under_way.append(UnderWay(planned, self.carry_out(planned)))
 
     def step(self, number: int) -> None:
         if not self.under_way:

@@ -1,11 +1,11 @@
 """What can happen in a story: what people, the engine and strangers do."""
 
 from reconciler.control.controller import Controller
-from reconciler.control.messages import EngineConnected, EngineSaid, FilesChanged, ResyncAsked, SaidTooMuch
+from reconciler.control.messages import EngineConnected, EngineEvent, FilesChanged, LogRateExceeded, ResyncAsked
 from reconciler.engine.docker.decode import NO_TRAFFIC_BETWEEN, epoch
-from reconciler.model.quantities import GIB
-from reconciler.model.sandbox import Sandbox
 from reconciler.model.status import Approval
+from reconciler.spec.sandbox import Sandbox
+from reconciler.spec.units import GIB
 from tests.simulation.story import DRIFTS, POLICIES, VARIANTS
 from tests.simulation.witness import LABEL, OTHERS, Raw, Witness
 from tests.simulation.world import Host, allowing
@@ -31,7 +31,7 @@ class Steps:
 
     def delete(self, name: str) -> None:
         if name not in self.host.directory.files:
-            self.host.directory.strays.discard(name)
+            self.host.directory.invalid_names.discard(name)
         self.host.directory.files.pop(name, None)
         self._files_changed()
 
@@ -44,12 +44,12 @@ class Steps:
         """The file gets a name that no sandbox can have."""
         if name in self.host.directory.files:
             del self.host.directory.files[name]
-            self.host.directory.strays.add(name)
+            self.host.directory.invalid_names.add(name)
         self._files_changed()
 
     def empty(self) -> None:
         self.host.directory.files.clear()
-        self.host.directory.strays.clear()
+        self.host.directory.invalid_names.clear()
         self._files_changed()
 
     def replace_directory(self) -> None:
@@ -72,8 +72,8 @@ class Steps:
 
     def approve(self) -> None:
         status = self.host.store.controller()
-        if status and status.withheld:
-            ids = tuple(id_ for found in status.withheld.containers.values() for id_ in found)
+        if status and status.pending_approval:
+            ids = tuple(id_ for found in status.pending_approval.containers.values() for id_ in found)
             self.host.store.approve(Approval(containers=ids, at=0))
             self._files_changed()
 
@@ -106,7 +106,7 @@ class Steps:
 
     def hear(self) -> None:
         for event in self.host.engine.said:
-            self.controller.tell(EngineSaid(event))
+            self.controller.tell(EngineEvent(event))
         self.host.engine.said.clear()
 
     def deaf(self) -> None:
@@ -123,15 +123,15 @@ class Steps:
     def chatter(self, number: int) -> None:
         """It says so much that the controller is told, again and again."""
         if container := self.witness.pick(number, "running"):
-            self.witness.noisy.add(container)
+            self.witness.over_log_rate.add(container)
             self._tell_of_noise()
 
     def _tell_of_noise(self) -> None:
         """Whoever is not known yet is not listened to."""
         sandbox_of = self.witness.seen
-        for container in sorted(self.witness.noisy & sandbox_of.keys()):
+        for container in sorted(self.witness.over_log_rate & sandbox_of.keys()):
             at = max(self.host.clock.now(), epoch(self._raw(container)["State"]["StartedAt"]))
-            self.controller.tell(SaidTooMuch(sandbox_of[container], container, at))
+            self.controller.tell(LogRateExceeded(sandbox_of[container], container, at))
 
     def fill(self, number: int, size_gib: int) -> None:
         if container := self.witness.pick(number, "running"):

@@ -74,7 +74,7 @@ def tell(seed: int, length: int = 120) -> list[Step]:
     return story
 
 
-CALM = {"work": 20, "lane": 40, "hear": 12, "declare": 8, "delete": 3, "wait": 8, "exit": 4}
+CALM = {"work": 20, "planned": 40, "hear": 12, "declare": 8, "delete": 3, "wait": 8, "exit": 4}
 WEIGHTS = {
     **CALM,
     "spoil": 3,
@@ -143,14 +143,23 @@ def _steps(kind: str, dice: random.Random) -> list[Step]:  # noqa: C901 - one ca
         case "exit":
             return [Step(kind, (number, dice.choice((0, 1, 137)), dice.random() < 0.2))]
         case "fill":
-            look = [Step("resync"), Step("work")] if dice.random() < 0.5 else []
-            return [Step(kind, (number, dice.choice((1, 3)))), *look]
+            collect = [Step("resync"), Step("work")] if dice.random() < 0.5 else []
+            return [Step(kind, (number, dice.choice((1, 3)))), *collect]
         case "health":
             return [Step(kind, (number, dice.choice(("healthy", "unhealthy"))))]
         case "sicken":
-            variant, lane = dice.choice(("health", "health", "health, once")), Step("lane", (number,))
-            begun = [Step("declare", (name, variant)), *[Step("work"), lane, lane] * 2, Step("work")]
-            ill = [Step("sicken", (name,)), Step("hear"), Step("work"), lane, lane, lane, lane, Step("work")]
+            variant, planned = dice.choice(("health", "health", "health, once")), Step("planned", (number,))
+            begun = [Step("declare", (name, variant)), *[Step("work"), planned, planned] * 2, Step("work")]
+            ill = [
+                Step("sicken", (name,)),
+                Step("hear"),
+                Step("work"),
+                planned,
+                planned,
+                planned,
+                planned,
+                Step("work"),
+            ]
             return [*begun, *ill, *ill, Step("wait", (dice.choice((0.1, 1, 5)),)), *ill]
         case "restart":
             return [Step(kind, (dice.choices(("kept", "lost", "corrupt"), (6, 2, 2))[0], number))]
@@ -159,57 +168,75 @@ def _steps(kind: str, dice: random.Random) -> list[Step]:  # noqa: C901 - one ca
         case "wait":
             return [Step(kind, (dice.choices((0.1, 1, 5, 70, 700), (4, 4, 4, 4, 1))[0],))]
         case "mistake":
-            return [Step(kind, (number,)), Step("work"), Step("lane", (number,)), Step("work"), Step("mistake", (-1,))]
+            return [
+                Step(kind, (number,)),
+                Step("work"),
+                Step("planned", (number,)),
+                Step("work"),
+                Step("mistake", (-1,)),
+            ]
         case "lost, renamed and changed":
             changed = [Step("give_name", (number,)), Step("drift", (number, dice.randrange(len(DRIFTS))))]
-            lanes = [Step("lane", (dice.randrange(8),)) for _ in range(8)]
+            lanes = [Step("planned", (dice.randrange(8),)) for _ in range(8)]
             return [*changed, Step("restart", ("lost", 0)), Step("work"), *lanes]
         case "give_name":
             return [Step(kind, (number,)), *([Step("restart", ("lost", 0))] if dice.random() < 0.3 else [])]
-        case "lane" | "pause" | "chatter" | "remove_by_force" | "stranger" | "other_source":
+        case "planned" | "pause" | "chatter" | "remove_by_force" | "stranger" | "other_source":
             return [Step(kind, (number,))]
         case "burst":
-            return [Step("work"), *(Step("lane", (number,)) for _ in range(dice.randrange(2, 6)))]
+            return [Step("work"), *(Step("planned", (number,)) for _ in range(dice.randrange(2, 6)))]
         case "half":
             variant = dice.choice(list(VARIANTS))
             return [
                 Step("declare", (name, variant)),
                 Step("fault", ("partial", 0)),
                 Step("work"),
-                Step("lane", (number,)),
+                Step("planned", (number,)),
             ]
         case "purge":
             deletions = [Step("delete", (one,)) for one in dice.sample(NAMES, len(NAMES))]
-            look = [Step("wait", (1,)), Step("work")]
-            return [*deletions[:4], *look, *look, Step("approve"), *deletions[4:], *look, *look]
+            collect = [Step("wait", (1,)), Step("work")]
+            return [*deletions[:4], *collect, *collect, Step("approve"), *deletions[4:], *collect, *collect]
         case "trickle":
-            look = [Step("wait", (2,)), Step("work"), Step("work"), *(Step("lane", (one,)) for one in range(4))]
-            return [step for one in dice.sample(NAMES, len(NAMES)) for step in (Step("delete", (one,)), *look)]
+            collect = [Step("wait", (2,)), Step("work"), Step("work"), *(Step("planned", (one,)) for one in range(4))]
+            return [step for one in dice.sample(NAMES, len(NAMES)) for step in (Step("delete", (one,)), *collect)]
         case "add while withheld":
             names = dice.sample(NAMES, len(NAMES))
-            look = [Step("wait", (1,)), Step("work"), Step("work")]
+            collect = [Step("wait", (1,)), Step("work"), Step("work")]
             gone, added = (
                 [Step("delete", (one,)) for one in names[:4]],
                 [Step("declare", (one, "plain")) for one in names[4:]],
             )
-            return [*gone, *look, *added, *look, *(Step("lane", (one,)) for one in range(6)), *look]
+            return [*gone, *collect, *added, *collect, *(Step("planned", (one,)) for one in range(6)), *collect]
         case "new and gone":
-            look = [Step("work"), *(Step("lane", (0,)) for _ in range(12)), Step("work")]
+            collect = [Step("work"), *(Step("planned", (0,)) for _ in range(12)), Step("work")]
             new = [Step("declare", (one, "plain")) for one in NAMES]
             lost = [Step("wait", (70,)), Step("work"), Step("restart", ("corrupt", 99))] if dice.random() < 0.3 else []
             gone = [Step("delete", (one,)) for one in dice.sample(NAMES, 3)]
-            return [Step("decree", ("hasty",)), *new, *look, *look, *lost, *gone, Step("wait", (1,)), *look]
+            return [Step("decree", ("hasty",)), *new, *collect, *collect, *lost, *gone, Step("wait", (1,)), *collect]
         case "late start":
-            lane = Step("lane", (number,))
-            first = [Step("declare", (name, "plain")), Step("work"), lane, lane, Step("fault", ("late", 0)), lane]
-            return [*first, Step("declare", (name, "small")), *[Step("work"), lane] * 4, Step("happen_late")]
+            planned = Step("planned", (number,))
+            first = [
+                Step("declare", (name, "plain")),
+                Step("work"),
+                planned,
+                planned,
+                Step("fault", ("late", 0)),
+                planned,
+            ]
+            return [*first, Step("declare", (name, "small")), *[Step("work"), planned] * 4, Step("happen_late")]
         case "exchange":
-            lane = Step("lane", (number,))
-            first = [Step("declare", (name, "volume")), Step("work"), *[lane] * dice.randrange(4), Step(kind, (True,))]
+            planned = Step("planned", (number,))
+            first = [
+                Step("declare", (name, "volume")),
+                Step("work"),
+                *[planned] * dice.randrange(4),
+                Step(kind, (True,)),
+            ]
             unheard = [Step("fault", ("lost reply", 0))] if dice.random() < 0.4 else []
-            return [*first, *unheard, lane, Step(kind, (False,)), *[lane] * dice.randrange(4), Step("work")]
+            return [*first, *unheard, planned, Step(kind, (False,)), *[planned] * dice.randrange(4), Step("work")]
         case "halt":
-            lanes = [Step("lane", (number,)) for number in range(4)]
+            lanes = [Step("planned", (number,)) for number in range(4)]
             return [
                 step
                 for variant in ("once", "once, stopped", "once")

@@ -45,14 +45,14 @@ def test_a_file_that_is_put_back_at_once_was_never_gone(put_back: bool) -> None:
     for _ in range(2):  # the network first
         simulation.work()
     for _ in range(4):
-        simulation.lane(0)
+        simulation.planned(0)
     simulation.delete("a")
     simulation.work()
     if put_back:
         simulation.declare("a", "plain")
     simulation.wait(1)
     simulation.work()
-    simulation.lane(0)
+    simulation.planned(0)
     stopped = any(call.startswith("stop ") for call in simulation.host.engine.calls)
     assert stopped is not put_back
 
@@ -65,7 +65,7 @@ def test_what_has_failed_is_looked_at_when_it_counts_as_ready() -> None:
     for _ in range(2):
         simulation.work()
         for _ in range(4):
-            simulation.lane(0)
+            simulation.planned(0)
         simulation.work()
         if not simulation.witness.ended_itself:
             simulation.exit(0, 1, oom=False)
@@ -84,7 +84,7 @@ def go_on(simulation: Simulation, turns: int) -> None:
     for _ in range(turns):
         simulation.work()
         for _ in range(8):
-            simulation.lane(0)
+            simulation.planned(0)
         simulation.hear()
 
 

@@ -12,11 +12,11 @@ from reconciler.control.controller import Controller
 from reconciler.control.read import Reading
 from reconciler.control.reconcile import Cycle
 from reconciler.model.desired import Desired
-from reconciler.model.plan import Lane, Plan, Reason, Remove, Stop
-from reconciler.model.policy import OnViolation, Policy
-from reconciler.model.sandbox import Sandbox
-from reconciler.model.status import SandboxStatus, WithheldRemovals
-from reconciler.planning.judge import effective, judge
+from reconciler.model.plan import Plan, Reason, Remove, SandboxPlan, Stop
+from reconciler.model.status import PendingApproval, SandboxStatus
+from reconciler.planning.admission import effective, violations
+from reconciler.spec.policy import OnViolation, Policy
+from reconciler.spec.sandbox import Sandbox
 from tests.floor import outside_the_floor
 from tests.simulation.story import MISSING_IMAGE
 from tests.simulation.world import SOURCES, Host
@@ -39,7 +39,7 @@ class Witness:
     ours: set[str] = field(default_factory=set)
     verified: dict[str, bool] = field(default_factory=dict)
     """Whether a lane has found it within the floor, since its sandbox's other containers were last touched."""
-    noisy: set[str] = field(default_factory=set)
+    over_log_rate: set[str] = field(default_factory=set)
     """What was told of as saying too much, until its next run."""
     belated: set[str] = field(default_factory=set)
     """What was started by a call that had been given up."""
@@ -66,7 +66,7 @@ class Witness:
     in_lane: bool = False
     was_reachable: bool = False
     """Whether nothing hid the engine from the last pass."""
-    withheld_before: WithheldRemovals | None = None
+    pending_before: PendingApproval | None = None
     """What waited for approval before the last pass."""
 
     # of everything
@@ -106,7 +106,7 @@ class Witness:
             self.verified.pop(container, None)
 
     def died(self, container: str) -> None:
-        self.noisy.discard(container)
+        self.over_log_rate.discard(container)
         if self.host.engine.belated:  # whoever asked for it has given it up
             self.ended_itself.add(container)
 
@@ -127,7 +127,7 @@ class Witness:
         """It is about to make a pass, if one is due."""
         engine, now = self.host.engine, self.host.clock.now()
         self.was_reachable = not engine.fault and engine.down is None
-        self.withheld_before = self.controller.status.withheld
+        self.pending_before = self.controller.status.pending_approval
         containers = {name_of(raw) for raw in self.containers.values() if raw["Id"] in self.ours}
         unnoticed = self.in_flight | self.statuses.keys()  # that it went and came back
         there = self.host.directory.files.keys() | containers | unnoticed
@@ -138,11 +138,11 @@ class Witness:
     def worked(self, in_flight: Iterable[str]) -> None:
         self.in_flight = set(in_flight)
 
-    def submitted(self, lane: Lane) -> None:
+    def submitted(self, planned: SandboxPlan) -> None:
         cycle = self.cycle
         assert cycle is not None
-        policy, name = cycle.reading.policy, lane.sandbox
-        begun = {one.sandbox: one.is_update for one in cycle.plan.lanes if one.actions}
+        policy, name = cycle.reading.policy, planned.sandbox
+        begun = {one.sandbox: one.is_update for one in cycle.plan.sandboxes if one.actions}
         in_flight = cycle.memory.in_flight | begun.keys()
         updates = cycle.memory.replacing - begun.keys() | {one for one, is_update in begun.items() if is_update}
         self.limits = {one: max(policy.sandboxes_max, self.limits.get(one, 0)) for one in in_flight}
@@ -153,9 +153,9 @@ class Witness:
         self.updating = {
             one: max(most, highest) for one, highest in self.updating.items() if one in updates and one != name
         }
-        if lane.is_update:
+        if planned.is_update:
             self.updating[name] = most
-        if self.is_unapproved_removal(lane):
+        if self.is_unapproved_removal(planned):
             self.removed_at[name] = self.host.clock.now()
 
     # --- what is there -------------------------------------------------------------------------------------------
@@ -219,10 +219,10 @@ class Witness:
         status, disk = self.statuses.get(name), self.reading.policy.limits.disk
         return {container for container, size in status.disk_bytes.items() if size > disk} if status else set()
 
-    def is_unapproved_removal(self, lane: Lane) -> bool:
+    def is_unapproved_removal(self, planned: SandboxPlan) -> bool:
         assert self.cycle is not None
-        touched = {action.container for action in lane.actions if isinstance(action, Stop | Remove)}
-        return lane.cause is Reason.FILE_REMOVED and not touched <= self.cycle.memory.approved
+        touched = {action.container for action in planned.actions if isinstance(action, Stop | Remove)}
+        return planned.cause is Reason.FILE_REMOVED and not touched <= self.cycle.memory.approved
 
     def is_unclear(self, raw: Raw) -> bool:
         """Renamed and changed, or not described: without a status that knows it, it may as well be a stranger's."""
@@ -248,7 +248,7 @@ class Settled:
     @cached_property
     def held(self) -> set[str]:
         """Whose files say nothing that counts."""
-        return self.suspended | self.desired.broken.keys() | (self.desired.strays.keys() - self.files)
+        return self.suspended | self.desired.broken.keys() | (self.desired.invalid_names.keys() - self.files)
 
     @cached_property
     def files(self) -> set[str]:
@@ -261,7 +261,8 @@ class Settled:
         return {
             name: effective(declaration.sandbox, self.policy)
             for name, declaration in self.desired.declared.items()
-            if name not in self.held and not judge(declaration, self.policy, SOURCES, image(declaration.sandbox.image))
+            if name not in self.held
+            and not violations(declaration, self.policy, SOURCES, image(declaration.sandbox.image))
         }
 
     @cached_property

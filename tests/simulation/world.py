@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reconciler.control.disk import DiskMeter
+from reconciler.control.dependencies import Dependencies
+from reconciler.control.disk_meter import DiskMeter
 from reconciler.control.settings import Settings
-from reconciler.control.surroundings import Surroundings
-from reconciler.desired.directory import port_clashes
 from reconciler.engine.docker import decode
 from reconciler.engine.docker.encode import encode
 from reconciler.engine.host import Protected
@@ -25,10 +24,11 @@ from reconciler.model.errors import (
     Refusal,
     StateUnusable,
 )
-from reconciler.model.policy import Policy
-from reconciler.model.sandbox import Sandbox
 from reconciler.model.status import Approval, ControllerStatus, JournalEntry, SandboxStatus
 from reconciler.model.world import Event, Inspection, Source
+from reconciler.sources.directory import port_clashes
+from reconciler.spec.policy import Policy
+from reconciler.spec.sandbox import Sandbox
 from tests.fake_engine import FakeEngine
 
 INSTANCE = "default"
@@ -63,7 +63,7 @@ class FakeDirectory:
     """
 
     files: dict[str, Sandbox | None] = field(default_factory=dict)
-    strays: set[str] = field(default_factory=set)
+    invalid_names: set[str] = field(default_factory=set)
     identity: int = 1
     readable: bool = True
     under_way: bool = False
@@ -85,7 +85,7 @@ class FakeDirectory:
             declared={name: declaration for name, declaration in whole.items() if name not in clashes},
             broken=broken | clashes,
             waits="a git merge is under way" if self.under_way else "",
-            strays={name: (Problem(f"{name.upper()}.yaml", 0, 0, "is no name"),) for name in self.strays},
+            invalid_names={name: (Problem(f"{name.upper()}.yaml", 0, 0, "is no name"),) for name in self.invalid_names},
         )
 
     def is_believable(self, declaration: Declaration) -> bool:
@@ -117,7 +117,7 @@ class FakeStore:
         else:
             self._controller = None
 
-    def claim(self) -> None:
+    def lock(self) -> None:
         if self.claimed:
             raise StateUnusable("another controller uses it")
         self.claimed = True
@@ -366,8 +366,8 @@ class Host:
             raise PolicyInvalid((Problem("policy.yaml", 1, 1, "it is broken"),))
         return self.policy
 
-    def surroundings(self) -> Surroundings:
-        return Surroundings(
+    def dependencies(self) -> Dependencies:
+        return Dependencies(
             settings=Settings(Path("sandboxes.d"), None, Path("state"), "tcp://simulated", INSTANCE, "simulated"),
             engine=self.engine,
             host=self.engine.paths,  # type: ignore[arg-type]
@@ -375,13 +375,13 @@ class Host:
             scan=self.directory.scan,
             store=self.store,  # type: ignore[arg-type]
             journal=self.journal,  # type: ignore[arg-type]
-            followers=Deaf(),  # type: ignore[arg-type]
+            log_collector=Deaf(),  # type: ignore[arg-type]
             disk=DiskMeter(self.engine, lambda work: work()),
             metrics=Unmeasured(),  # type: ignore[arg-type]
             clock=self.clock,
             draw_seed=self._draw_seed,
             secret=f"of the controller after {self.seeds} passes".encode(),
-            spread=lambda work, things: [work(thing) for thing in things],
+            parallel_map=lambda work, things: [work(thing) for thing in things],
         )
 
     def _draw_seed(self) -> int:

@@ -64,10 +64,10 @@ def test_a_crash_leaves_its_last_words(operator: Operator) -> None:
     """The status of what keeps crashing holds what it said last, until it runs well again."""
     operator.declare("web", command=["sh", "-c", "for i in $(seq 60); do echo line $i; done; echo why; exit 3"])
     with operator.run():
-        operator.until(lambda: operator.status("web").get("last_words"))
+        operator.until(lambda: operator.status("web").get("last_output"))
         status = operator.status("web")
     assert status["exit_code"] == 3
-    assert status["last_words"] == [*(f"line {number}" for number in range(12, 61)), "why"]
+    assert status["last_output"] == [*(f"line {number}" for number in range(12, 61)), "why"]
 
 
 def test_what_says_nothing(operator: Operator) -> None:

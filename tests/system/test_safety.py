@@ -372,7 +372,7 @@ def test_files_that_are_added_free_nothing_that_is_withheld(operator: Operator) 
     with operator.run():
         operator.until_phase(**dict.fromkeys(names, "Running"))
         operator.remove(*names[:4])
-        operator.until(lambda: operator.controller()["withheld"])
+        operator.until(lambda: operator.controller()["pending_approval"])
         for name in ("x", "y", "z"):
             operator.declare(name)
         operator.until_phase(x="Running", y="Running", z="Running")

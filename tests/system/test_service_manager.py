@@ -37,12 +37,12 @@ def test_ready_after_the_first_pass_and_after_a_reload(operator: Operator, super
     """Not ready before it has seen what is there; reloading until it has seen it all again; stopping at the end."""
     said_before_looking: list[list[str]] = []
 
-    def look(exchange: Exchange) -> None:
+    def collect(exchange: Exchange) -> None:
         said_before_looking.append(readiness(supervisor))
         passed_on(exchange)
 
     with proxy_of(operator) as proxy:
-        proxy.on("GET /info", look, times=100)
+        proxy.on("GET /info", collect, times=100)
         with operator.run() as process:
             operator.until(lambda: readiness(supervisor) == ["READY=1"])
             assert said_before_looking[0] == []

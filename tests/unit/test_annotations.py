@@ -3,8 +3,8 @@
 import pytest
 
 from reconciler import __version__
+from reconciler.cli.format.annotations import escaped, escaped_property, github, sarif, uri
 from reconciler.model.errors import Problem
-from reconciler.show.annotations import escaped, escaped_property, github, sarif, uri
 
 UNKNOWN = Problem("sandboxes.d/a,b: 100%.yaml", 4, 2, "unknown key 'x: 50%, y'", "did you mean 'z'?")
 OVER = Problem("b.yaml", 2, 12, "mem_limit 1g is over the policy's ceiling", "at most 512m", "limits.mem_limit")

@@ -8,7 +8,7 @@ from reconciler.engine.docker.decode_spec import MUST_BE_EMPTY
 from reconciler.engine.docker.encode import encode
 from reconciler.model.rendered import Rendered
 from reconciler.model.world import Network, State
-from reconciler.planning.attest import attest, unfit
+from reconciler.planning.attest import attest, start_blockers
 from tests.scene import Scene, read, readback
 
 SECRET = "correct-horse-battery-staple"  # noqa: S105 - it must not turn up anywhere
@@ -183,9 +183,9 @@ def test_a_container_of_a_network_that_is_gone_is_stranded(rendered: Rendered) -
     raw = readback(rendered, State.EXITED, {})
     raw["NetworkSettings"]["Networks"]["reconciler.default"] = {"NetworkID": "n" * 64}
     inspection = read(raw)
-    assert unfit(rendered, inspection, there) == attest(rendered, inspection)
+    assert start_blockers(rendered, inspection, there) == attest(rendered, inspection)
     for network in (gone, None):
-        (found,) = set(unfit(rendered, inspection, network)) - set(attest(rendered, inspection))
+        (found,) = set(start_blockers(rendered, inspection, network)) - set(attest(rendered, inspection))
         assert found.knob == "network"
 
 
@@ -203,6 +203,6 @@ def test_changes_are_said_as_in_yaml() -> None:
     scene = Scene()
     scene.declare("web", mem_limit="256m", cpus=0.5)
     scene.container("web")
-    changes = {str(change.knob): (change.actual, change.expected) for change in scene.plan().lanes[0].changes}
+    changes = {str(change.knob): (change.actual, change.expected) for change in scene.plan().sandboxes[0].changes}
     assert changes["mem_limit"] == ("512m", "256m")
     assert changes["cpus"] == ("1", "0.5")

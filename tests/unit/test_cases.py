@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.desired.compose_keys import FORBIDDEN, NOT_NEEDED
-from reconciler.desired.directory import Outcome, read_file
-from reconciler.model import sandbox as vocabulary
 from reconciler.model.desired import Declaration
-from reconciler.model.sandbox import Sandbox
+from reconciler.sources.compose_keys import FORBIDDEN, NOT_NEEDED
+from reconciler.sources.directory import Outcome, read_file
+from reconciler.spec import sandbox as vocabulary
+from reconciler.spec.sandbox import Sandbox
 
 CASES = Path(__file__).parent / "cases"
 GOOD = sorted((CASES / "good").glob("*.yaml"))

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from reconciler.control.controller import Controller
-from reconciler.control.messages import EngineSaid, EngineSilent, FilesChanged, ResyncAsked, SaidTooMuch
-from reconciler.control.surroundings import SystemClock
+from reconciler.control.dependencies import SystemClock
+from reconciler.control.messages import EngineDisconnected, EngineEvent, FilesChanged, LogRateExceeded, ResyncAsked
 from reconciler.engine.docker.decode import NO_TRAFFIC_BETWEEN
 from reconciler.engine.protocol import PullProgressed
 from reconciler.model.errors import EngineRefused, EngineUnavailable, PolicyUnknown, Refusal
@@ -287,22 +287,22 @@ def test_a_directory_that_was_away_is_not_believed_when_it_comes_back_empty(hous
     controller = house.controller()
     controller.work()
 
-    def look(times: int) -> None:
+    def collect(times: int) -> None:
         for _ in range(times):
             controller.tell(FilesChanged())
             time.sleep(0.3)
             controller.work()
 
     directory.rename(away)
-    look(1)
+    collect(1)
     assert controller.status.scan_error
     (away / "web.yaml").unlink()
     away.rename(directory)
-    look(3)
+    collect(3)
     assert house.running() == ["web"]
     assert house.status("web").reason is Reason.DIRECTORY_REPLACED
     house.declare("web")
-    look(1)
+    collect(1)
     assert house.status("web").reason is Reason.RUNNING
     controller.apply(0)
 
@@ -326,10 +326,10 @@ def test_a_crash_loop_reserves_a_slot_for_as_long_as_nobody_else_wants_it(house:
     house.decree(sandboxes_max=1)
     house.declare("bad", image="missing:3")
     status = house.apply()
-    assert (status.limit_held_by, status.limit_reserved_for) == ((), ("bad",))
+    assert (status.slots_used_by, status.slots_reserved_for) == ((), ("bad",))
     house.declare("good")
     status = house.apply()
-    assert (status.limit_held_by, status.limit_reserved_for) == (("good",), ())
+    assert (status.slots_used_by, status.slots_reserved_for) == (("good",), ())
     assert house.status("bad").reason is Reason.LIMIT_EXCEEDED
 
 
@@ -377,10 +377,10 @@ def test_an_approval_is_good_for_exactly_what_waited(house: House) -> None:
     house.apply()
     for name in "abcd":
         house.remove(name)
-    withheld = house.apply().withheld
-    assert withheld is not None
+    pending_approval = house.apply().pending_approval
+    assert pending_approval is not None
     assert house.running() == list("abcde")
-    ids = tuple(id_ for found in withheld.containers.values() for id_ in found)
+    ids = tuple(id_ for found in pending_approval.containers.values() for id_ in found)
     house.store.approve(Approval(containers=ids, at=0))
     house.apply()
     assert house.running() == ["e"]
@@ -420,13 +420,13 @@ def test_a_controller_gives_signs_of_life_while_it_works(house: House) -> None:
     house.declare("web", healthcheck={"test": ["CMD", "true"]})
     clock, beats = TickingClock(), 0
 
-    def look(call: str) -> None:
+    def collect(call: str) -> None:
         nonlocal beats
         if call == "containers":
             beats += house.store.heartbeat().at > 0
             os.utime(house.root / "state" / "lock", (0, 0))
 
-    house.engine.before_call = look
+    house.engine.before_call = collect
     house.apply(100, clock)
     assert 1 + 5 <= beats <= 1 + 10
     assert house.store.heartbeat().pid is None
@@ -461,7 +461,7 @@ def test_the_commit_follows_at_the_next_resync(house: House) -> None:
     controller = house.controller()
     controller.work()
     (repository / "HEAD").write_text("2" * 40)
-    for message, commit in ((EngineSilent(), "1" * 40), (ResyncAsked(), "2" * 40)):
+    for message, commit in ((EngineDisconnected(), "1" * 40), (ResyncAsked(), "2" * 40)):
         controller.tell(message)
         pass_once_more(controller)
         assert controller.status.commit == commit
@@ -492,7 +492,7 @@ def test_who_says_too_much_is_stopped_and_started_again_with_backoff(house: Hous
     controller.work()
 
     def goes_on() -> None:
-        controller.tell(SaidTooMuch("web", house.id_of("web"), time.time()))
+        controller.tell(LogRateExceeded("web", house.id_of("web"), time.time()))
         controller.work()
 
     eventually(lambda: goes_on() or house.status("web").failures == 2)
@@ -573,7 +573,7 @@ def test_a_removal_is_looked_at_unless_the_last_list_told_it(house: House, whose
     controller = house.controller()
     controller.work()
     house.engine.calls.clear()
-    controller.tell(EngineSaid(Event(gone, Happening.REMOVED)))
+    controller.tell(EngineEvent(Event(gone, Happening.REMOVED)))
     time.sleep(0.3)  # passes rest for a moment
     controller.work()
     assert house.engine.calls.count("containers") == looks

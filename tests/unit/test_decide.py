@@ -9,9 +9,9 @@ import pytest
 
 from reconciler.model.container import MOUNTED, Deviation, HealthcheckSpec
 from reconciler.model.plan import Create, Reason, Stop
-from reconciler.model.policy import Limits, OnViolation, Policy
-from reconciler.model.sandbox import Sandbox
 from reconciler.model.world import Health, Network, Observed, Source, State
+from reconciler.spec.policy import Limits, OnViolation, Policy
+from reconciler.spec.sandbox import Sandbox
 from tests.scene import IMAGE, NOW, Scene, up_to
 
 A, B, C = ("1" * 12, "2" * 12, "3" * 12)
@@ -445,7 +445,7 @@ def _(scene: Scene) -> None:
 def _(scene: Scene) -> None:
     scene.declare("web", restart="no")
     container = scene.container("web", State.EXITED, exit_code=143)
-    scene.remember("web", container, halted=(container.id,))
+    scene.remember("web", container, stopped_by_us=(container.id,))
 
 
 @case(
@@ -455,7 +455,7 @@ def _(scene: Scene) -> None:
 def _(scene: Scene) -> None:
     scene.declare("web")
     container = scene.container("web", State.CREATED, mem_limit="256m")
-    scene.remember("web", container, doubtful=container.id)
+    scene.remember("web", container, unconfirmed_start=container.id)
 
 
 @case("the old one runs on while its replacement rests", "web WAIT ImagePullFailed")
@@ -518,19 +518,19 @@ def _(scene: Scene) -> None:
 
 @case("a file whose name no sandbox can have holds what it may be meant as", "my-app HOLD InvalidFile")
 def _(scene: Scene) -> None:
-    scene.strays.add("My_App")
+    scene.invalid_names.add("My_App")
     scene.container("my-app")
 
 
 @case("such a file declares nothing", "web REMOVE FileRemoved: stop 111111111111, remove 111111111111")
 def _(scene: Scene) -> None:
-    scene.strays |= {"My_App", "Web_2"}
+    scene.invalid_names |= {"My_App", "Web_2"}
     scene.container("web")
 
 
 @case("such a file beside a good one holds nobody", "web KEEP Running")
 def _(scene: Scene) -> None:
-    scene.strays.add("Web")
+    scene.invalid_names.add("Web")
     scene.declare("web")
     scene.container("web")
 
@@ -556,7 +556,7 @@ HELD: dict[str, Callable[[Scene], object]] = {
     "a file that asks too much": lambda scene: scene.declare("web", mem_limit="1g"),
     "a broken file": lambda scene: scene.broken.add("web"),
     "a withheld removal": lambda scene: scene.withhold(scene.containers[0]),
-    "an unreadable directory": lambda scene: setattr(scene, "sound", False),
+    "an unreadable directory": lambda scene: setattr(scene, "complete", False),
     "a suspended sandbox": lambda scene: scene.declare("web", suspend="hands off"),
 }
 """What leaves a container as it is."""
@@ -634,13 +634,13 @@ def _(scene: Scene) -> None:
 def _(scene: Scene) -> None:
     scene.declare("web", mem_limit="256m")
     scene.container("web")
-    scene.sound = False
+    scene.complete = False
 
 
 @case("what may have a file that cannot be read keeps its status", "web HOLD DirectoryUnreadable")
 def _(scene: Scene) -> None:
     scene.failed("web", Reason.IMAGE_PULL_FAILED)
-    scene.sound = False
+    scene.complete = False
 
 
 @case("state stopped stops also what the policy refuses", f"web STOP StopDeclared: stop {A}")
@@ -728,13 +728,13 @@ def _(scene: Scene) -> None:
 @case("what says too much is stopped", f"web STOP LogRateExceeded: stop {A}")
 def _(scene: Scene) -> None:
     scene.declare("web")
-    scene.remember("web", container := scene.container("web"), noisy=container.id)
+    scene.remember("web", container := scene.container("web"), over_log_rate=container.id)
 
 
 @case("so is what is held", f"web STOP LogRateExceeded: stop {A}")
 def _(scene: Scene) -> None:
     scene.broken.add("web")
-    scene.remember("web", container := scene.container("web"), noisy=container.id)
+    scene.remember("web", container := scene.container("web"), over_log_rate=container.id)
 
 
 @case(
@@ -746,14 +746,14 @@ def _(scene: Scene) -> None:
     for name, seconds in (("later", 10), ("now", -1)):
         scene.declare(name)
         id_ = scene.container(name, State.EXITED).id
-        scene.failed(name, Reason.LOG_RATE_EXCEEDED, halted=(id_,), noisy=id_, retry_in=seconds)
+        scene.failed(name, Reason.LOG_RATE_EXCEEDED, stopped_by_us=(id_,), over_log_rate=id_, retry_in=seconds)
 
 
 @case("but for what is never restarted", "web KEEP LogRateExceeded")
 def _(scene: Scene) -> None:
     scene.declare("web", restart="no")
     container = scene.container("web", State.EXITED, restart="no")
-    scene.remember("web", container, halted=(container.id,), noisy=container.id)
+    scene.remember("web", container, stopped_by_us=(container.id,), over_log_rate=container.id)
 
 
 # --- what an image brings along --------------------------------------------------------------------------------------
@@ -828,7 +828,7 @@ def _(scene: Scene) -> None:
     scene.policy = Policy(limits=Limits(disk=4096 * MIB))
     scene.declare("web")
     container = scene.container("web", State.EXITED, policy=scene.policy)
-    fill(scene, "web", container, 3000 * MIB, halted=(container.id,))
+    fill(scene, "web", container, 3000 * MIB, stopped_by_us=(container.id,))
 
 
 @case(
@@ -873,14 +873,14 @@ def _(scene: Scene) -> None:
 @case("while changes wait, nothing is removed", "web HOLD ChangesWait")
 def _(scene: Scene) -> None:
     scene.container("web")
-    scene.sound = False
+    scene.complete = False
     scene.waits = "a git merge is under way"
 
 
 @case("an unreadable directory removes nothing", "web HOLD DirectoryUnreadable")
 def _(scene: Scene) -> None:
     scene.container("web")
-    scene.sound = False
+    scene.complete = False
 
 
 @case("an empty directory that is another one removes nothing", "web HOLD DirectoryReplaced")
@@ -985,7 +985,7 @@ def _(scene: Scene) -> None:
 @case("an approval does not make an unreadable directory known", "web HOLD DirectoryUnreadable")
 def _(scene: Scene) -> None:
     scene.approved.add(scene.container("web").id)
-    scene.sound = False
+    scene.complete = False
 
 
 # --- the limit -------------------------------------------------------------------------------------------------------
@@ -1030,7 +1030,7 @@ ORDER: dict[str, Callable[[Scene, str], object]] = {
     ),
     "has never failed": lambda *_: None,
     "was stopped by the controller": lambda scene, name: scene.remember(
-        name, (container := scene.container(name, State.EXITED)), halted=(container.id,)
+        name, (container := scene.container(name, State.EXITED)), stopped_by_us=(container.id,)
     ),
     "has failed once and is to be tried": lambda scene, name: scene.failed(name, Reason.PORT_TAKEN, retry_in=-1),
     "has crashed twice and is to be tried": lambda scene, name: scene.failed(
@@ -1057,9 +1057,9 @@ def test_slots_are_given_in_the_order_of_hope(first: str, last: str) -> None:
     scene.declare("a")
     ORDER[first](scene, "z")
     ORDER[last](scene, "a")
-    lanes = {lane.sandbox: lane for lane in scene.plan().lanes}
-    assert lanes["a"].cause is Reason.LIMIT_EXCEEDED
-    assert lanes["z"].cause is not Reason.LIMIT_EXCEEDED
+    plans = {planned.sandbox: planned for planned in scene.plan().sandboxes}
+    assert plans["a"].cause is Reason.LIMIT_EXCEEDED
+    assert plans["z"].cause is not Reason.LIMIT_EXCEEDED
 
 
 @case(
@@ -1132,7 +1132,7 @@ def test_limit_message_names_who_has_the_slots() -> None:
         scene.container(name)
     for name in "cd":
         scene.failed(name, Reason.IMAGE_PULL_FAILED)
-    assert scene.plan().lanes[3].message == (
+    assert scene.plan().sandboxes[3].message == (
         "3 of 3 slots are used; stop or remove one, or raise sandboxes_max; used by a, b; "
         "reserved for c, which cannot start yet"
     )
@@ -1160,13 +1160,13 @@ def test_health_check_of_an_image(brought: HealthcheckSpec | None, own: object, 
     """One that runs too often is calmed where the container is made, and moves no fingerprint; any other is kept."""
     scene = Scene(brought={"healthcheck": brought})
     scene.declare("web", **({"healthcheck": own} if own else {}))
-    (lane,) = scene.plan().lanes
-    (create,) = (action for action in lane.actions if isinstance(action, Create))
+    (planned,) = scene.plan().sandboxes
+    (create,) = (action for action in planned.actions if isinstance(action, Create))
     check = create.rendered.spec.healthcheck
     assert check == made
     assert made is None or (check and check.start_interval == made.start_interval)
-    assert lane.rendered is not None
-    assert create.rendered.fingerprint == lane.rendered.fingerprint
+    assert planned.rendered is not None
+    assert create.rendered.fingerprint == planned.rendered.fingerprint
 
 
 def test_disk_message_says_what_mends_it() -> None:
@@ -1174,7 +1174,9 @@ def test_disk_message_says_what_mends_it() -> None:
     scene = Scene()
     scene.declare("web")
     fill(scene, "web", scene.container("web", State.EXITED), 3000 * MIB)
-    assert scene.plan().lanes[0].message == "over disk 2g: it has written 3000m; change its file for a new container"
+    assert (
+        scene.plan().sandboxes[0].message == "over disk 2g: it has written 3000m; change its file for a new container"
+    )
 
 
 def test_withheld_removals_name_exactly_the_containers() -> None:
@@ -1182,14 +1184,14 @@ def test_withheld_removals_name_exactly_the_containers() -> None:
     scene = Scene()
     ids = {name: scene.container(name).id for name in "abcd"}
     scene.declare("kept", state="stopped")
-    assert scene.plan().withheld.containers == {name: (id_,) for name, id_ in ids.items()}
+    assert scene.plan().pending_approval.containers == {name: (id_,) for name, id_ in ids.items()}
 
 
 def test_unreadable_directory_offers_nothing_to_approve() -> None:
     """What could not be read cannot be approved either."""
-    scene = Scene(sound=False)
+    scene = Scene(complete=False)
     scene.container("web")
-    assert scene.plan().withheld.containers == {}
+    assert scene.plan().pending_approval.containers == {}
 
 
 def test_ports_are_kept_over_a_replacement() -> None:
@@ -1197,7 +1199,7 @@ def test_ports_are_kept_over_a_replacement() -> None:
     scene = Scene()
     scene.declare("web", mem_limit="256m")
     scene.container("web", port=61234)
-    rendered = scene.plan().lanes[0].rendered
+    rendered = scene.plan().sandboxes[0].rendered
     assert rendered is not None
     assert rendered.ports == {3000: 61234}
 
@@ -1207,7 +1209,7 @@ def test_two_new_sandboxes_never_get_the_same_port() -> None:
     scene = Scene(policy=up_to(300))
     for number in range(300):
         scene.declare(f"s{number}")
-    ports = [lane.rendered.ports[3000] for lane in scene.plan().lanes if lane.rendered]
+    ports = [planned.rendered.ports[3000] for planned in scene.plan().sandboxes if planned.rendered]
     assert len(set(ports)) == 300
     assert all(61000 <= port <= 65535 for port in ports)
 
@@ -1227,11 +1229,11 @@ def test_ports_lie_in_the_range_of_the_policy(published: str, port: int, expecte
     scene = Scene(policy=Policy(published=published))
     scene.declare("web", ports=[3000, 3001])
     scene.container("web", port=port, ports=[3000])
-    (lane,) = scene.plan().lanes
-    assert lane.rendered is not None
-    assert lane.rendered.ports[3000] in expected
-    assert lane.rendered.ports[3001] in Policy(published=published).published_ports
-    assert len(set(lane.rendered.ports.values())) == 2
+    (planned,) = scene.plan().sandboxes
+    assert planned.rendered is not None
+    assert planned.rendered.ports[3000] in expected
+    assert planned.rendered.ports[3001] in Policy(published=published).published_ports
+    assert len(set(planned.rendered.ports.values())) == 2
 
 
 def test_what_runs_on_a_port_that_the_policy_forbids_is_replaced() -> None:
@@ -1250,9 +1252,9 @@ def test_the_unhealthy_is_looked_at_again_when_it_has_rested() -> None:
     scene.declare("web")
     container = scene.container("web", health=Health.UNHEALTHY)
     scene.failed("web", Reason.UNHEALTHY, container, retry_in=7)
-    assert scene.plan().lanes[0].retry_at == NOW + 7
+    assert scene.plan().sandboxes[0].retry_at == NOW + 7
     scene.failed("web", Reason.UNHEALTHY, container, retry_in=3600)
-    assert scene.plan().lanes[0].actions
+    assert scene.plan().sandboxes[0].actions
 
 
 def test_waiting_says_when_it_ends() -> None:
@@ -1260,7 +1262,7 @@ def test_waiting_says_when_it_ends() -> None:
     scene = Scene()
     scene.declare("web")
     scene.failed("web", Reason.IMAGE_PULL_FAILED, retry_in=7)
-    assert scene.plan().lanes[0].retry_at == NOW + 7
+    assert scene.plan().sandboxes[0].retry_at == NOW + 7
 
 
 def test_what_drifted_gets_a_second_to_stop() -> None:
@@ -1268,7 +1270,9 @@ def test_what_drifted_gets_a_second_to_stop() -> None:
     scene = Scene()
     scene.declare("web", stop_grace_period="90s")
     container = scene.container("web", stop_grace_period="90s", drift={"Privileged": True})
-    assert [action for action in scene.plan().lanes[0].actions if isinstance(action, Stop)] == [Stop(container.id, 1)]
+    assert [action for action in scene.plan().sandboxes[0].actions if isinstance(action, Stop)] == [
+        Stop(container.id, 1)
+    ]
 
 
 def test_what_the_policy_forbids_gets_a_second_to_stop() -> None:
@@ -1276,7 +1280,7 @@ def test_what_the_policy_forbids_gets_a_second_to_stop() -> None:
     scene = Scene(policy=Policy(limits=Limits(mem_limit=128 << 20)))
     scene.declare("web", mem_limit="256m", stop_grace_period="90s")
     container = scene.container("web", policy=Policy(), mem_limit="256m", stop_grace_period="90s")
-    assert scene.plan().lanes[0].actions == (Stop(container.id, 1),)
+    assert scene.plan().sandboxes[0].actions == (Stop(container.id, 1),)
 
 
 @pytest.mark.parametrize("declared", [{"state": "stopped"}, {"mem_limit": "64m"}, None])
@@ -1286,4 +1290,4 @@ def test_what_has_changed_gets_a_second_whoever_wants_it_to_stop(declared: dict[
     container = scene.container("web", stop_grace_period="90s", drift={"RestartPolicy": {"Name": "always"}})
     if declared is not None:
         scene.declare("web", **declared)
-    assert Stop(container.id, 1) in scene.plan().lanes[0].actions
+    assert Stop(container.id, 1) in scene.plan().sandboxes[0].actions

@@ -8,11 +8,11 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from reconciler.desired.directory import Directory, read_file
-from reconciler.desired.root import LISTED_MAX, Root
 from reconciler.model.desired import Declaration, Desired
 from reconciler.model.errors import DirectoryUnreadable, Problem
-from reconciler.model.mistake import Mistake
+from reconciler.sources.directory import Directory, read_file
+from reconciler.sources.root import LISTED_MAX, Root
+from reconciler.spec.mistake import Mistake
 
 GOOD = "image: busybox\n"
 NOBODY = 65534
@@ -48,8 +48,8 @@ def test_files_become_declarations(watched: Path) -> None:
     assert desired.declared["b"].file == "b.yml"
     assert desired.declared["b"].lines == {"image": 2, "user": 3}
     assert desired.declared["a-1"].sandbox.image == "a:1"
-    assert desired.sound
-    assert (desired.broken, desired.strays) == ({}, {})
+    assert desired.complete
+    assert (desired.broken, desired.invalid_names) == ({}, {})
 
 
 def test_identity(watched: Path) -> None:
@@ -130,8 +130,8 @@ def test_bad_names_are_strays(name: str, hint: str, watched: Path) -> None:
     """A file whose name is no sandbox's name is told, with a better name."""
     (watched / name).write_text(GOOD)
     desired = scan(watched)
-    (stray,) = desired.ignored
-    assert (stray.file, stray.hint) == (name, hint)
+    (invalid_name,) = desired.ignored
+    assert (invalid_name.file, invalid_name.hint) == (name, hint)
     assert (desired.declared, desired.broken) == ({}, {})
 
 
@@ -170,7 +170,7 @@ def test_file_name_that_is_not_utf8(watched: Path) -> None:
         Path(os.fsdecode(os.fsencode(watched) + b"/" + name)).write_text(GOOD)
     (watched / "good.yaml").write_text(GOOD)
     desired = scan(watched)
-    assert [stray.file for stray in desired.ignored] == ["\\x1b[2J.yaml", "\\xff.yaml", "a\\n.yaml"]
+    assert [invalid_name.file for invalid_name in desired.ignored] == ["\\x1b[2J.yaml", "\\xff.yaml", "a\\n.yaml"]
     assert list(desired.declared) == ["good"]
 
 
@@ -183,7 +183,7 @@ def test_two_files_for_one_name(names: tuple[str, str], watched: Path) -> None:
         (watched / name).write_text(GOOD)
     desired = scan(watched)
     assert desired.declared == {}
-    assert desired.strays == {}
+    assert desired.invalid_names == {}
     assert {problem.file for problem in desired.broken["a"]} == set(names)
     assert all(set(names) - {problem.file} <= set(problem.message.split()) for problem in desired.broken["a"])
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.model.status import ConditionType, Phase
+from reconciler.planning.describe import said
 from reconciler.planning.floor import FIXED
-from reconciler.planning.words import said
 from tests.tables import GENERATED, PAGES, ROOT, TABLES, renewed
 
 README_BYTES_MAX = 14_000
@@ -37,19 +37,19 @@ def test_each_link_leads_somewhere(page: Path) -> None:
 
 
 def _links(page: Path) -> Iterator[tuple[str, str]]:
-    for path, heading in LINK.findall(page.read_text()):
+    for path, banner in LINK.findall(page.read_text()):
         if not path.startswith("https://"):
-            yield path, heading
+            yield path, banner
 
 
-def _leads(page: Path, path: str, heading: str) -> bool:
+def _leads(page: Path, path: str, banner: str) -> bool:
     target = page.parent / path if path else page
-    return target.exists() and (not heading or heading in map(_anchor, HEADING.findall(target.read_text())))
+    return target.exists() and (not banner or banner in map(_anchor, HEADING.findall(target.read_text())))
 
 
-def _anchor(heading: str) -> str:
+def _anchor(banner: str) -> str:
     """As GitHub makes it of a heading."""
-    return re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-")
+    return re.sub(r"[^\w -]", "", banner).lower().replace(" ", "-")
 
 
 def test_the_readme_is_short() -> None:
@@ -57,10 +57,10 @@ def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_bytes()) < README_BYTES_MAX
 
 
-def _table(page: str, heading: str) -> dict[str, str]:
+def _table(page: str, banner: str) -> dict[str, str]:
     """The first table below a heading: its first two columns, without the marks of code."""
     text = (ROOT / "docs" / page).read_text()
-    rows = text[text.index(f"\n{heading}\n") :].partition("\n|")[2].partition("\n\n")[0].splitlines()[2:]
+    rows = text[text.index(f"\n{banner}\n") :].partition("\n|")[2].partition("\n\n")[0].splitlines()[2:]
     cells = ([cell.strip().strip("`") for cell in row.strip("|").split("|")] for row in rows)
     return {first: second for first, second, *_ in cells}
 

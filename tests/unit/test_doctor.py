@@ -245,7 +245,7 @@ def test_a_sound_host() -> None:
     """Of a host on which all is well, every check says so, and none has advice."""
     assert troubles(SOUND) == []
     assert len(findings(SOUND)) == 21
-    assert not any(finding.why or finding.mend for finding in findings(SOUND))
+    assert not any(finding.why or finding.remedy for finding in findings(SOUND))
 
 
 @pytest.mark.parametrize(("changes", "trouble"), CASES.values(), ids=CASES.keys())
@@ -254,12 +254,12 @@ def test_one_trouble(changes: dict[str, Any], trouble: str) -> None:
     host = replace(SOUND, **changes)
     assert troubles(host) == [trouble]
     (found,) = (finding for finding in findings(host) if finding.verdict is not Verdict.GOOD)
-    assert found.mend or "could not be checked" in found.text
+    assert found.remedy or "could not be checked" in found.text
     assert found.why or "could not be checked" in found.text
 
 
 @pytest.mark.parametrize(
-    ("changes", "trouble", "mend"),
+    ("changes", "trouble", "remedy"),
     [
         ({"socket": None}, "no engine: /run/docker.sock does not exist", "sudo systemctl start docker"),
         ({"socket": place(SOUND.socket, kind="file")}, "no engine: /run/docker.sock is not a socket", "# name"),
@@ -276,12 +276,12 @@ def test_one_trouble(changes: dict[str, Any], trouble: str) -> None:
         ({}, "no engine listens there", "sudo systemctl start docker"),
     ],
 )
-def test_no_engine(changes: dict[str, Any], trouble: str, mend: str) -> None:
+def test_no_engine(changes: dict[str, Any], trouble: str, remedy: str) -> None:
     """An engine that is not there is one finding; what needs none is still looked at, and nothing is made up."""
     host = replace(SOUND, engine=Unknown("no engine listens there"), network=Unknown("no engine"), **changes)
     assert troubles(host) == [f"wrong: engine: {trouble}"]
     (found,) = (finding for finding in findings(host) if finding.verdict is not Verdict.GOOD)
-    assert found.mend[0].startswith(mend)
+    assert found.remedy[0].startswith(remedy)
     checked = {finding.check for finding in findings(host)}
     assert {"inotify", "state's disk", "sandboxes", "watching", "policy", "state"} <= checked
     assert not {"seccomp", "limits", "bridge", "firewall", "disk quota"} & checked
@@ -299,27 +299,31 @@ def test_a_rootless_engine_needs_other_advice() -> None:
     """Limits that a rootless engine lacks are mended by systemd, not by a boot."""
     host = replace(SOUND, **engine(security=frozenset({"rootless", "selinux"}), limits={"memory": False}))
     (found,) = (finding for finding in findings(host) if finding.verdict is Verdict.WRONG)
-    assert "Delegate=" in " ".join(found.mend)
+    assert "Delegate=" in " ".join(found.remedy)
 
 
 def test_commands_are_for_the_engine_that_is_meant() -> None:
     """Where the engine is not the one that the docker command asks, the command names it."""
     host = replace(SOUND, engine_room=Room(0, None))
-    assert "docker --host unix:///run/docker.sock image prune" in [line for one in findings(host) for line in one.mend]
+    assert "docker --host unix:///run/docker.sock image prune" in [
+        line for one in findings(host) for line in one.remedy
+    ]
     host = replace(host, address="unix:///var/run/docker.sock")
-    assert "docker image prune" in [line for one in findings(host) for line in one.mend]
+    assert "docker image prune" in [line for one in findings(host) for line in one.remedy]
 
 
 def test_commands_hold_for_any_path() -> None:
     """A path with a blank is one word of a command."""
     odd = Path("/srv/my sandboxes")
     host = replace(SOUND, directory=None, directory_path=odd)
-    assert "mkdir -p '/srv/my sandboxes'" in [line for finding in findings(host) for line in finding.mend]
+    assert "mkdir -p '/srv/my sandboxes'" in [line for finding in findings(host) for line in finding.remedy]
 
 
 def test_no_advice_names_a_variable_that_nothing_reads() -> None:
     """Where a command sets an environment variable, it is an option of reconciler's own."""
-    advice = [line for changes, _ in CASES.values() for one in findings(replace(SOUND, **changes)) for line in one.mend]
+    advice = [
+        line for changes, _ in CASES.values() for one in findings(replace(SOUND, **changes)) for line in one.remedy
+    ]
     named = {name for line in advice for name in re.findall(r"^[A-Z_]+(?==)", line)}
     assert named <= {f"RECONCILER_{option.upper()}" for option in ("dir", "policy", "state", "host", "instance")}
 
@@ -328,4 +332,4 @@ def test_advice_that_breaks_volumes_says_so() -> None:
     """With user namespaces, files of the host belong to nobody in a sandbox."""
     host = replace(SOUND, **engine(security=frozenset({"selinux"})))
     (found,) = (finding for finding in findings(host) if finding.check == "user namespaces")
-    assert "volumes" in " ".join(found.mend)
+    assert "volumes" in " ".join(found.remedy)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from reconciler.desired.document import PROBLEMS_MAX, SIZE_BYTES_MAX, Document, FileBroken, Place, read_document
 from reconciler.model.errors import Problem
+from reconciler.sources.document import PROBLEMS_MAX, SIZE_BYTES_MAX, Document, FileBroken, Place, read_document
 
 BROKEN_BYTES = {
     "empty": (b"", "x: the file declares nothing"),

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from reconciler.model.text import UNFIT
-from reconciler.show.excerpt import ROOM_MIN, Excerpt, excerpt, source_lines
+from reconciler.cli.format.excerpt import ROOM_MIN, Excerpt, excerpt, source_lines
+from reconciler.spec.text import UNFIT
 
 SECRET = "hunter2"  # noqa: S105 - it guards nothing
 ROOM = 60

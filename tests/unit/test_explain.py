@@ -8,10 +8,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from reconciler.cli.main import cli
-from reconciler.model.sandbox import Sandbox
 from reconciler.model.status import SandboxStatus
-from reconciler.planning.words import configuration
+from reconciler.planning.describe import configuration
 from reconciler.report.store import Store
+from reconciler.spec.sandbox import Sandbox
 from tests.scene import Scene
 
 SECRET = "correct-horse-battery-staple"  # noqa: S105 - it must not turn up anywhere

@@ -158,7 +158,7 @@ def test_a_label_with_another_salt_is_told_without_it() -> None:
 def rendered(value: str, secret: bytes = SECRET, **keys: Any) -> Rendered:
     scene = Scene(secret=secret)
     scene.declare("web", environment={"PIN": value}, **keys)
-    found = scene.plan().lanes[0].rendered
+    found = scene.plan().sandboxes[0].rendered
     assert found is not None
     return found
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.desired import git_index
-from reconciler.desired.commit import checkout_of
-from reconciler.desired.directory import Directory
-from reconciler.desired.git_index import Index, Tracked, parse
+from reconciler.sources import git_index
+from reconciler.sources.directory import Directory
+from reconciler.sources.git_head import checkout_of
+from reconciler.sources.git_index import Index, Tracked, parse
 
 NOBODYS = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
 NAMES = ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL")

@@ -67,7 +67,7 @@ def test_watching_follows_and_leaves_the_terminal_as_it_was(tmp_path: Path) -> N
         store = Store(tmp_path / end.name)
         with terminal("--state", store.directory, "status", "--watch") as shown:
             eventually(lambda shown=shown: b"no controller has written" in shown.written)  # type: ignore[misc]
-            store.claim()
+            store.lock()
             store.write_controller(controller(available=True))
             store.write_status(SandboxStatus(name="web", phase=Phase.PULLING, message="on its way", progress=0.5))
             eventually(lambda shown=shown: b" 50 %" in shown.written)  # type: ignore[misc]

@@ -9,8 +9,8 @@ import pytest
 from reconciler.engine.docker.causes import cause, refused
 from reconciler.model.plan import Reason
 from reconciler.model.status import ControllerStatus, SandboxStatus
-from reconciler.model.text import LINE_MAX, TEXT_MAX
-from reconciler.planning.exits import with_last_words
+from reconciler.planning.exits import with_last_output
+from reconciler.spec.text import LINE_MAX, TEXT_MAX
 from tests.scene import Scene
 from tests.simulation.simulation import Simulation
 from tests.simulation.story import tell
@@ -165,18 +165,18 @@ def test_an_exit_is_told_with_what_was_said_last(words: tuple[str, ...], told: s
         reason=Reason.EXIT_CODE,
         message="exited with code 1",
         exit_code=1,
-        last_words=words,
+        last_output=words,
         configuration={"user": "1000:1000"},
     )
-    assert with_last_words(status) == told
+    assert with_last_output(status) == told
     assert len(told) <= LINE_MAX
 
 
 def test_what_was_said_before_is_not_told_of_what_is_no_exit() -> None:
     """A sandbox that runs again, or waits for something else, is not explained by its last end."""
-    status = SandboxStatus(name="web", message="its file is gone", exit_code=1, last_words=("no",))
+    status = SandboxStatus(name="web", message="its file is gone", exit_code=1, last_output=("no",))
     for reason in (Reason.RUNNING, Reason.FILE_REMOVED, Reason.OOM_KILLED):
-        assert with_last_words(status.model_copy(update={"reason": reason})) == "its file is gone"
+        assert with_last_output(status.model_copy(update={"reason": reason})) == "its file is gone"
 
 
 LISTS = frozenset({Reason.CONFIGURATION_CHANGED, Reason.PORTS_CHANGED, Reason.DRIFTED, Reason.VERIFICATION_FAILED})
@@ -202,7 +202,7 @@ def of_cases() -> Iterator[str]:
     for build, _ in CASES.values():
         scene = Scene()
         build(scene)
-        yield from (lane.message for lane in scene.plan().lanes if lane.cause not in LISTS | OF_FILES)
+        yield from (planned.message for planned in scene.plan().sandboxes if planned.cause not in LISTS | OF_FILES)
 
 
 def of_stories(seeds: range) -> Iterator[str]:

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from reconciler.model.plan import Lane, Outcome, Pull, Reason, Start, Verdict
+from reconciler.model.plan import Outcome, Pull, Reason, SandboxPlan, Start, Verdict
 from reconciler.model.status import Attestation, Condition, ConditionType, ControllerStatus, Phase, SandboxStatus
 from reconciler.report.metrics import Metrics
 
-LANE = Lane("web", Verdict.CREATE, Reason.ABSENT)
+LANE = SandboxPlan("web", Verdict.CREATE, Reason.ABSENT)
 CONTROLLER = ControllerStatus(
     available=True,
     host="unix:///run/docker.sock",

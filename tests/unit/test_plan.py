@@ -7,13 +7,13 @@ from typing import Any
 import click
 import pytest
 
+from reconciler.cli.format import plan_markdown, plan_text
+from reconciler.cli.format.plan_entries import Entry, as_json, entries, summary
 from reconciler.model.desired import Desired
 from reconciler.model.errors import Problem
 from reconciler.model.plan import Plan, Reason
 from reconciler.model.world import State
-from reconciler.planning.words import configuration
-from reconciler.show import plan_markdown, plan_text
-from reconciler.show.plan_words import Entry, as_json, entries, summary
+from reconciler.planning.describe import configuration
 from tests.scene import NOW, Scene, up_to
 
 SECRET = "correct-horse-battery-staple"  # noqa: S105 - it must not turn up anywhere
@@ -140,7 +140,7 @@ def test_json_has_everything_and_no_secret(edited: Scene) -> None:
     """Also what is unchanged; no form of a plan has a value of environment."""
     plan, desired = decided(edited)
     told = as_json(plan, desired, NOW)
-    sandboxes = {lane["name"]: lane for lane in json.loads(told)["sandboxes"]}
+    sandboxes = {planned["name"]: planned for planned in json.loads(told)["sandboxes"]}
     assert sandboxes.keys() == {"same", "web", "gone", "off", "new", "held", "greedy", "bad"}
     assert {"field": "mem_limit", "old": "512m", "new": "256m"} in sandboxes["web"]["changes"]
     assert sandboxes["bad"]["problems"] == [
@@ -180,7 +180,7 @@ def test_texts_that_differ_late_are_told_apart() -> None:
     scene = Scene()
     remembered(scene, "web", command=["x" * 400 + "1"])
     scene.declare("web", command=["x" * 400 + "2"])
-    (change,) = scene.plan().lanes[0].changes
+    (change,) = scene.plan().sandboxes[0].changes
     assert change.actual != change.expected
     assert max(map(len, (change.actual, change.expected))) < 250
 
@@ -190,7 +190,7 @@ def test_without_a_memory_what_was_taken_away_is_not_guessed() -> None:
     scene = Scene()
     scene.container("web", environment={"OLD": "1"}, labels={"tier": "front"})
     scene.declare("web", environment={"NEW": "1"})
-    assert [change.knob for change in scene.plan().lanes[0].changes] == ["environment.NEW"]
+    assert [change.knob for change in scene.plan().sandboxes[0].changes] == ["environment.NEW"]
 
 
 def test_a_change_that_is_not_known_is_told_as_one() -> None:
@@ -198,8 +198,8 @@ def test_a_change_that_is_not_known_is_told_as_one() -> None:
     scene = Scene()
     remembered(scene, "web", environment={"A": "1"})
     scene.declare("web", environment={"A": "2"})
-    lane = replace(scene.plan().lanes[0], changes=())
-    (told,) = entries(Plan(lanes=(lane,)), scene.desired(), NOW)
+    planned = replace(scene.plan().sandboxes[0], changes=())
+    (told,) = entries(Plan(sandboxes=(planned,)), scene.desired(), NOW)
     assert "a value of environment" in told.why
 
 
@@ -228,10 +228,10 @@ def test_a_port_that_will_be_drawn_is_not_made_up() -> None:
 def test_files_that_no_sandbox_can_come_of_are_told() -> None:
     """They stand beside the broken ones."""
     scene = Scene()
-    stray = Problem("Bad Name.yaml", 0, 0, "is not NAME.yaml", "rename it to bad-name.yaml")
-    plan, desired = scene.plan(), replace(scene.desired(), strays={"badname": (stray,)})
+    invalid_name = Problem("Bad Name.yaml", 0, 0, "is not NAME.yaml", "rename it to bad-name.yaml")
+    plan, desired = scene.plan(), replace(scene.desired(), invalid_names={"badname": (invalid_name,)})
     assert entries(plan, desired, NOW) == [
-        Entry("ignore", "Bad Name.yaml", "no sandbox can come of this file", (), (str(stray),))
+        Entry("ignore", "Bad Name.yaml", "no sandbox can come of this file", (), (str(invalid_name),))
     ]
     assert summary(plan, desired) == "Plan: nothing to do, 1 file ignored."
 

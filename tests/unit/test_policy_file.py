@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.desired.policy_file import read_policy, rule_lines
 from reconciler.model.errors import PolicyInvalid
-from reconciler.model.policy import Limits, OnViolation, Policy, Removals, Replacements, VolumeRoot
-from reconciler.model.quantities import GIB, MIB
-from reconciler.model.sandbox import Port, Sandbox
+from reconciler.sources.policy_file import read_policy, rule_lines
+from reconciler.spec.policy import Limits, OnViolation, Policy, Removals, Replacements, VolumeRoot
+from reconciler.spec.sandbox import Port, Sandbox
+from reconciler.spec.units import GIB, MIB
 
 WHOLE = """\
 sandboxes_max: 8

@@ -4,8 +4,8 @@ import pytest
 
 from reconciler.control.read import GONE_SECONDS, WAIT_SECONDS, Reader, Reading
 from reconciler.model.errors import PolicyInvalid, Problem
-from reconciler.model.policy import Policy
-from reconciler.model.sandbox import Sandbox
+from reconciler.spec.policy import Policy
+from reconciler.spec.sandbox import Sandbox
 from tests.simulation.world import FakeClock, FakeDirectory
 
 WEB = Sandbox(image="app:1")
@@ -29,7 +29,7 @@ class Files:
 
     def read(self, after_seconds: float = 0) -> bool:
         self.clock.elapsed += after_seconds
-        self.reader.doubt()
+        self.reader.invalidate()
         return self.reader.read().sure
 
     @property
@@ -83,10 +83,10 @@ def test_files_that_keep_going_missing_hold_nobody_up(files: Files) -> None:
 
 def test_a_file_with_a_wrong_name_counts_as_gone_after_a_moment_too(files: Files) -> None:
     """It may hold a sandbox, which would be removed while an editor replaces it."""
-    files.directory.strays.add("db")
+    files.directory.invalid_names.add("db")
     del files.directory.files["db"]
     assert files.read()
-    files.directory.strays.clear()
+    files.directory.invalid_names.clear()
     assert not files.read()
     assert files.reading.desired.problems_of("db")
     files.directory.files["db"] = WEB
@@ -98,12 +98,12 @@ def test_a_directory_that_cannot_be_read_leaves_the_last_scan_in_force(files: Fi
     """It is not sound, so that nothing is removed on its word, and is tried again without anybody's doubt."""
     files.directory.readable = False
     assert files.read()
-    assert (files.names, files.reading.desired.sound) == ("db web", False)
+    assert (files.names, files.reading.desired.complete) == ("db web", False)
     assert files.reading.again_at > files.clock.monotonic()
     assert files.reading.scan_error
     files.directory.readable = True
     assert files.reader.read().sure
-    assert (files.reading.desired.sound, files.reading.scan_error) == (True, "")
+    assert (files.reading.desired.complete, files.reading.scan_error) == (True, "")
 
 
 def test_changes_wait_while_git_is_in_the_middle_of_something(files: Files) -> None:
@@ -111,13 +111,13 @@ def test_changes_wait_while_git_is_in_the_middle_of_something(files: Files) -> N
     files.directory.under_way = True
     files.directory.files = {"new": WEB}
     assert files.read()
-    assert (files.names, files.reading.desired.sound) == ("db web", False)
+    assert (files.names, files.reading.desired.complete) == ("db web", False)
     assert files.reading.scan_error == "a git merge is under way; changes wait"
     assert files.reading.again_at == files.clock.monotonic() + WAIT_SECONDS
     files.directory.under_way = False
     files.directory.files = {"web": WEB, "db": WEB, "new": WEB}
     assert files.reader.read().sure
-    assert (files.names, files.reading.desired.sound, files.reading.scan_error) == ("db new web", True, "")
+    assert (files.names, files.reading.desired.complete, files.reading.scan_error) == ("db new web", True, "")
 
 
 def test_the_last_good_policy_stays_in_force(files: Files, caplog: pytest.LogCaptureFixture) -> None:

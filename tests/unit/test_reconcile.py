@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from reconciler.cli.main import cli
+from reconciler.control.dependencies import SystemClock
 from reconciler.control.reconcile import reconcile_once
-from reconciler.control.surroundings import SystemClock
 from reconciler.model.errors import PolicyUnknown
 from reconciler.model.plan import Verdict
 from tests.house import House
@@ -29,7 +29,7 @@ def test_an_exit_that_nobody_has_seen_counts_in_a_plan_too(house: House) -> None
         assert house.writes() == []
         house.apply(0.1)
         assert plan.changes_nothing is not bool(house.writes())
-    assert [lane.verdict for lane in plan.lanes] == [Verdict.WAIT]
+    assert [planned.verdict for planned in plan.sandboxes] == [Verdict.WAIT]
 
 
 def planned(house: House, *options: str) -> BaseException | None:

@@ -3,10 +3,10 @@
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from reconciler.model.mistake import Mistake, shown
-from reconciler.model.policy import Limits, Policy, Removals, VolumeRoot
-from reconciler.model.quantities import MIB
-from reconciler.model.sandbox import Healthcheck, Port, Restart, Sandbox, Tmpfs, Volume
+from reconciler.spec.mistake import Mistake, shown
+from reconciler.spec.policy import Limits, Policy, Removals, VolumeRoot
+from reconciler.spec.sandbox import Healthcheck, Port, Restart, Sandbox, Tmpfs, Volume
+from reconciler.spec.units import MIB
 
 MODELS = [Sandbox, Port, Tmpfs, Volume, Healthcheck, Policy, Limits, VolumeRoot, Removals]
 TYPED = Sandbox(

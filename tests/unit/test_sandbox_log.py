@@ -115,8 +115,8 @@ def test_the_last_words_are_those_of_one_container(path: Path) -> None:
     log.append(ONE, [output(number, b"%d\n" % number) for number in range(10)])
     log.append(TWO, [output(11, b"other\n")])
     log.append(ONE, [output(12, b"10 %\r20 %\r\n")])
-    assert log.last_words(ONE, 3) == (b"8", b"9", b"10 %\r20 %\r")
-    assert log.last_words("3" * 64, 3) == ()
+    assert log.last_output(ONE, 3) == (b"8", b"9", b"10 %\r20 %\r")
+    assert log.last_output("3" * 64, 3) == ()
 
 
 def test_a_log_that_is_deleted_begins_anew(path: Path) -> None:

@@ -15,7 +15,7 @@ from reconciler.control.schedule import (
     Schedule,
     wait_seconds,
 )
-from reconciler.model.plan import Lane, Plan, Reason, Verdict
+from reconciler.model.plan import Plan, Reason, SandboxPlan, Verdict
 
 BEGIN, BEAT = 1000.0, 10.0
 NEVER = BEGIN + BEAT
@@ -108,8 +108,10 @@ WAITS: dict[str, tuple[list[dict[str, Any]], float]] = {
 def test_how_long_a_plan_waits(case: str) -> None:
     """The times of the sandboxes are of the wall clock, the wait is a number of seconds."""
     given, seconds = WAITS[case]
-    lanes = tuple(Lane(f"a{at}", Verdict.WAIT, **{"cause": Reason.RUNNING, **keys}) for at, keys in enumerate(given))
-    assert wait_seconds(Plan(lanes=lanes), NOW) == seconds
+    plans = tuple(
+        SandboxPlan(f"a{at}", Verdict.WAIT, **{"cause": Reason.RUNNING, **keys}) for at, keys in enumerate(given)
+    )
+    assert wait_seconds(Plan(sandboxes=plans), NOW) == seconds
 
 
 def test_an_empty_plan_waits_for_nothing() -> None:

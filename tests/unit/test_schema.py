@@ -13,10 +13,10 @@ from pydantic import BaseModel, ValidationError
 
 from reconciler.cli.main import cli
 from reconciler.cli.schema import json_schema
-from reconciler.desired.document import FileBroken, read_document
-from reconciler.model.parts import Healthcheck, Port, Tmpfs, Volume
-from reconciler.model.policy import Limits, OnViolation, Policy, Removals, VolumeRoot
-from reconciler.model.sandbox import DesiredState, PullPolicy, Restart, Sandbox
+from reconciler.sources.document import FileBroken, read_document
+from reconciler.spec.parts import Healthcheck, Port, Tmpfs, Volume
+from reconciler.spec.policy import Limits, OnViolation, Policy, Removals, VolumeRoot
+from reconciler.spec.sandbox import DesiredState, PullPolicy, Restart, Sandbox
 from tests.unit import test_policy_file as policies
 
 ROOT = Path(__file__).parents[2]

@@ -10,8 +10,12 @@ import pytest
 from click import unstyle
 from click.testing import CliRunner, Result
 
+from reconciler.cli.format.banner import banner, problem_lines
+from reconciler.cli.format.details import details
+from reconciler.cli.format.table import bar, table
+from reconciler.cli.format.terminal import cells, cut, wrapped
 from reconciler.cli.main import cli
-from reconciler.cli.status import overview
+from reconciler.cli.status import summary
 from reconciler.model.plan import Reason
 from reconciler.model.status import (
     Attestation,
@@ -25,10 +29,6 @@ from reconciler.model.status import (
     SandboxStatus,
 )
 from reconciler.report.store import Store
-from reconciler.show.cells import cells, cut, wrapped
-from reconciler.show.details import details
-from reconciler.show.heading import heading, problem_lines
-from reconciler.show.table import bar, table
 
 NOW = 1_700_000_000.0
 HOUR = 3600
@@ -73,7 +73,7 @@ def controller(**fields: Any) -> ControllerStatus:
         "directory": "/etc/sandboxes.d",
         "commit": "4ab01c9d3f2e" + 28 * "0",
         "limit": 5,
-        "limit_held_by": ("web", "worker"),
+        "slots_used_by": ("web", "worker"),
         "updated_at": NOW - 60,
     }
     return ControllerStatus(**{**about, **fields})
@@ -98,8 +98,10 @@ def shown(lines: list[str]) -> str:
 
 def test_80_columns() -> None:
     """One line says how it goes, then comes what is wrong, then who is not ready; messages are under their rows."""
-    withheld = controller(frozen=True, frozen_reason="4 removals at once, with 5 running, are over the budget of 3")
-    lines = overview(withheld, ALIVE, [WORKER, LONG, API, WEB, BIG], NOW, 80)
+    pending_approval = controller(
+        frozen=True, frozen_reason="4 removals at once, with 5 running, are over the budget of 3"
+    )
+    lines = summary(pending_approval, ALIVE, [WORKER, LONG, API, WEB, BIG], NOW, 80)
     assert (
         shown(lines)
         == """\
@@ -127,9 +129,9 @@ instance default, Docker 20.10.24, 2 of 5 slots used
 def test_reserved_slots_are_named() -> None:
     """A slot that nobody runs in is told with whose it is, and why that one does not run."""
     reserved = controller(
-        limit=3, limit_held_by=("web",), limit_reserved_for=("api",), limit_used_by_unmanaged=("renamed",)
+        limit=3, slots_used_by=("web",), slots_reserved_for=("api",), slots_used_by_unmanaged=("renamed",)
     )
-    assert shown(overview(reserved, ALIVE, [API, WEB], NOW, 80)).endswith(
+    assert shown(summary(reserved, ALIVE, [API, WEB], NOW, 80)).endswith(
         """
 instance default, Docker 20.10.24, 3 of 3 slots used: 1 running, 1 reserved for
 api (Backoff), 1 unmanaged (renamed)
@@ -267,15 +269,15 @@ def test_a_long_sentence_about_one_sandbox_is_wrapped() -> None:
 )
 def test_whether_a_controller_is_alive(heartbeat: Heartbeat, told: str) -> None:
     """Alive, ended, dead, or without a sign of life; what it cannot write; and how old everything else is then."""
-    (line,) = heading(controller(), heartbeat, NOW, None)
+    (line,) = banner(controller(), heartbeat, NOW, None)
     assert unstyle(line).startswith(f"{told} · commit 4ab01c9d3f2e · engine answer")
 
 
 def test_a_heading_that_just_fits_is_one_line() -> None:
     """It takes as much of the line as there is."""
-    (line,) = heading(controller(pid=4194304), Heartbeat(4194304, NOW), NOW, 79)
+    (line,) = banner(controller(pid=4194304), Heartbeat(4194304, NOW), NOW, 79)
     assert cells(unstyle(line)) == 79
-    assert len(heading(controller(pid=4194304), Heartbeat(4194304, NOW), NOW, 78)) == 2
+    assert len(banner(controller(pid=4194304), Heartbeat(4194304, NOW), NOW, 78)) == 2
 
 
 @pytest.mark.parametrize(
@@ -284,13 +286,13 @@ def test_a_heading_that_just_fits_is_one_line() -> None:
 )
 def test_what_is_not_committed_shows(uncommitted: bool | None, text: str) -> None:
     """What is applied is more than the commit says."""
-    lines = heading(controller(uncommitted=uncommitted), ALIVE, NOW, None)
+    lines = banner(controller(uncommitted=uncommitted), ALIVE, NOW, None)
     assert f"commit {text}" in shown(lines)
 
 
 def test_a_heading_that_is_too_long_has_several_lines() -> None:
     """It is broken between what it says."""
-    lines = heading(controller(available=False, commit=""), Heartbeat(4711, NOW - 50), NOW, 80)
+    lines = banner(controller(available=False, commit=""), Heartbeat(4711, NOW - 50), NOW, 80)
     assert (
         shown(lines)
         == """\
@@ -416,7 +418,7 @@ def test_of_a_new_sandbox_little_is_known() -> None:
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
     store = Store(tmp_path / "state")
-    store.claim()
+    store.lock()
     store.write_controller(controller())
     for one in (WEB, API):
         store.write_status(one)
@@ -471,7 +473,7 @@ def test_a_controller_that_has_written_nothing_yet_is_named(tmp_path: Path) -> N
     """Nobody is told to begin what has begun."""
     store = Store(tmp_path)
     assert "begin with `reconciler run`" in run(tmp_path).output
-    store.claim()
+    store.lock()
     assert f"the controller (pid {os.getpid()}) has not written to {tmp_path} yet" in run(tmp_path).output
     store.release()
 

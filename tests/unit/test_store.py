@@ -26,7 +26,7 @@ CONTROLLER = ControllerStatus(
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = Store(tmp_path / "state")
-    store.claim()
+    store.lock()
     return store
 
 
@@ -70,14 +70,14 @@ def test_files_are_not_for_everybody(store: Store) -> None:
 def test_two_controllers_cannot_share_a_state_directory(store: Store) -> None:
     """The second is told which process is the first."""
     with pytest.raises(StateUnusable, match=rf"process {os.getpid()}\b"):
-        Store(store.directory).claim()
+        Store(store.directory).lock()
 
 
 def test_a_stale_lock_file_stops_nobody(store: Store) -> None:
     """Only a living controller holds the lock, not the file that a dead one left."""
     store.release()
     assert (store.directory / "lock").exists()
-    Store(store.directory).claim()
+    Store(store.directory).lock()
 
 
 def test_a_claim_and_each_beat_are_signs_of_life(store: Store) -> None:
@@ -86,7 +86,7 @@ def test_a_claim_and_each_beat_are_signs_of_life(store: Store) -> None:
     assert (store.heartbeat().pid, store.heartbeat().at) == (os.getpid(), lock.stat().st_mtime)
     os.utime(lock, (1000, 1000))
     assert store.heartbeat().at == 1000
-    store.beat()
+    store.heartbeat_now()
     assert store.heartbeat().at > 1000
 
 
@@ -95,7 +95,7 @@ def test_the_end_in_good_order_leaves_no_process(store: Store) -> None:
     store.release()
     assert store.heartbeat().pid is None
     assert store.heartbeat().at > 0
-    store.beat()
+    store.heartbeat_now()
     assert store.heartbeat().pid is None
 
 
@@ -124,7 +124,7 @@ def claimed(directory: Path) -> Iterator[int]:
     ready, told = os.pipe()
     if not (child := os.fork()):
         try:
-            Store(directory).claim()
+            Store(directory).lock()
             os.write(told, b"!")
             signal.pause()
         finally:
@@ -144,7 +144,7 @@ def test_who_was_killed_is_dead_at_once(store: Store) -> None:
         assert (store.heartbeat().pid, store.heartbeat().locked) == (child, True)
     dead = store.heartbeat()
     assert (dead.pid, dead.locked, dead.alive(dead.at), dead.well(dead.at)) == (child, False, False, False)
-    store.claim()
+    store.lock()
     alive = store.heartbeat()
     assert (alive.pid, alive.locked, alive.well(alive.at)) == (os.getpid(), True, True)
 
@@ -168,8 +168,8 @@ def test_a_version_that_holds_no_such_lock_is_believed_for_its_signs_of_life(sto
         found = store.heartbeat()
         assert (found.pid, found.locked, found.alive(found.at), found.unwritten_since) == (4711, None, True, 0)
         with pytest.raises(StateUnusable, match="process 4711"):
-            store.claim()
-    store.claim()
+            store.lock()
+    store.lock()
     with (store.directory / "lock").open("r+") as older:
         assert int(older.read(20)) == os.getpid()
         with pytest.raises(BlockingIOError):
@@ -216,7 +216,7 @@ def test_the_lock_says_at_once_since_when_what_is_found_is_not_written(store: St
 
 
 @pytest.mark.parametrize(
-    ("beat", "alive"),
+    ("heartbeat_now", "alive"),
     [
         (Heartbeat(4711, 970.1), True),
         (Heartbeat(4711, 970.0), False),
@@ -226,16 +226,16 @@ def test_the_lock_says_at_once_since_when_what_is_found_is_not_written(store: St
         (Heartbeat(4711, 970.0, locked=True), False),
     ],
 )
-def test_who_gave_no_sign_for_half_a_minute_is_not_alive(beat: Heartbeat, alive: bool) -> None:
+def test_who_gave_no_sign_for_half_a_minute_is_not_alive(heartbeat_now: Heartbeat, alive: bool) -> None:
     """A clock that was set back since leaves a beat in the future, which counts as one of now."""
-    assert beat.alive(1000) is alive
+    assert heartbeat_now.alive(1000) is alive
 
 
 def test_a_state_directory_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
     """A file in the way is an error in a sentence."""
     (tmp_path / "file").write_text("")
     with pytest.raises(StateUnusable, match="cannot use the state directory"):
-        Store(tmp_path / "file" / "state").claim()
+        Store(tmp_path / "file" / "state").lock()
 
 
 def test_a_corrupt_file_is_set_aside(store: Store) -> None:
@@ -244,7 +244,7 @@ def test_a_corrupt_file_is_set_aside(store: Store) -> None:
     path.write_text('{"name": "we')
     store.release()
     again = Store(store.directory)
-    again.claim()
+    again.lock()
     assert again.statuses() == {}
     assert path.with_suffix(".corrupt").exists()
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconciler.model.text import printable
+from reconciler.spec.text import printable
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import re
 
 from reconciler.engine.docker.refusals import refusal
 from reconciler.model.errors import EngineRefused
-from reconciler.model.text import LINE_MAX, printable
+from reconciler.spec.text import LINE_MAX, printable
 
 CAUSES: tuple[tuple[str, str], ...] = (
     (r"(?:Bind for|listen tcp4?|host port(?: for)?) ([\d.]+:\d+).*already (?:allocated|in use)\W*$", "{} is in use"),

@@ -27,8 +27,8 @@ from reconciler.model import labels
 from reconciler.model.container import ContainerSpec
 from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
 from reconciler.model.output import Output
-from reconciler.model.text import printable
 from reconciler.model.world import EngineFacts, EngineHealth, Event, Image, Inspection, Network, Summary, Written
+from reconciler.spec.text import printable
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,7 @@ from typing import Any
 
 from reconciler.engine.docker.decode_spec import decode, healthcheck, published_ports
 from reconciler.model import labels
-from reconciler.model.image import Reference
-from reconciler.model.mistake import Mistake
 from reconciler.model.output import Output
-from reconciler.model.text import printable
 from reconciler.model.world import (
     EngineFacts,
     EngineHealth,
@@ -28,6 +25,9 @@ from reconciler.model.world import (
     Summary,
     Written,
 )
+from reconciler.spec.image_reference import Reference
+from reconciler.spec.mistake import Mistake
+from reconciler.spec.text import printable
 
 Answer = Mapping[str, Any]
 

@@ -17,7 +17,7 @@ from reconciler.model.container import (
     PublishedPort,
     TmpfsMount,
 )
-from reconciler.model.text import printable
+from reconciler.spec.text import printable
 
 Answer = Mapping[str, Any]
 

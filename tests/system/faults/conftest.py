@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.desired.policy_file import read_policy
 from reconciler.model.errors import PolicyInvalid
+from reconciler.sources.policy_file import read_policy
 from tests.engine_api import ask
 from tests.floor import outside_the_floor
 from tests.system.conftest import Operator

@@ -136,7 +136,7 @@ def test_fault_04_what_was_half_written_is_cleared_away(tmp_path: Path) -> None:
         write_and_be_killed(store, number, 0.005)
         if half_written(tmp_path):
             break
-    store.claim()
+    store.lock()
     store.release()
     assert half_written(tmp_path) == set()
 

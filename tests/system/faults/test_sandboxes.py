@@ -42,13 +42,13 @@ def test_fault_20_sandboxes_that_do_not_stay_up(operator: Operator) -> None:
     for name, keys in FAILING.items():
         operator.declare(name, **keys)
     operator.declare("web")
-    rests: dict[str, dict[int, float]] = {name: {} for name in FAILING}
+    is_in_backoff: dict[str, dict[int, float]] = {name: {} for name in FAILING}
 
     def all_rest_long() -> bool:
         statuses = [operator.status(name) for name in FAILING]
         for status in statuses:
             if failure := status.get("failure"):
-                rests[status["name"]][status["failures"]] = status["retry_at"] - failure["at"]
+                is_in_backoff[status["name"]][status["failures"]] = status["retry_at"] - failure["at"]
         return all(status.get("retry_at", 0) > time.time() + LONG_SECONDS for status in statuses)
 
     with operator.run():
@@ -56,7 +56,7 @@ def test_fault_20_sandboxes_that_do_not_stay_up(operator: Operator) -> None:
         neighbour = operator.container("web")
         operator.until(all_rest_long, 120)
         due = {name: operator.status(name)["retry_at"] for name in FAILING}
-        for name, rest in rests.items():
+        for name, rest in is_in_backoff.items():
             assert operator.phase(name) == "Backoff"
             assert len(rest) > 2
             assert [rest[failures] for failures in sorted(rest)] == sorted(set(rest.values()))

@@ -51,7 +51,7 @@ def foreign(operator: Operator) -> list[str]:
 def new_name(operator: Operator, sandbox: str) -> str:
     """The name of the container that the sandbox's file asks for."""
     plan = json.loads(operator.reconciler("plan", "-o", "json", code=2).stdout)
-    (actions,) = (lane["actions"] for lane in plan["sandboxes"] if lane["name"] == sandbox)
+    (actions,) = (planned["actions"] for planned in plan["sandboxes"] if planned["name"] == sandbox)
     (name,) = (action.removeprefix("create ") for action in actions if action.startswith("create "))
     return str(name)
 

@@ -1,0 +1,102 @@
+"""What is told of the controller as a whole: whether it lives, which commit is applied, what is wrong."""
+
+from collections.abc import Iterable, Iterator
+
+from reconciler.cli.format.terminal import Style, busy, cells, dim, good, wrapped, wrong
+from reconciler.model.plan import Reason
+from reconciler.model.status import ControllerStatus, Heartbeat, SandboxStatus
+from reconciler.spec.text import printable
+from reconciler.spec.units import age_text
+
+COMMIT_SHOWN = 12
+CHANGES = {True: " + changes", False: "", None: ", changes unknown"}
+LINES_MAX = 6
+SEPARATOR = " · "
+
+Part = tuple[str, Style]
+
+
+def banner(controller: ControllerStatus, heartbeat: Heartbeat, now: float, width: int | None) -> list[str]:
+    """Whether a controller is alive, which commit it has applied, whether the engine answers: one line, if it fits.
+
+    What it says of now holds while a controller lives and can write. Otherwise it says how old everything else is, and
+    before all why nothing is written.
+    """
+    unwritten = heartbeat.unwritten_since
+    of_now = heartbeat.alive(now) and not unwritten
+    answers, unavailable = ("answers", "unavailable") if of_now else ("answered", "was unavailable")
+    parts = [_life(controller, heartbeat, now)]
+    if heartbeat.unwritten_why:
+        parts.insert(0, (f"not written for {age_text(now - unwritten)}: {printable(heartbeat.unwritten_why)}", wrong))
+    if not of_now:
+        last = min(unwritten, controller.updated_at) if unwritten else max(heartbeat.at, controller.updated_at)
+        parts.append((f"the rest is {age_text(now - last)} old", busy))
+    commit, changes = printable(controller.commit[:COMMIT_SHOWN]), CHANGES[controller.uncommitted]
+    parts.append((f"commit {commit}{changes}", str) if commit else ("no git commit", dim))
+    parts.append((f"engine {answers}", good) if controller.available else (f"engine {unavailable}", wrong))
+    return _joined(parts, width)
+
+
+def _life(controller: ControllerStatus, heartbeat: Heartbeat, now: float) -> Part:
+    pid, silent = heartbeat.pid, age_text(heartbeat.age_seconds(now))
+    if heartbeat.alive(now):
+        if heartbeat.unwritten_since:
+            return f"controller alive (pid {pid})" + ("" if heartbeat.unwritten_why else ", in its first pass"), good
+        told = controller.pid == pid and controller.started_at
+        since = f" for {age_text(now - controller.started_at)}" if told else ""
+        return f"controller alive{since} (pid {pid})", good
+    if pid is None:
+        return "no controller runs" + (f": it ended {silent} ago" if heartbeat.at else ""), busy
+    if heartbeat.locked is False:
+        return f"the controller has died (pid {pid})", wrong
+    why = "it hangs, or cannot write" if heartbeat.locked else "it was killed, or hangs"
+    return f"no sign of life from the controller for {silent} (pid {pid}): {why}", wrong
+
+
+def _joined(parts: list[Part], width: int | None) -> list[str]:
+    """As many parts on a line as fit."""
+    lines, used = [""], 0
+    for text, style in parts:
+        if used and width is not None and used + len(SEPARATOR) + cells(text) > width:
+            lines.append("")
+            used = 0
+        if used:
+            lines[-1] += dim(SEPARATOR)
+            used += len(SEPARATOR)
+        lines[-1] += style(text)
+        used += cells(text)
+    return lines
+
+
+def problems(controller: ControllerStatus, statuses: Iterable[SandboxStatus]) -> Iterator[str]:
+    """What is wrong with the whole, a sentence each, with what to do; not what is told of a sandbox already."""
+    if not controller.available:
+        yield f"the engine is not available: {controller.unavailable_reason}"
+    if controller.scan_error:
+        yield f"nothing is removed: {controller.scan_error}"
+    elif controller.frozen:
+        yield f"removals are withheld: {controller.frozen_reason}"
+    if controller.pass_error:
+        yield f"the last pass failed: {controller.pass_error}"
+    if controller.policy_error:
+        yield f"the last good policy is in force: {controller.policy_error}"
+    told = {status.file for status in statuses if status.reason is Reason.INVALID_FILE}
+    for file, found in controller.broken.items():
+        if file not in told:
+            yield from found
+    for unmanaged in controller.unmanaged:
+        yield f"unmanaged container, left alone: {unmanaged}"
+
+
+def problem_lines(controller: ControllerStatus, statuses: Iterable[SandboxStatus], width: int | None) -> list[str]:
+    """The problems, marked, then the notes; without a width each on one line."""
+    marked = [
+        *(("!", text, wrong) for text in problems(controller, statuses)),
+        *(("-", text, dim) for text in controller.notes),
+    ]
+    lines = []
+    for mark, told, style in marked:
+        text = printable(told, 2000)
+        first, *more = [text] if width is None else wrapped(text, width - 2, LINES_MAX)
+        lines += [style(f"{mark} {first}"), *(style(f"  {line}") for line in more)]
+    return lines

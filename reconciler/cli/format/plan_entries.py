@@ -1,0 +1,174 @@
+"""What is said about a plan, whatever the form: for people who review it."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+from reconciler.model.desired import Desired
+from reconciler.model.errors import Problem
+from reconciler.model.plan import Plan, Reason, SandboxPlan, Verdict
+from reconciler.model.rendered import Mismatch
+from reconciler.planning.describe import NOTHING
+from reconciler.spec.text import printable
+from reconciler.spec.units import duration_text
+
+TEXT_MAX = 2000
+
+SENTENCES: Mapping[Reason, str] = {
+    Reason.ABSENT: "it has no container",
+    Reason.NOT_STARTED: "its container does not run",
+    Reason.CONFIGURATION_CHANGED: "its configuration has changed",
+    Reason.PORTS_CHANGED: "its ports have changed",
+    Reason.DRIFTED: "somebody has changed its container",
+    Reason.INVALID_FILE: "its file is broken; until it is mended, what there is stays as it is",
+}
+"""For causes that need no more; the others are explained by the lane's own message."""
+
+UNSEEN = (
+    "its configuration has changed, in what cannot be told here: a value of environment, a path on the host, or what "
+    "reconciler itself sets"
+)
+
+SUMMARY: Mapping[str, tuple[str, str]] = {
+    "create": ("to create", "to create"),
+    "start": ("to start", "to start"),
+    "replace": ("to replace", "to replace"),
+    "stop": ("to stop", "to stop"),
+    "remove": ("to remove", "to remove"),
+    "rename": ("to rename", "to rename"),
+    "wait": ("waits", "wait"),
+    "hold": ("held", "held"),
+    "refuse": ("refused", "refused"),
+    "broken": ("broken", "broken"),
+    "ignore": ("file ignored", "files ignored"),
+    "keep": ("unchanged", "unchanged"),
+}
+"""Each thing that a plan does, as one and as many, in the order in which they are told."""
+
+ALARMING = frozenset({"hold", "refuse", "broken", "ignore"})
+
+
+class Change(NamedTuple):
+    """Of a variable of `environment`, `old` is empty, and `new` is what happens to it."""
+
+    field: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What happens to one sandbox, and why, in texts that are fit to be shown."""
+
+    does: str
+    name: str
+    why: str
+    changes: tuple[Change, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def entries(plan: Plan, desired: Desired, now: float) -> list[Entry]:
+    """Of all that is not simply unchanged: what is done first, what nobody may overlook last."""
+    told = [*_setup(plan), *(entry(planned, now) for planned in plan.sandboxes if planned.verdict is not Verdict.KEEP)]
+    told += [
+        _entry("ignore", invalid_name.file, "no sandbox can come of this file", (), (invalid_name,))
+        for invalid_name in desired.ignored
+    ]
+    return sorted(told, key=lambda entry: list(SUMMARY).index(entry.does) if entry.does in ALARMING | {"wait"} else 0)
+
+
+def _setup(plan: Plan) -> Iterator[Entry]:
+    for action in plan.setup:
+        does, _, what = str(action).partition(" ")
+        yield _entry(does, what, "the sandboxes share it")
+
+
+def entry(planned: SandboxPlan, now: float) -> Entry:
+    """`now` is in seconds since the epoch."""
+    return _entry(_does(planned), planned.sandbox, _why(planned, now), planned.changes, planned.problems)
+
+
+def _entry(does: str, name: str, why: str, changes: Iterable[Mismatch] = (), problems: Iterable[Problem] = ()) -> Entry:
+    told = tuple(printable(problem, TEXT_MAX) for problem in problems)
+    return Entry(does, printable(name), printable(why, TEXT_MAX), tuple(map(_change, changes)), told)
+
+
+def _change(change: Mismatch) -> Change:
+    """Never a value of `environment`."""
+    if change.knob.startswith("environment."):
+        happens = {change.actual: "(added)", change.expected: "(removed)"}
+        return Change(printable(change.knob), "", happens.get(NOTHING, "(changed)"))
+    return Change(printable(change.knob), printable(change.actual), printable(change.expected))
+
+
+def _does(planned: SandboxPlan) -> str:
+    if planned.verdict is Verdict.HOLD and planned.cause is Reason.POLICY_VIOLATION:
+        return "refuse"
+    return "broken" if planned.cause is Reason.INVALID_FILE else planned.verdict.lower()
+
+
+def _why(planned: SandboxPlan, now: float) -> str:
+    if planned.cause is Reason.POLICY_VIOLATION and planned.problems:
+        return "the policy forbids it" + ("" if planned.actions else "; what there is stays as it is")
+    if planned.cause is Reason.SUSPENDED:
+        return f"it is suspended: {planned.message}"
+    if planned.verdict is Verdict.WAIT and planned.retry_at:
+        rest = duration_text(max(0, round(planned.retry_at - now)))
+        return f"it failed ({planned.cause}): {planned.message}; it is tried again in {rest}"
+    if planned.cause is Reason.CONFIGURATION_CHANGED and not planned.changes:
+        return UNSEEN
+    return SENTENCES.get(planned.cause) or planned.message or planned.cause
+
+
+def changes(plan: Plan, desired: Desired) -> bool:
+    """Whether anything is done now: nothing is while git is at work."""
+    return not plan.changes_nothing and not desired.waits
+
+
+def note(plan: Plan, desired: Desired) -> str:
+    """What is to be known before all else; mostly nothing."""
+    waits = f"{desired.waits}: until it is over, nothing of this is done" if desired.waits else ""
+    return "; ".join(filter(None, [waits, plan.unseen]))
+
+
+def summary(plan: Plan, desired: Desired) -> str:
+    """`Plan: 1 to create, 2 unchanged.`"""
+    counts = Counter(_does(planned) for planned in plan.sandboxes) + Counter({"ignore": len(desired.ignored)})
+    told = [f"{counts[does]} {words[counts[does] > 1]}" for does, words in SUMMARY.items() if counts[does]]
+    if plan.changes_nothing:
+        told.insert(0, "nothing to do")
+    elif desired.waits:
+        told.insert(0, "nothing to do yet")
+    return f"Plan: {', '.join(told)}."
+
+
+def as_json(plan: Plan, desired: Desired, now: float) -> str:
+    """The whole plan, also of what is unchanged; `reconciler plan --help` says what is in it."""
+    whole = {
+        "summary": summary(plan, desired),
+        "changes": changes(plan, desired),
+        "waits": desired.waits,
+        "unseen": plan.unseen,
+        "setup": [str(action) for action in plan.setup],
+        "sandboxes": [_planned_as_json(planned, now) for planned in plan.sandboxes],
+        "ignored": [asdict(invalid_name) for invalid_name in desired.ignored],
+        "pending_approval": {name: list(ids) for name, ids in plan.pending_approval.containers.items()},
+    }
+    return json.dumps(whole, indent=2)
+
+
+def _planned_as_json(planned: SandboxPlan, now: float) -> dict[str, Any]:
+    told = entry(planned, now)
+    return {
+        "name": told.name,
+        "verdict": planned.verdict,
+        "cause": planned.cause,
+        "why": told.why,
+        "message": printable(planned.message, TEXT_MAX),
+        "actions": [str(action) for action in planned.actions],
+        "changes": [change._asdict() for change in told.changes],
+        "problems": [asdict(problem) for problem in planned.problems],
+        "retry_at": planned.retry_at,
+    }

@@ -1,0 +1,125 @@
+"""The sandboxes as a table, those first that are not as declared."""
+
+from collections.abc import Iterable
+
+from reconciler.cli.format.terminal import Style, busy, cells, cut, dim, good, padding, wrapped, wrong
+from reconciler.model.plan import Reason
+from reconciler.model.status import ConditionType, Phase, SandboxStatus
+from reconciler.planning.exits import with_last_output
+from reconciler.spec.text import printable
+from reconciler.spec.units import age_text
+
+COLUMNS = ("NAME", "PHASE", "READY", "SYNCED", "ADDRESS", "RESTARTS", "AGE")
+NAME_MIN, ADDRESS_MAX, MESSAGE_MIN = 12, 22, 40
+"""Cells: a name is cut to no less, an address to no more, and a message stands under its row when it has less."""
+
+LINES_MAX = 4
+"""Of a message; `reconciler status NAME` shows all of it."""
+
+GAP, INDENT = "  ", "    "
+BAR_CELLS = 32
+
+UNDER_WAY = frozenset({Phase.PULLING, Phase.STARTING, Phase.UPDATING, Phase.STOPPING})
+
+PLAIN = frozenset({Reason.RUNNING, Reason.HEALTHY, Reason.STOPPED, Reason.COMPLETED})
+"""Reasons that say nothing beside the phase."""
+
+Cell = tuple[str, Style]
+
+
+def table(statuses: Iterable[SandboxStatus], now: float, width: int | None) -> list[str]:
+    """Fits the width; without one each sandbox has one line, and nothing is cut."""
+    found = sorted(statuses, key=lambda status: (status.as_declared, status.name))
+    rows = [_row(status, now) for status in found]
+    columns = _columns(rows, width)
+    left = (width or 0) - sum(columns) - len(GAP) * len(columns)
+    beside = width is None or left >= MESSAGE_MIN
+    lines = [dim(GAP.join([*map(str.ljust, COLUMNS, columns), *(["MESSAGE"] if beside else [])]).rstrip())]
+    for status, row in zip(found, rows, strict=True):
+        line = GAP.join(_fitted(cell, column) for cell, column in zip(row, columns, strict=True))
+        if width is None:
+            lines.append(f"{line}{GAP}{explanation(status)}".rstrip())
+        elif beside:
+            first, *more = _message(status, left) or [""]
+            indent = " " * (width - left)
+            lines += [f"{line}{GAP}{first}".rstrip(), *(indent + other for other in more)]
+        else:
+            lines += [line.rstrip(), *(INDENT + other for other in _message(status, width - len(INDENT)))]
+    return lines
+
+
+def explanation(status: SandboxStatus) -> str:
+    """What is going on; the reason says little beside the phase when all is well, or on the way."""
+    expected = status.reason in PLAIN or (status.message and status.phase in UNDER_WAY)
+    message = with_last_output(status)
+    return printable(message if expected else f"{status.reason}: {message}".removesuffix(": "))
+
+
+def addresses(status: SandboxStatus) -> str:
+    """Where it can be reached on this host: `127.0.0.1:61000,61001`; empty when it cannot."""
+    return "127.0.0.1:" + ",".join(map(str, status.ports.values())) if status.ready and status.ports else ""
+
+
+def phase_style(status: SandboxStatus) -> Style:
+    if status.as_declared:
+        return good
+    return busy if status.phase in UNDER_WAY | {Phase.WAITING} else wrong
+
+
+def bar(share: float) -> str:
+    """A line that is filled from the left, and how much that is."""
+    done = round(max(0.0, min(share, 1.0)) * BAR_CELLS)
+    return f"{good('━' * done)}{dim('─' * (BAR_CELLS - done))} {share:4.0%}".replace("%", " %")
+
+
+def _row(status: SandboxStatus, now: float) -> list[Cell]:
+    address, age = addresses(status), _age(status, now)
+    return [
+        (printable(status.name), str),
+        (status.phase, phase_style(status)),
+        _answer(status, ConditionType.READY),
+        _answer(status, ConditionType.SYNCED),
+        (address or "-", str if address else dim),
+        (str(status.restarts), str if status.restarts else dim),
+        (age or "-", str if age else dim),
+    ]
+
+
+def _answer(status: SandboxStatus, kind: ConditionType) -> Cell:
+    """That something is not so is wrong only when nobody has asked for it."""
+    condition = status.condition(kind)
+    if condition is None:
+        return "-", dim
+    return ("yes", good) if condition.status else ("no", str if status.as_declared else phase_style(status))
+
+
+def _age(status: SandboxStatus, now: float) -> str:
+    """How long it is ready, or is not."""
+    ready = status.condition(ConditionType.READY)
+    return age_text(now - ready.since) if ready else ""
+
+
+def _columns(rows: list[list[Cell]], width: int | None) -> list[int]:
+    """The width of each column: what the widest cell needs, unless that is too much."""
+    name, phase, ready, synced, address, *others = (
+        max(cells(title), *(cells(row[index][0]) for row in rows), 0) for index, title in enumerate(COLUMNS)
+    )
+    if width is not None:
+        address = min(address, ADDRESS_MAX)
+        rest = sum((phase, ready, synced, address, *others)) + len(GAP) * (len(COLUMNS) - 1)
+        name = min(name, max(NAME_MIN, width - rest))
+    return [name, phase, ready, synced, address, *others]
+
+
+def _fitted(cell: Cell, width: int) -> str:
+    text, style = cell
+    shown = cut(text, width)
+    return style(shown) + padding(shown, width)
+
+
+def _message(status: SandboxStatus, width: int) -> list[str]:
+    text = explanation(status)
+    lines = wrapped(text, width, LINES_MAX) if text else []
+    if status.as_declared:
+        lines = list(map(dim, lines))
+    return lines if status.progress is None else [bar(status.progress), *lines]

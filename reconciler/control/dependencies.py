@@ -1,0 +1,92 @@
+"""Everything that the controller touches, so that a simulation can give it another world."""
+
+import os
+import random
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from reconciler.control.disk_meter import DiskMeter
+from reconciler.control.exclusive import Exclusive
+from reconciler.control.log_collector import LogCollector
+from reconciler.control.parallel import ParallelMap, over_threads
+from reconciler.control.service_manager import ServiceManager
+from reconciler.control.settings import Settings
+from reconciler.engine.host import EngineHost
+from reconciler.engine.protocol import Engine
+from reconciler.model.desired import Desired
+from reconciler.report.journal import Journal
+from reconciler.report.metrics import Metrics
+from reconciler.report.store import Store
+from reconciler.sources.directory import Directory
+from reconciler.spec.policy import Policy
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Seconds since the epoch; somebody may set it, also back."""
+
+    def monotonic(self) -> float:
+        """Seconds since some moment; never goes back."""
+
+    def worked(self) -> float:
+        """Seconds that all threads of this process have kept a core busy."""
+
+
+class SystemClock:
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def worked(self) -> float:
+        return time.process_time()
+
+
+def draw_seed() -> int:
+    return random.getrandbits(64)
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """`read_policy` and `scan` raise what `Settings.policy` and `Directory.scan` raise.
+
+    `secret` is of this controller alone, and is told to nobody.
+    """
+
+    settings: Settings
+    engine: Engine
+    host: EngineHost
+    read_policy: Callable[[], Policy]
+    scan: Callable[[], Desired]
+    store: Store
+    journal: Journal
+    log_collector: LogCollector
+    disk: DiskMeter
+    metrics: Metrics
+    clock: Clock = field(default_factory=SystemClock)
+    draw_seed: Callable[[], int] = draw_seed
+    secret: bytes = field(default_factory=secrets.token_bytes, repr=False)
+    parallel_map: ParallelMap = over_threads
+    exclusive: Exclusive = field(default_factory=Exclusive)
+    manager: ServiceManager = field(default_factory=lambda: ServiceManager({}))
+
+    @classmethod
+    def real(cls, settings: Settings, engine: Engine) -> "Dependencies":
+        """This host's files, clock and threads."""
+        return cls(
+            settings=settings,
+            engine=engine,
+            host=settings.engine_host,
+            read_policy=settings.policy,
+            scan=Directory(settings.directory).scan,
+            store=Store(settings.state),
+            journal=Journal(settings.state / "journal.jsonl"),
+            log_collector=LogCollector(engine, settings.state / "logs"),
+            disk=DiskMeter(engine),
+            metrics=Metrics(settings.state / "metrics.prom"),
+            manager=ServiceManager(os.environ),
+        )

@@ -1,0 +1,187 @@
+"""Writes down what the sandboxes say, as it comes."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+from reconciler.control.messages import LogRateExceeded, OutputEnded, Tell
+from reconciler.engine.protocol import EngineReader
+from reconciler.model.errors import EngineRefused, EngineUnavailable
+from reconciler.model.output import Output
+from reconciler.model.world import Observed
+from reconciler.report.sandbox_log import SandboxLog
+from reconciler.spec.units import SIZE_MAX
+
+log = logging.getLogger(__name__)
+
+BYTES_PER_SECOND = 4 * 1024 * 1024
+"""Of all sandboxes together: what they say faster than this waits in the engine's own log, which is bounded."""
+
+BURST_SECONDS = 4.0
+LINE_BYTES = 256
+"""What a line costs besides its text."""
+
+RATE_SECONDS = 30
+"""So long a sandbox may say more than its rate before that is too much, if it was silent before."""
+
+FINISH_SECONDS = 10.0
+"""How long a removal waits for the last words."""
+
+RETRY_SECONDS = 5.0
+"""Between two attempts to write to a disk that is full."""
+
+LAST_OUTPUT_LINES = 50
+
+
+class _Reading(NamedTuple):
+    """One stream: of a container that runs (`ended_at` is 0), or of what it has said until then."""
+
+    sandbox: str
+    container: str
+    ended_at: float
+
+
+def _reading(container: Observed) -> _Reading:
+    return _Reading(container.sandbox, container.id, 0 if container.up else container.inspection.finished_at)
+
+
+class Budget:
+    """Makes those who share it wait so that together they stay within `BYTES_PER_SECOND`, after a burst."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._spent_until = 0.0
+
+    def spend(self, cost_bytes: int) -> None:
+        with self._lock:
+            now = time.monotonic()
+            self._spent_until = max(self._spent_until, now) + cost_bytes / BYTES_PER_SECOND
+            ahead = self._spent_until - now - BURST_SECONDS
+        if ahead > 0:
+            time.sleep(ahead)
+
+
+class Excess:
+    """How much more than its rate a container has said, by the engine's own times: how fast it is read is no matter."""
+
+    def __init__(self) -> None:
+        self._bytes = self._at = 0.0
+
+    def of(self, outputs: list[Output], rate: float) -> float:
+        """In bytes, after these; silence makes it good."""
+        at = max(self._at, _epoch(outputs[-1].at))
+        self._bytes = max(0.0, self._bytes - (at - self._at) * rate) + _cost(outputs)
+        self._at = at
+        return self._bytes
+
+
+def _epoch(at: bytes) -> float:
+    """In seconds: the time of an `Output`."""
+    return datetime.fromisoformat(f"{at[:19].decode()}+00:00").timestamp() + float(at[19:29])
+
+
+def _cost(outputs: list[Output]) -> int:
+    return sum(len(output.text) + LINE_BYTES for output in outputs)
+
+
+class LogCollector:
+    """One thread for each container that is followed. What they write down outlives them: see `SandboxLog`."""
+
+    def __init__(self, engine: EngineReader, directory: Path) -> None:
+        self._engine, self._directory = engine, directory
+        self._budget = Budget()
+        self._rate: float = SIZE_MAX
+        self._lock = threading.Lock()
+        self._under_way: dict[_Reading, threading.Event] = {}
+        self._done: set[_Reading] = set()
+        self._logs: dict[str, tuple[SandboxLog, threading.Lock]] = {}
+
+    def follow(self, containers: Iterable[Observed], tell: Tell, rate: float = SIZE_MAX) -> None:
+        """Follows those that run, and reads what is left of those that have ended since; tells their last words.
+
+        Those that say more than `rate` bytes a second are told of too, again and again.
+        """
+        self._rate = rate
+        began = (one for one in containers if one.up or one.inspection.finished_at)
+        readings = [_reading(container) for container in sorted(began, key=lambda one: one.created_at)]
+        with self._lock:
+            self._done.intersection_update(readings)
+            due = [reading for reading in readings if reading not in self._done]
+            known = {reading.sandbox for reading in (*readings, *self._under_way)}
+            self._logs = {sandbox: said for sandbox, said in self._logs.items() if sandbox in known}
+        for reading in due:
+            self._begin(reading, tell)
+
+    def finish(self, sandbox: str, container: str) -> None:
+        """Returns when the last words of a container that has stopped are written down, or after a while."""
+        if not self._begin(_Reading(sandbox, container, time.time())).wait(FINISH_SECONDS):
+            log.warning("%s: the last output of %s may be lost", sandbox, container[:12])
+
+    def _begin(self, reading: _Reading, tell: Tell = lambda _: None) -> threading.Event:
+        with self._lock:
+            if reading not in self._under_way:
+                self._under_way[reading] = threading.Event()
+                said, turn = self._log_of(reading.sandbox)
+                name = f"follow-{reading.sandbox}"
+                threading.Thread(target=self._work, args=(reading, said, turn, tell), name=name, daemon=True).start()
+            return self._under_way[reading]
+
+    def _log_of(self, sandbox: str) -> tuple[SandboxLog, threading.Lock]:
+        """With whose turn it is to write: the container before comes first."""
+        if sandbox not in self._logs:
+            self._logs[sandbox] = SandboxLog(self._directory / f"{sandbox}.log"), threading.Lock()
+        return self._logs[sandbox]
+
+    def _work(self, reading: _Reading, said: SandboxLog, turn: threading.Lock, tell: Tell) -> None:
+        sandbox, container, ended_at = reading
+        with turn:
+            try:
+                self._copy(reading, said, tell)
+                if ended_at:
+                    tell(OutputEnded(sandbox, container, said.last_output(container, LAST_OUTPUT_LINES)))
+                    with self._lock:
+                        self._done.add(reading)
+            except (EngineUnavailable, EngineRefused, OSError) as error:
+                log.debug("%s: the output of %s ended: %s", sandbox, container[:12], error)
+            finally:
+                with self._lock:
+                    self._under_way.pop(reading).set()
+
+    def _copy(self, reading: _Reading, said: SandboxLog, tell: Tell) -> None:
+        container, excess = reading.container, Excess()
+        position = said.position(container)
+        for outputs in _after(position.at, position.lines, self._engine.output(container, position.at)):
+            if excess.of(outputs, self._rate) > self._rate * RATE_SECONDS:
+                excess = Excess()
+                tell(LogRateExceeded(reading.sandbox, container, _epoch(outputs[-1].at)))
+            self._budget.spend(_cost(outputs))
+            _append(said, container, outputs)
+
+
+def _append(said: SandboxLog, container: str, outputs: list[Output]) -> None:
+    """Until it succeeds: meanwhile the engine keeps what comes."""
+    for attempt in count():
+        try:
+            said.append(container, outputs)
+        except OSError as error:
+            if attempt == 0:
+                log.warning("cannot write down what %s says: %s", container[:12], error.strerror)
+            time.sleep(RETRY_SECONDS)
+        else:
+            return
+
+
+def _after(at: bytes, lines: int, outputs: Iterable[list[Output]]) -> Iterator[list[Output]]:
+    """Without the lines of the first moment that are written already."""
+    for some in outputs:
+        known = 0
+        while known < len(some) and lines and some[known].at == at:
+            known += 1
+            lines -= 1
+        if fresh := some[known:]:
+            yield fresh

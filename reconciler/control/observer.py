@@ -1,0 +1,212 @@
+"""One observation: one list call, and an inspection of what is new, changed or asked for."""
+
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+
+from reconciler.control.parallel import ParallelMap, over_threads
+from reconciler.control.volumes import Volumes
+from reconciler.engine.host import EngineHost
+from reconciler.engine.protocol import EngineReader
+from reconciler.model import labels
+from reconciler.model.desired import Desired
+from reconciler.model.errors import EngineRefused, EngineUnavailable, OwnershipUnclear, Refusal
+from reconciler.model.labels import Owner
+from reconciler.model.plan import Create, Outcome, Pull, Reason, Remove
+from reconciler.model.world import (
+    EngineFacts,
+    Event,
+    Happening,
+    Image,
+    Inspection,
+    Network,
+    Observed,
+    Summary,
+    Unmanaged,
+    World,
+)
+from reconciler.planning import ownership
+from reconciler.planning.memo import Memo
+from reconciler.spec.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    summary: Summary
+    inspection: Inspection
+    at: float
+
+
+class Observer:
+    """Observes one instance on one engine. It remembers inspections until something is heard, done or changes.
+
+    `known` are containers that were ours before; they are there until the engine says of them that they are not.
+    """
+
+    def __init__(
+        self,
+        engine: EngineReader,
+        owner: Owner,
+        host: EngineHost,
+        parallel_map: ParallelMap = over_threads,
+        known: Iterable[str] = (),
+    ) -> None:
+        self._engine, self._owner, self._host, self._parallel_map = engine, owner, host, parallel_map
+        self.volumes = Volumes(host)
+        self._facts: EngineFacts | None = None
+        self._network: Network | None = None
+        self._seen: dict[str, _Seen] = {}
+        self._images: dict[str, Image] = {}
+        self._known = set(known)
+        self._ours: AbstractSet[str] = set(known)
+        self._memo = Memo()
+
+    def heard(self, event: Event) -> None:
+        """What is remembered of its container is doubtful."""
+        self._forget(event.container, gone=event.what is Happening.REMOVED)
+
+    def done(self, outcome: Outcome) -> None:
+        """What is remembered of what was acted on is doubtful; what was created is ours, whatever it is called next."""
+        action, failure, container = outcome.action, outcome.failure, outcome.container
+        self._forget(container, gone=isinstance(action, Remove) and failure is None)
+        if isinstance(action, Create) and container:
+            self._ours = self._ours | {container}
+        if isinstance(action, Pull) or failure is Reason.IMAGE_PULL_FAILED:
+            self._images.pop(outcome.planned.rendered.image if outcome.planned.rendered else "", None)
+        if failure is Reason.ENGINE_UNAVAILABLE:
+            self.invalidate_all()
+
+    def _forget(self, container: str, *, gone: bool) -> None:
+        """Of one container, or, with no name, of the network; `gone` once the engine has said that it is removed."""
+        self._seen.pop(container, None)
+        if gone:
+            self._known.discard(container)
+        if not container:
+            self._network = None
+
+    def invalidate_all(self) -> None:
+        """Everything is doubtful: the next observation asks for all of it."""
+        self._facts, self._network = None, None
+        self._seen.clear()
+        self._images.clear()
+
+    def observe(self, desired: Desired, policy: Policy, now: float) -> World:
+        """Raises `EngineUnavailable`, also when the engine answers in part: half a world is none.
+
+        One container that is odd is that container's trouble. Raises `OwnershipUnclear` when the source was derived
+        from this host, and the engine is on another one.
+        """
+        try:
+            facts, summaries = self._look()
+        except EngineRefused as error:
+            raise EngineUnavailable(f"the engine does not show what there is: {error}") from error
+        self._memo.next_pass()
+        self._confirm_gone({summary.id for summary in summaries})
+        by_labels = {one.id: self._memo(ownership.not_ours_by_labels, one.id, one, self._owner) for one in summaries}
+        unreadable = self._inspect([summary for summary in summaries if not by_labels[summary.id]], now)
+        misnamed = [found for seen in self._seen.values() if (found := self._not_ours_by_proof(seen))]
+        self._ours = (self._ours | self._seen.keys() - {found.id for found in misnamed}) & by_labels.keys()
+        return World(
+            owner=self._owner,
+            engine=facts,
+            network=self._network,
+            containers=tuple(self._memo(_observed, one, self._seen[one]) for one in self._seen if one in self._ours),
+            unmanaged=(*filter(None, by_labels.values()), *unreadable, *misnamed),
+            images=self._present(_references(desired, policy)),
+            sources=self.volumes.examined(desired.declared.values(), policy, facts.data, self._writable),
+        )
+
+    def _look(self) -> tuple[EngineFacts, tuple[Summary, ...]]:
+        if self._facts is None:
+            self._facts = self._engine.facts()
+            self._check_host(self._facts.host)
+        if self._network is None or self._network.why_unfit or self._network.unfiltered:
+            network = self._engine.network()
+            self._network = network and replace(network, unfiltered=self._host.unfiltered(network, self._facts))
+        return self._facts, self._engine.containers()
+
+    def _check_host(self, host: str) -> None:
+        if host and self._owner.host and host != self._owner.host:
+            raise OwnershipUnclear(
+                f"the engine is on {host}, and this is {self._owner.host}: say with --source whose sandboxes these "
+                "are, by a name that no other directory's controller has"
+            )
+
+    def _not_ours_by_proof(self, seen: _Seen) -> Unmanaged | None:
+        summary = seen.summary
+        if summary.id in self._ours or not ownership.is_misnamed(summary, self._owner):
+            return None
+        try:
+            image = self._engine.image(seen.inspection.image_id)
+        except EngineRefused:
+            image = None
+        return ownership.not_ours_by_proof(summary, seen.inspection, image, self._owner)
+
+    def _confirm_gone(self, listed: set[str]) -> None:
+        """What a list leaves out may still run; two would run in its place if that were believed."""
+        missing = sorted(self._known - listed)
+        for container, inspection in zip(missing, self._parallel_map(self._inspected, missing), strict=True):
+            if inspection is not None:
+                raise EngineUnavailable(f"the engine answers in part: its list leaves out container {container[:12]}")
+        self._known = listed
+
+    def _inspect(self, summaries: list[Summary], now: float) -> list[Unmanaged]:
+        """Those that cannot be read."""
+        current = {summary.id: summary for summary in summaries}
+        self._seen = {id_: seen for id_, seen in self._seen.items() if current.get(id_) == seen.summary}
+        missing = [summary for summary in summaries if summary.id not in self._seen]
+        found = self._parallel_map(self._inspected, [summary.id for summary in missing])
+        unreadable = []
+        for summary, inspection in zip(missing, found, strict=True):
+            if isinstance(inspection, EngineRefused):
+                unreadable.append(ownership.counted(summary, f"it cannot be inspected: {inspection}"))
+            elif inspection is not None:
+                self._seen[summary.id] = _Seen(summary, inspection, now)
+        return unreadable
+
+    def _inspected(self, container: str) -> Inspection | EngineRefused | None:
+        """None for a container that is gone; the error for one that the engine does not describe."""
+        try:
+            return self.volumes.witnessed(container, self._engine.inspect(container))
+        except EngineRefused as error:
+            if error.refusal is Refusal.NOT_FOUND:
+                return None
+            return error
+
+    def _writable(self) -> Mapping[str, str]:
+        try:
+            return self._engine.writable()
+        except EngineRefused as error:
+            raise EngineUnavailable(f"the engine answers in part: {error}") from error
+
+    def _present(self, references: Iterable[str]) -> dict[str, Image]:
+        for reference in sorted(references):
+            if reference not in self._images:
+                try:
+                    image = self._engine.image(reference)
+                except EngineRefused:
+                    image = None
+                if image is not None:
+                    self._images[reference] = image
+        return dict(self._images)
+
+
+def _references(desired: Desired, policy: Policy) -> set[str]:
+    images = {declaration.sandbox.image for declaration in desired.declared.values()}
+    return {image for image in {*images, policy.defaults.image} if image}
+
+
+def _observed(seen: _Seen) -> Observed:
+    summary, inspection = seen.summary, seen.inspection
+    return Observed(
+        id=summary.id,
+        name=summary.name,
+        sandbox=summary.labels[labels.SANDBOX],
+        fingerprint=summary.labels[labels.FINGERPRINT],
+        ports=labels.parse_ports(summary.labels.get(labels.PORTS, "")) or {},
+        state=inspection.state,
+        health=inspection.health,
+        created_at=summary.created_at,
+        inspection=inspection,
+        inspected_at=seen.at,
+    )

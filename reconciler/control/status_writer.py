@@ -1,0 +1,170 @@
+"""What is remembered of each sandbox: folded from what is seen, planned and done, then written and journalled."""
+
+import logging
+from collections.abc import Callable, Mapping
+
+from reconciler.control.dependencies import Clock
+from reconciler.model.desired import Desired
+from reconciler.model.plan import Outcome, Plan, Reason, SandboxPlan, Verdict
+from reconciler.model.status import JournalEntry, SandboxStatus
+from reconciler.model.world import Image, World
+from reconciler.planning import status_reducer
+from reconciler.report.journal import Journal
+from reconciler.report.metrics import Metrics
+from reconciler.report.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class StatusWriter:
+    """The statuses of all sandboxes. Nothing is written before `flush`."""
+
+    def __init__(
+        self, store: Store, journal: Journal, metrics: Metrics, clock: Clock, on_outcome: Callable[[Outcome], None]
+    ) -> None:
+        self._store, self._journal, self._metrics = store, journal, metrics
+        self._clock, self._on_outcome = clock, on_outcome
+        self._statuses = store.statuses()
+        self._changed: set[str] = set()
+        self._gone: set[str] = set()
+        self._refusals: dict[str, tuple[Verdict, Reason, str]] = {}
+        self._planned: dict[str, tuple[SandboxStatus, SandboxPlan, str, Image | None]] = {}
+        """What came of the last plan for each sandbox: that it is planned once more changes nothing."""
+
+    @property
+    def statuses(self) -> Mapping[str, SandboxStatus]:
+        return self._statuses
+
+    def on_observed(self, statuses: Mapping[str, SandboxStatus]) -> None:
+        """The statuses after an observation."""
+        now = self._clock.now()
+        for name, status in statuses.items():
+            before = self._statuses[name]
+            self._put(status)
+            self._journal_health(before, status, now)
+
+    def on_planned(self, plan: Plan, desired: Desired, world: World) -> None:
+        now = self._clock.now()
+        for planned in plan.sandboxes:
+            name = planned.sandbox
+            before = self._statuses.get(name) or SandboxStatus(name=name, added_at=now)
+            file = desired.file_of(name) or ("" if desired.complete else before.file)
+            same_again = (before, planned, file, world.images.get(before.image))
+            if self._planned.get(name) != same_again:
+                broken = bool(desired.problems_of(name))
+                self._put(status_reducer.on_planned(before, planned, file, world.images, now, broken=broken))
+                self._journal_refusal(planned, now)
+                self._planned[name] = (self._statuses[name], *same_again[1:])
+
+    def keep_only(self, names: set[str]) -> None:
+        """The others have neither a file nor a container any more."""
+        self._gone |= self._statuses.keys() - names
+        for name in self._gone:
+            self._statuses.pop(name, None)
+            self._refusals.pop(name, None)
+            self._planned.pop(name, None)
+
+    def on_progress(self, planned: SandboxPlan, text: str, share: float | None) -> None:
+        if planned.sandbox in self._statuses:
+            self._put(
+                status_reducer.on_progress(self._statuses[planned.sandbox], planned, text, share, self._clock.now())
+            )
+
+    def on_output_ended(self, sandbox: str, container: str, last_output: tuple[bytes, ...]) -> None:
+        if sandbox in self._statuses:
+            self._put(
+                status_reducer.on_output_ended(self._statuses[sandbox], container, last_output, self._clock.now())
+            )
+
+    def on_log_rate_exceeded(self, sandbox: str, container: str, at: float) -> None:
+        if sandbox in self._statuses:
+            self._put(status_reducer.on_log_rate_exceeded(self._statuses[sandbox], container, at, self._clock.now()))
+
+    def on_disk_measured(self, sizes: Mapping[str, int], sandbox_of: Mapping[str, str]) -> None:
+        """After what containers have written was measured; of each that was seen, `sandbox_of` tells whose it is."""
+        sizes_of: dict[str, dict[str, int]] = {}
+        for container, size in sizes.items():
+            sizes_of.setdefault(sandbox_of.get(container, ""), {})[container] = size
+        for name in sizes_of.keys() & self._statuses.keys():
+            self._put(status_reducer.on_disk_measured(self._statuses[name], sizes_of[name], self._clock.now()))
+
+    def on_outcome(self, outcome: Outcome) -> None:
+        now, planned = self._clock.now(), outcome.planned
+        if planned.sandbox in self._statuses:
+            self._put(status_reducer.on_outcome(self._statuses[planned.sandbox], outcome, now))
+        self._journal.write(
+            JournalEntry(
+                at=now,
+                sandbox=planned.sandbox,
+                verdict=planned.verdict,
+                cause=planned.cause,
+                action=str(outcome.action),
+                container=outcome.container,
+                result=outcome.failure or "ok",
+                message=outcome.message or planned.message,
+                engine_said=outcome.engine_said,
+                duration_seconds=outcome.duration_seconds,
+            )
+        )
+        if outcome.failure is None:
+            log.info("%s: %s (%s)", planned.sandbox or "all", outcome.action, planned.cause)
+        else:
+            log.warning(
+                "%s: cannot %s: %s: %s", planned.sandbox or "all", outcome.action, outcome.failure, outcome.message
+            )
+        self._metrics.done(outcome)
+        self._on_outcome(outcome)
+
+    def flush(self) -> None:
+        """What cannot be written now is kept for the next time."""
+        changed = self._changed - self._gone
+        self._changed = {name for name in changed if not self._store.write_status(self._statuses[name])}
+        self._gone = {name for name in self._gone if not self._store.forget(name)}
+
+    def _put(self, status: SandboxStatus) -> None:
+        before = self._statuses.get(status.name)
+        if before is not status:
+            self._metrics.changed(before, status)
+            self._statuses[status.name] = status
+            self._changed.add(status.name)
+            self._gone.discard(status.name)
+
+    def _journal_health(self, before: SandboxStatus, after: SandboxStatus, now: float) -> None:
+        """That a health check has come to fail, in each run once, and that it fails no more."""
+        if before.unhealthy_run == after.unhealthy_run:
+            return
+        failure = after.failure if after.unhealthy_run else None
+        entry = JournalEntry(
+            at=now,
+            sandbox=after.name,
+            verdict=Verdict.KEEP,
+            cause=Reason.UNHEALTHY if failure else Reason.HEALTHY,
+            container=after.container_id,
+            result=failure.reason if failure else "ok",
+            message=failure.message if failure else "its health check fails no more",
+        )
+        self._journal.write(entry)
+        log.log(logging.WARNING if failure else logging.INFO, "%s: %s", after.name, entry.message)
+
+    def _journal_refusal(self, planned: SandboxPlan, now: float) -> None:
+        """A refusal is told once, when it begins or changes."""
+        if planned.cause is Reason.IN_FLIGHT:
+            return
+        if planned.verdict not in {Verdict.HOLD, Verdict.WAIT}:
+            self._refusals.pop(planned.sandbox, None)
+            return
+        refusal = (planned.verdict, planned.cause, planned.message)
+        if self._refusals.get(planned.sandbox) == refusal:
+            return
+        self._refusals[planned.sandbox] = refusal
+        self._journal.write(
+            JournalEntry(
+                at=now,
+                sandbox=planned.sandbox,
+                verdict=planned.verdict,
+                cause=planned.cause,
+                result="refused",
+                message=planned.message,
+            )
+        )
+        log.warning("%s: %s, %s: %s", planned.sandbox, planned.verdict.lower(), planned.cause, planned.message)

@@ -1,0 +1,87 @@
+"""What the volumes of the sandboxes are on this host."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from reconciler.engine.host import EngineHost, Protected
+from reconciler.model.container import MOUNTED, Deviation
+from reconciler.model.desired import Declaration
+from reconciler.model.rendered import Rendered
+from reconciler.model.world import UP, Inspection, Source
+from reconciler.planning.admission import volume_refused
+from reconciler.spec.parts import Volume
+from reconciler.spec.policy import Policy
+from reconciler.spec.text import printable
+
+
+class Volumes:
+    """Looks at the paths of the host. One thread examines them; any may then ask what has changed."""
+
+    def __init__(self, host: EngineHost) -> None:
+        self._host = host
+        self._protected = Protected()
+        self._sources: Mapping[str, Source] = {}
+
+    def examined(
+        self,
+        declarations: Iterable[Declaration],
+        policy: Policy,
+        engine_data: str = "",
+        writable: Callable[[], Mapping[str, str]] = dict,
+    ) -> Mapping[str, Source]:
+        """What each volume's source, and each root of the policy, really is, now.
+
+        `engine_data` is where the engine keeps its own; `writable` is asked for the paths that containers can write, if
+        there are volumes. The very same as before for as long as nothing has changed: thousands are compared with it.
+        """
+        volumes = {
+            declaration.name: declaration.sandbox.volumes or policy.defaults.volumes for declaration in declarations
+        }
+        paths = {volume.source for some in (*volumes.values(), policy.defaults.volumes) for volume in some}
+        sources = {root.root: Source(str(Path(root.root).resolve())) for root in policy.volumes}
+        if paths:
+            self._protected = self._host.protected(engine_data, writable())
+            sources |= {path: self._host.examine(path, self._protected) for path in paths}
+            sources |= _apart(volumes, policy, sources)
+        if sources != self._sources:
+            self._sources = sources
+        return self._sources
+
+    def changed(self, rendered: Rendered) -> str:
+        """The last look before a container is created: how a source is not what was judged; empty when all are."""
+        for mount in rendered.spec.volumes:
+            source = self._host.examine(mount.source, self._protected)
+            if source.trouble or source.real != mount.source:
+                return f"{source.trouble or 'has become a link'}: volume {mount.source}"
+        return ""
+
+    def witnessed(self, container: str, inspection: Inspection) -> Inspection:
+        """The inspection, deviating too where the kernel has mounted something else than the engine says.
+
+        The engine looks a source up at each start, after everybody else has: it may have become a link by then.
+        """
+        if inspection.state not in UP or inspection.spec is None or not inspection.spec.volumes:
+            return inspection
+        exchanged = self._host.exchanged(container, inspection.pid, inspection.spec.volumes)
+        if not exchanged:
+            return inspection
+        told = (Deviation(MOUNTED, printable(f"not {volume.source} at {volume.target}")) for volume in exchanged)
+        return replace(inspection, deviations=(*inspection.deviations, *told))
+
+
+def _apart(volumes: Mapping[str, Iterable[Volume]], policy: Policy, sources: Mapping[str, Source]) -> dict[str, Source]:
+    """Those of the sources that lie in what another volume lets a sandbox write, with that as their trouble."""
+    allowed = Protected(
+        writable={
+            Path(sources[volume.source].real): f"sandbox {name}"
+            for name, own in volumes.items()
+            for volume in own
+            if not volume.read_only and not any(volume_refused(volume, policy, sources))
+        }
+    )
+    return {
+        path: judged
+        for path, source in sources.items()
+        if not source.trouble and (judged := allowed.judged(Path(source.real))).trouble
+    }

@@ -1,0 +1,114 @@
+"""A document to a sandbox or a policy, or to all that is wrong with it."""
+
+from difflib import get_close_matches
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from reconciler.model.errors import Problem
+from reconciler.sources.compose_keys import FORBIDDEN, NOT_NEEDED
+from reconciler.sources.document import Document, FileBroken, KeyPath, full_name
+from reconciler.spec.mistake import SHOWN_MAX, Mistake, shown
+from reconciler.spec.sandbox import Sandbox
+from reconciler.spec.text import printable
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_WORDS = {
+    "Field required": "is missing",
+    "Input should be a valid string": "must be text",
+    "Input should be a valid boolean": "must be true or false",
+    "Input should be a valid integer": "must be a whole number",
+    "Input should be a valid number": "must be a number",
+    "Input should be a valid dictionary": "must be a mapping",
+    "Input should be a valid mapping": "must be a mapping",
+}
+"""What pydantic says, in words for people who write YAML; what begins differently keeps its own."""
+
+
+def validated(document: Document, model: type[Model]) -> Model:
+    """The document as a model; raises `FileBroken` with all its mistakes.
+
+    Only where a mistake is and of what kind is taken from pydantic, never what was read: it may be a secret.
+    """
+    if not isinstance(document.value, dict):
+        place = document.place(())
+        raise FileBroken([Problem(document.file, *place, "keys and values are missing", "write such as `key: value`")])
+    try:
+        return model.model_validate(document.value)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+        raise FileBroken([_problem(document, model, detail) for detail in details]) from None
+
+
+def remaining(document: Document) -> Sandbox:
+    """The document as a sandbox, without those of its top keys that are wrong."""
+    said = document.value if isinstance(document.value, dict) else {}
+    while True:
+        try:
+            return Sandbox.model_validate(said)
+        except ValidationError as error:
+            details = error.errors(include_url=False, include_input=False)
+            wrong = {key for detail in details for key in _path(detail)[:1]} & said.keys()
+            said = {key: said[key] for key in said.keys() - wrong} if wrong else {}
+
+
+def _path(detail: ErrorDetails) -> KeyPath:
+    mistake = detail.get("ctx", {}).get("error")
+    return detail["loc"] + (mistake.at if isinstance(mistake, Mistake) else ())
+
+
+def _problem(document: Document, model: type[BaseModel], detail: ErrorDetails) -> Problem:
+    path: KeyPath = detail["loc"]
+    if detail["type"] == "extra_forbidden":
+        return Problem(document.file, *document.place_of_key(path), *_unknown_key(model, path))
+    place = document.place(path)
+    if path[-1:] == ("[key]",) and path not in document.values:  # so pydantic says that it means the key itself
+        path = path[:-1]
+        place = document.place_of_key(path)
+    mistake = detail.get("ctx", {}).get("error")
+    if isinstance(mistake, Mistake):
+        path += mistake.at
+        place = document.place(path) if mistake.at else place
+        return Problem(document.file, *place, _named(path, mistake.message), mistake.hint)
+    return Problem(document.file, *place, _named(path, _in_words(detail["msg"])))
+
+
+def _named(path: KeyPath, message: str) -> str:
+    return f"{printable(full_name(path))}: {message}" if path else message
+
+
+def _in_words(message: str) -> str:
+    for theirs, ours in _WORDS.items():
+        if message.startswith(theirs):
+            return ours
+    return message.replace("Input should be", "must be")
+
+
+def _unknown_key(model: type[BaseModel], path: KeyPath) -> tuple[str, str]:
+    """Message and hint."""
+    key = str(path[-1])
+    owner = _model_at(model, path[:-1])
+    if owner is Sandbox and key in FORBIDDEN:
+        return f"'{key}' is forbidden: {FORBIDDEN[key]}", "leave it out"
+    if owner is Sandbox and key in NOT_NEEDED:
+        return f"'{key}' is no key of a sandbox", NOT_NEEDED[key]
+    where = f" in {printable(full_name(path[:-1]))}" if path[:-1] else ""
+    near = get_close_matches(key[:SHOWN_MAX].casefold(), owner.model_fields, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(owner.model_fields)}"
+    return f"unknown key {shown(key)}{where}", hint
+
+
+def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel]:
+    for key in path:
+        if isinstance(key, str):
+            model = _model_in(model.model_fields[key].annotation) or model
+    return model
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model that an annotation such as `tuple[Port, ...]` or `Healthcheck | None` speaks of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)

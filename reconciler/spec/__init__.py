@@ -1,0 +1,1 @@
+"""What people write: sandboxes and the policy, their fields, units and mistakes."""
