@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run test test-slow check docs simulate fuzz soak bench clean
+.PHONY: help run test test-unit test-slow check docs simulate fuzz soak bench clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -15,6 +15,10 @@ WORKERS := --numprocesses=4
 
 test: .venv/made ## pass the tests, against a Docker Engine of their own
 	$(BIN)/pytest -m "not slow" $(WORKERS)
+
+test-unit: .venv/made ## pass those that need neither root nor an engine, and play 200 stories of faults
+	$(BIN)/pytest tests/unit $(WORKERS)
+	$(BIN)/python -m tests.simulation.seeds 200
 
 test-slow: .venv/made ## pass those that take minutes: an engine that hangs, kills by the hundred, bursts by the thousand
 	$(BIN)/pytest -m slow $(WORKERS)

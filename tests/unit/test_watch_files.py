@@ -59,8 +59,8 @@ def write(path: str) -> Callable[[Path], object]:
     return lambda root: (root / path).write_text("{}")
 
 
-def make_unreadable(root: Path) -> None:
-    (root / "sandboxes.d").chmod(0o000)
+def change_mode(root: Path) -> None:
+    (root / "sandboxes.d").chmod(0o700)
 
 
 def name_in_latin_1(root: Path) -> None:
@@ -72,7 +72,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "a name that is not UTF-8": name_in_latin_1,
     "the policy": write("policy.yaml"),
     "an approval": write("approval/removals.json"),
-    "the directory's mode": make_unreadable,
+    "the directory's mode": change_mode,
 }
 
 
