@@ -14,11 +14,12 @@ from typing import Any
 
 import click
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import BaseModel
 
 from reconciler.cli.main import cli
 from reconciler.cli.schema import json_schema
 from reconciler.model.plan import Outcome, Pull, Reason, SandboxPlan, Verdict
-from reconciler.model.status import Condition, ConditionType, ControllerStatus, SandboxStatus
+from reconciler.model.status import Condition, ConditionType, ControllerStatus, JournalEntry, SandboxStatus
 from reconciler.report.metrics import Metrics
 from reconciler.spec.policy import Policy
 from reconciler.spec.sandbox import Sandbox
@@ -119,6 +120,15 @@ def reasons() -> str:
     return table(("reason", "what it means, and what you can do"), ((code(reason), reason.means) for reason in Reason))
 
 
+# --- what is written down --------------------------------------------------------------------------------------------
+
+
+def _fields(model: type[BaseModel]) -> str:
+    return table(
+        ("field", "says"), ((code(name), field.description or "") for name, field in model.model_fields.items())
+    )
+
+
 # --- metrics ---------------------------------------------------------------------------------------------------------
 
 
@@ -153,6 +163,9 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "commands": commands,
     "options": options,
     "reasons": reasons,
+    "sandbox-fields": lambda: _fields(SandboxStatus),
+    "controller-fields": lambda: _fields(ControllerStatus),
+    "journal-fields": lambda: _fields(JournalEntry),
     "metrics": metrics,
 }
 

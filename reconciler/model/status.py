@@ -82,18 +82,18 @@ class SandboxStatus(BaseModel):
     """`status/NAME.json`: one sandbox. All times are in seconds since the epoch; 0 means never."""
 
     model_config = FIELD
-    name: str
+    name: str = Field(description="Of the sandbox.")
     file: str = Field("", description="The file that declares it; empty once that is gone.")
-    phase: Phase = Phase.STARTING
-    reason: Reason = Reason.ABSENT
+    phase: Phase = Field(Phase.STARTING, description="Its state in one word.")
+    reason: Reason = Field(Reason.ABSENT, description="Why, in one word.")
     message: str = Field("", description="What is going on, as a sentence.")
-    progress: float | None = Field(None, description="How far a pull is, 0 to 1; None when none is under way.")
-    conditions: tuple[Condition, ...] = ()
+    progress: float | None = Field(None, description="How far a pull is, 0 to 1; null when none is under way.")
+    conditions: tuple[Condition, ...] = Field((), description="Of each: type, status, reason, message, and since when.")
     image: str = Field("", description="The image as declared.")
     image_id: str = Field("", description="The id of the image that the container runs.")
     digest: str = Field("", description="That image's `repository@sha256:...`; empty for one that was never pulled.")
-    container_id: str = ""
-    container_name: str = ""
+    container_id: str = Field("", description="Of the container that stands for it.")
+    container_name: str = Field("", description="Of the same.")
     ports: dict[int, int] = Field({}, description="Container ports to host ports on 127.0.0.1; kept over replacements.")
     fingerprint: str = Field(
         "", description="Salted hash of the container's whole configuration; its name ends with the first 8 digits."
@@ -107,7 +107,7 @@ class SandboxStatus(BaseModel):
     restarts: int = Field(
         0, description="How often it was started again: after an exit of its own, as unhealthy, or as it said too much."
     )
-    exit_code: int | None = Field(None, description="Of the last exit; None before the first.")
+    exit_code: int | None = Field(None, description="Of the last exit; null before the first.")
     oom_killed: bool = Field(False, description="Whether the last exit was for want of memory.")
     unhealthy_run: float = Field(
         0, description="The engine's own time at which the run began whose health check came to fail; 0: it passes."
@@ -118,7 +118,7 @@ class SandboxStatus(BaseModel):
     failures: int = Field(0, description="Failures in a row; a new configuration or ten good minutes clear it.")
     failure: Failure | None = Field(None, description="The last of them.")
     retry_at: float = Field(0, description="Not tried again before.")
-    started_at: float = 0
+    started_at: float = Field(0, description="When its container started.")
     exited_at: float = Field(0, description="The engine's own time of the last exit.")
     stopped_by_us: tuple[str, ...] = Field(
         (), description="Ids of the containers that the controller itself has stopped: they have not ended."
@@ -130,14 +130,16 @@ class SandboxStatus(BaseModel):
         "", description="Id of the container whose start got no answer, and may happen late."
     )
     added_at: float = Field(0, description="Since when it is known; 0: for long.")
-    updated_at: float = 0
+    updated_at: float = Field(0, description="When anything here last changed.")
     over_log_rate: str = Field(
         "", description="Id of the container that was stopped for saying too much; its start clears it."
     )
     disk_bytes: dict[str, int] = Field(
         {}, description="What each of its containers has written when that was last measured, by full id."
     )
-    attested: Attestation | None = None
+    attested: Attestation | None = Field(
+        None, description="The last comparison with what was rendered: at, ok, mismatches."
+    )
 
     @field_validator("conditions", mode="before")
     @classmethod
@@ -211,14 +213,14 @@ class ControllerStatus(BaseModel):
     unavailable_reason: str = Field("", description="Why it does not.")
     engine: EngineStatus | None = Field(None, description="As it last answered.")
     host: str = Field(description="The engine's address.")
-    instance: str
+    instance: str = Field(description="The name of this controller.")
     source: str = Field("", description="Whose sandboxes these are, as its containers are labelled.")
     version: str = Field(description="Of reconciler.")
-    pid: int
+    pid: int = Field(description="Of the controller's process.")
     started_at: float = Field(0, description="When this controller began.")
     directory: str = Field(description="The watched directory.")
     directory_id: tuple[int, int] | None = Field(
-        None, description="Its device and inode at the last scan that counted; None since it could not be read."
+        None, description="Its device and inode at the last scan that counted; null since it could not be read."
     )
     policy_file: str = Field("", description="Empty: the built-in policy.")
     policy_error: str = Field("", description="Why the policy file is not in force; the last good one is.")
@@ -226,11 +228,11 @@ class ControllerStatus(BaseModel):
     scan_error: str = Field("", description="Why it cannot be read now, or changes wait.")
     commit: str = Field("", description="The git commit that it was at when it was last read; empty when at none.")
     uncommitted: bool | None = Field(
-        False, description="Whether its files were others than git tracks; None when that could not be known."
+        False, description="Whether its files were others than git tracks; null when that could not be known."
     )
     passes: int = Field(0, description="Passes made since this controller began.")
-    last_pass_at: float = 0
-    last_pass_seconds: float = Field(0, description="How long the last pass took, without its lanes.")
+    last_pass_at: float = Field(0, description="When the last pass ended.")
+    last_pass_seconds: float = Field(0, description="How long the last pass took, without what it set off.")
     pass_error: str = Field("", description="A fault of reconciler's own that ended the last pass.")
     counts: dict[Phase, int] = Field({}, description="Sandboxes by phase.")
     limit: int = Field(description="`sandboxes_max` of the policy in force.")
@@ -241,14 +243,14 @@ class ControllerStatus(BaseModel):
     slots_used_by_unmanaged: tuple[str, ...] = Field(
         (), description="Containers that are not ours, up, and stand for a sandbox: each uses a slot."
     )
-    frozen: bool = Field(False, description="Whether removals are withheld.")
-    frozen_reason: str = ""
-    pending_approval: PendingApproval | None = None
-    removals: RecentRemovals = RecentRemovals()
-    broken: dict[str, tuple[str, ...]] = Field({}, description="The problems of each file that cannot be used.")
+    frozen: bool = Field(False, description="Whether removals wait.")
+    frozen_reason: str = Field("", description="Why they do.")
+    pending_approval: PendingApproval | None = Field(None, description="Containers that wait for `reconciler approve`.")
+    removals: RecentRemovals = Field(RecentRemovals(), description="Those without approval, while they count.")
+    broken: dict[str, tuple[str, ...]] = Field({}, description="The problems of each invalid file.")
     notes: tuple[str, ...] = Field((), description="What is passed over in the directory, and is no mistake.")
     unmanaged: tuple[str, ...] = Field((), description="Containers that carry our labels and are not ours.")
-    updated_at: float = 0
+    updated_at: float = Field(0, description="When anything here last changed.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,12 +293,12 @@ class JournalEntry(BaseModel):
 
     model_config = FIELD
     at: float = Field(description="When, in seconds since the epoch.")
-    sandbox: str = Field(description="Empty for what concerns them all.")
-    verdict: str
-    cause: Reason
-    action: str = Field("", description="Empty for what is none.")
+    sandbox: str = Field(description="Its name; empty for what concerns them all.")
+    verdict: str = Field(description="What was decided, such as `REPLACE`.")
+    cause: Reason = Field(description="Why.")
+    action: str = Field("", description="What was done; empty for a refusal and for a health check.")
     container: str = Field("", description="Full id, where there is one.")
     result: str = Field(description="`ok`, or the reason of the failure; for a refusal `refused`.")
-    message: str = ""
+    message: str = Field("", description="The same as a sentence.")
     engine_said: str = Field("", description="How the engine itself has put it, when it said no.")
-    duration_seconds: float = 0
+    duration_seconds: float = Field(0, description="How long the engine took.")

@@ -36,7 +36,7 @@ class Metrics:
         self._passed = Gauge("reconciler_last_pass_timestamp_seconds", "When the last pass ended.", registry=registry)
         self._passes = Histogram(
             "reconciler_pass_duration_seconds",
-            "How long the passes took, without their lanes.",
+            "How long the passes took, without what they set off.",
             registry=registry,
             buckets=PASS_SECONDS,
         )

@@ -65,6 +65,17 @@ def _table(page: str, banner: str) -> dict[str, str]:
     return {first: second for first, second, *_ in cells}
 
 
+def test_each_journey_passes_files_that_are_there_and_none_twice() -> None:
+    """So it goes one way."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    journeys = page[page.index("## Five journeys") : page.index("## Glossary")].split("\n### ")[1:]
+    assert len(journeys) == 5
+    for journey in journeys:
+        files = re.findall(r"`([a-z_/]+\.py)`", journey)
+        assert len(files) > 5
+        assert [file for file in files if not (ROOT / "reconciler" / file).exists() or files.count(file) > 1] == []
+
+
 def test_the_floor_is_the_specs() -> None:
     """Each setting that no sandbox can change, with its value."""
     assert _table("security.md", "## The floor") == {knob: said(knob, value) for knob, value in FIXED.items()}
