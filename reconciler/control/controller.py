@@ -104,15 +104,16 @@ class Controller:
 
     def run(self) -> None:
         """Keeps the sandboxes as declared until it is told to stop. Leaves them running."""
-        watch_files(self._settings.directory, self._settings.policy_file, self._store.approvals, self.tell)
+        settings = self._settings
         watch_engine(self._dependencies.engine, self.tell)
-        log.info("watching %s as instance %s", self._settings.directory, self._settings.instance)
-        try:
-            while not self._stopping:
-                self._turn_and_tell()
-        finally:
-            self._dependencies.manager.stopping()
-            self._shut_down()
+        with watch_files(settings.directory, settings.policy_file, self._store.approvals, self.tell):
+            log.info("watching %s as instance %s", settings.directory, settings.instance)
+            try:
+                while not self._stopping:
+                    self._turn_and_tell()
+            finally:
+                self._dependencies.manager.stopping()
+                self._shut_down()
 
     def _turn_and_tell(self) -> None:
         passes, manager = self.status.passes, self._dependencies.manager

@@ -1,90 +1,101 @@
-"""Tells the controller of changed files."""
+"""Tells the controller of changed files.
+
+What watchfiles tells is a hint: a watch stays with the inode that it was given, does not tell that the kernel had to
+drop events, and ends with a name that is not UTF-8. So a watch is compared with what is there and made anew, and what
+is lost all the same is found by the controller's resync.
+"""
 
 import logging
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from inotify_simple import Event as Change
-from inotify_simple import INotify, flags
+from watchfiles import watch
 
 from reconciler.control.messages import FilesChanged, Tell
 
 log = logging.getLogger(__name__)
 
-CHANGES = (
-    *(flags.CREATE, flags.MODIFY, flags.CLOSE_WRITE, flags.ATTRIB, flags.MOVED_FROM, flags.MOVED_TO, flags.DELETE),
-    *(flags.DELETE_SELF, flags.MOVE_SELF),
-)
-"""What the kernel is asked to tell of a directory: all but that somebody reads."""
+STEP_MILLISECONDS = 50
+"""How often watchfiles looks whether it has heard something; it tells in the first look that finds nothing more."""
 
-QUIET_MILLISECONDS = 20
-"""A change is told of when no other has come for so long: editors and checkouts write in several steps."""
+DEBOUNCE_MILLISECONDS = 100
+"""How long changes are gathered at most: editors and checkouts write in several steps."""
 
-BURST_SECONDS_MAX = 0.1
-LOOK_MILLISECONDS = 1_000
-"""How often a watcher checks that the directory is still the one that it watches."""
+COMPARE_MILLISECONDS = 1_000
+"""How often the watch is compared with what is there while nothing changes."""
 
-UNWATCHED_SECONDS = 5.0
-"""How often to look where watching is not possible, such as on another system than Linux."""
+PAUSE_SECONDS_MIN = 0.1
+PAUSE_SECONDS_MAX = 5.0
+"""How often the controller is told to look while nothing can be watched."""
 
-
-def watch_files(directory: Path, policy_file: Path | None, approvals: Path, tell: Tell) -> None:
-    """Starts to tell of changes in the directories and of the file, for as long as we live."""
-    threading.Thread(target=_watch, args=(directory, policy_file, approvals, tell), name="files", daemon=True).start()
+STOP_SECONDS_MAX = 1.0
 
 
-def _watch(directory: Path, policy_file: Path | None, approvals: Path, tell: Tell) -> None:
-    """A watch stays with the inode that it was given: when that is gone or another one is there, it begins anew."""
-    while True:
-        identity = _identity(directory)
+@contextmanager
+def watch_files(directory: Path, policy_file: Path | None, approvals: Path, tell: Tell) -> Iterator[None]:
+    """Tells of changes in the directories and of the file, until it is left."""
+    whole = {directory.absolute(), approvals.absolute()}
+    replaceable = {path.absolute() for path in (directory, policy_file) if path is not None}
+    stop = threading.Event()
+    thread = threading.Thread(target=_watch, args=(whole, replaceable, tell, stop), name="files", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(STOP_SECONDS_MAX)  # a thread inside watchfiles while Python ends can abort the process
+
+
+def _watch(whole: Collection[Path], replaceable: Collection[Path], tell: Tell, stop: threading.Event) -> None:
+    pause = PAUSE_SECONDS_MIN
+    while not stop.is_set():
         try:
-            for changed in _changes(directory, policy_file, approvals):
+            for changed in _changes(whole, replaceable, stop):
+                pause = PAUSE_SECONDS_MIN
                 if changed:
                     tell(FilesChanged())
-                if _identity(directory) != identity:
-                    break
-        except Exception as error:  # what cannot be watched is looked at now and then
+        except Exception as error:  # whatever ended it, the next watch may do better
             log.debug("cannot watch files: %s", error)
-            time.sleep(UNWATCHED_SECONDS)
-        tell(FilesChanged())
+            stop.wait(pause)
+            pause = min(pause * 2, PAUSE_SECONDS_MAX)
+            tell(FilesChanged())
 
 
-def _changes(directory: Path, policy_file: Path | None, approvals: Path) -> Iterator[bool]:
-    """True for a change that concerns us, False now and then, so that the caller can look; ends with what it watches.
+def _changes(whole: Collection[Path], replaceable: Collection[Path], stop: threading.Event) -> Iterator[bool]:
+    """True for a change that concerns us, False for another and now and then; ends when another watch is needed.
 
-    The parents are watched too: what is swapped, removed or made anew there is not told of by the thing itself.
+    The parents are watched too: what is swapped, removed or made anew there does not tell it by itself.
     """
-    replaceable = [path.absolute() for path in (directory, policy_file) if path is not None]
-    with INotify() as kernel:
-        whole = {kernel.add_watch(path, sum(CHANGES)) for path in (directory, approvals) if path.exists()}
-        named = {
-            (kernel.add_watch(path.parent, sum(CHANGES)), path.name) for path in replaceable if path.parent.exists()
-        }
-        yield True  # what happened before was not heard
-        while True:
-            events = _burst(kernel)
-            yield any(
-                event.wd in whole or (event.wd, event.name) in named or event.mask & flags.Q_OVERFLOW
-                for event in events
-            )
-            if any(event.mask & flags.IGNORED for event in events):
-                return
+    parents = {path.parent for path in replaceable} - set(whole)
+    watched = {*whole, *parents}
+    names = {path.name for path in (*whole, *replaceable)}
+    there = _identities(watched)
+    told = watch(
+        *there,
+        watch_filter=None,
+        stop_event=stop,
+        step=STEP_MILLISECONDS,
+        debounce=DEBOUNCE_MILLISECONDS,
+        rust_timeout=COMPARE_MILLISECONDS,
+        yield_on_timeout=True,
+        recursive=False,
+        ignore_permission_denied=True,
+    )
+    for number, changes in enumerate(told):
+        paths = {Path(path) for _, path in changes}
+        first = number == 0  # what happened before the watch began was not heard
+        yield first or any(path.parent not in parents or path.name in names for path in paths)
+        if not paths.isdisjoint(watched) or _identities(watched) != there:
+            return
 
 
-def _burst(kernel: INotify) -> list[Change]:
-    """All that happens at about the same time; nothing when nothing has for a while."""
-    events: list[Change] = list(kernel.read(LOOK_MILLISECONDS))
-    until = time.monotonic() + BURST_SECONDS_MAX
-    while events and time.monotonic() < until and (more := list(kernel.read(QUIET_MILLISECONDS))):
-        events += more
-    return events
-
-
-def _identity(directory: Path) -> tuple[int, int] | None:
-    try:
-        found = directory.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+def _identities(directories: Collection[Path]) -> dict[Path, tuple[int, int]]:
+    """Device and inode of those that are there."""
+    found = {}
+    for directory in directories:
+        with suppress(OSError):
+            status = directory.stat()
+            found[directory] = status.st_dev, status.st_ino
+    return found

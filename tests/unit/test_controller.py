@@ -269,6 +269,17 @@ def test_a_controller_that_begins_in_the_middle_of_a_merge_waits_too(house: Hous
     assert house.writes() == []
 
 
+def test_a_change_that_nobody_has_told_is_found_by_the_resync(house: House) -> None:
+    """Hints may be lost: the resync alone converges."""
+    house.declare("web")
+    controller = house.controller(TickingClock())
+    eventually(lambda: controller.work() or house.running() == ["web"])
+    house.declare("web", mem_limit="64m")
+    house.declare("new")
+    eventually(lambda: controller.work() or house.running() == ["new", "web"])
+    eventually(lambda: controller.work() or house.status("web").configuration.get("mem_limit") == "64m")
+
+
 def test_a_directory_in_the_directory_is_noted_and_no_mistake(house: House) -> None:
     """As `validate` does; sandboxes that are all as declared are so."""
     (house.root / "sandboxes.d" / "more").mkdir()
