@@ -20,6 +20,7 @@ from reconciler.engine.docker.encode import encode
 from reconciler.engine.docker.refusals import not_pulled
 from reconciler.engine.protocol import SUBSCRIBED, PullProgressed
 from reconciler.model import labels
+from reconciler.model.capabilities import ALL
 from reconciler.model.container import ContainerSpec
 from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
 from reconciler.model.output import Output
@@ -49,7 +50,7 @@ class FakeEngine:
         self.calls: list[str] = []
         self.before_call: Callable[[str], None] = lambda _: None
         self.after_call: Callable[[str], None] = lambda _: None
-        self.about = EngineFacts("Docker", "20.10.24", "1.41", seccomp=True, runtimes=("runc",))
+        self.about = EngineFacts("Docker", "20.10.24", "1.41", ALL)
         self.registry: dict[str, dict[str, Any]] = {}
         self._networks: dict[str, dict[str, Any]] = {}
         self._down: str | None = None

@@ -6,6 +6,7 @@ from typing import Any
 
 from reconciler.engine.docker import decode
 from reconciler.engine.docker.encode import encode
+from reconciler.model.capabilities import ALL, Knob, SetBy
 from reconciler.model.desired import Declaration, Desired, likenesses
 from reconciler.model.errors import Problem
 from reconciler.model.labels import Owner
@@ -39,7 +40,8 @@ class Scene:
     containers: list[Observed] = field(default_factory=list)
     statuses: dict[str, SandboxStatus] = field(default_factory=dict)
     network: Network | None = field(default_factory=lambda: Network("reconciler.default", "n" * 64))
-    seccomp: bool = True
+    lacking: set[Knob] = field(default_factory=set)
+    """What the engine cannot enforce."""
     complete: bool = True
     waits: str = ""
     directory: tuple[int, int] = DIRECTORY
@@ -162,7 +164,7 @@ class Scene:
     def _world(self) -> World:
         return World(
             owner=Owner("default"),
-            engine=EngineFacts("Docker", "20.10", "1.41", self.seccomp, ("runc",)),
+            engine=EngineFacts("Docker", "20.10", "1.41", ALL | dict.fromkeys(self.lacking, SetBy.NOBODY)),
             network=self.network,
             containers=tuple(self.containers),
             images={reference: Image(reference, "sha256:0", "", **self.brought) for reference in self.images},

@@ -6,9 +6,8 @@ from shlex import quote
 
 from reconciler.doctor.finding import Finding, could_be_better, good, unchecked, wrong
 from reconciler.doctor.host import EVERYONE, Host, Place, Unknown
+from reconciler.model.capabilities import Knob
 
-API_MIN = (1, 41)
-"""The first that can give a container a cgroup namespace of its own."""
 LOOPBACK_IS_PRIVATE_SINCE = 28
 """The first Docker Engine whose published ports on 127.0.0.1 are closed to machines on the same network."""
 
@@ -45,10 +44,10 @@ def version(host: Host) -> Iterator[Finding]:
         return
     facts = host.engine.facts
     text = f"{facts.name} {facts.version}, API {facts.api_version}"
-    api, release = (re.match(r"(\d{1,9})\.(\d{1,9})", number) for number in (facts.api_version, facts.version))
-    if api is None:
+    release = re.match(r"(\d{1,9})\.", facts.version)
+    if not re.match(r"\d+\.\d", facts.api_version):
         yield unchecked("version", text)
-    elif (int(api[1]), int(api[2])) < API_MIN:
+    elif Knob.CGROUP_NAMESPACE in facts.lacking:
         why = "It lacks what sandboxes are confined with: none would be started."
         yield wrong("version", f"{text}: too old", why, f"# install Docker 28 or newer: {INSTALL}")
     elif facts.name == "Docker" and release and int(release[1]) < LOOPBACK_IS_PRIVATE_SINCE:

@@ -5,7 +5,9 @@ from shlex import quote
 
 from reconciler.doctor.finding import Finding, could_be_better, good, unchecked, wrong
 from reconciler.doctor.host import Host, Unknown
+from reconciler.model.capabilities import Knob
 
+LIMITS = (Knob.MEMORY, Knob.SWAP, Knob.CPU, Knob.PIDS)
 RESTART = "sudo systemctl restart docker"
 
 INSTANCES_MIN = 128
@@ -15,7 +17,7 @@ WATCHES_MIN = 8192
 def seccomp(host: Host) -> Iterator[Finding]:
     if isinstance(host.engine, Unknown):
         return
-    if host.engine.facts.seccomp:
+    if Knob.SECCOMP not in host.engine.facts.lacking:
         yield good("seccomp", "on")
     else:
         why = "Any system call would be open to sandboxes; that is why none is started."
@@ -43,22 +45,22 @@ def mandatory_access(host: Host) -> Iterator[Finding]:
 def limits(host: Host) -> Iterator[Finding]:
     if isinstance(host.engine, Unknown):
         return
-    missing = [limit for limit, holds in host.engine.limits.items() if not holds]
+    missing = [limit for limit in LIMITS if limit in host.engine.facts.lacking]
     if not missing:
-        yield good("limits", f"{', '.join(host.engine.limits)} are enforced")
+        yield good("limits", f"{', '.join(LIMITS)} are enforced")
         return
     why = "A container without its limits is not as declared, so it is never started."
     remedy = _enable(missing, rootless="rootless" in host.engine.security)
     yield wrong("limits", f"not enforced: {', '.join(missing)}", why, *remedy)
 
 
-def _enable(missing: list[str], *, rootless: bool) -> Iterator[str]:
+def _enable(missing: list[Knob], *, rootless: bool) -> Iterator[str]:
     if rootless:
         yield "sudo mkdir -p /etc/systemd/system/user@.service.d"
         yield "printf '[Service]\\nDelegate=cpu cpuset io memory pids\\n' |"
         yield "  sudo tee /etc/systemd/system/user@.service.d/delegate.conf"
         yield "sudo systemctl daemon-reload  # then log in again"
-    elif {"memory", "swap"} & set(missing):
+    elif {Knob.MEMORY, Knob.SWAP} & set(missing):
         yield from _boot_with("cgroup_enable=memory swapaccount=1")
     else:
         yield "# boot a kernel with CONFIG_CFS_BANDWIDTH and CONFIG_CGROUP_PIDS, as distributions have"

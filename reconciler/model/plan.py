@@ -63,7 +63,7 @@ class Reason(StrEnum):
     OWNED_BY_ANOTHER = "OwnedByAnother", "It has another source. Rename the file, or `reconciler --adopt SOURCE apply`."
     # refused
     POLICY_VIOLATION = "PolicyViolation", "Change the file, or have the host's owner change the policy."
-    SECCOMP_MISSING = "SeccompMissing", "Nothing is started without seccomp. See `reconciler doctor`."
+    ENGINE_UNFIT = "EngineUnfit", "Nothing is started on an engine without all of the floor. See `reconciler doctor`."
     NETWORK_UNFIT = "NetworkUnfit", "Nothing is started where neighbours meet. See `reconciler doctor`."
     # failed
     UNHEALTHY = "Unhealthy", "It is restarted with growing pauses, unless its file says `restart: no`."

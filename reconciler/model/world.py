@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
+from reconciler.model.capabilities import Capabilities, Knob, SetBy
 from reconciler.model.container import ContainerSpec, Deviation, HealthcheckSpec, PublishedPort
 from reconciler.model.labels import Owner
 
@@ -168,24 +169,27 @@ class EngineFacts:
     name: str
     version: str
     api_version: str
-    seccomp: bool
-    runtimes: tuple[str, ...]
+    capabilities: Capabilities
     data: str = ""
     id: str = ""
     host: str = ""
+
+    @property
+    def lacking(self) -> tuple[Knob, ...]:
+        """The knobs of the security floor that it has not."""
+        return tuple(knob for knob in Knob if self.capabilities.get(knob, SetBy.NOBODY) is SetBy.NOBODY)
 
 
 @dataclass(frozen=True, slots=True)
 class EngineHealth:
     """What the engine says about itself and about the host beneath it, for who looks for trouble.
 
-    `security` are the names of what confines containers, such as `apparmor`; `limits` says of `memory`, `swap`, `cpu`
-    and `pids` whether they hold; `clock` is in seconds since the epoch. What the engine leaves out is empty or false.
+    `security` are the names of what confines containers, such as `apparmor`; `clock` is in seconds since the epoch.
+    What the engine leaves out is empty or false.
     """
 
     facts: EngineFacts
     security: frozenset[str]
-    limits: Mapping[str, bool]
     cgroup_version: str
     live_restore: bool
     storage_driver: str

@@ -31,6 +31,7 @@ from reconciler.planning.exits import exit_message
 from reconciler.planning.fingerprint import EPOCH, is_about
 from reconciler.planning.images import fitted
 from reconciler.planning.memo import Memo
+from reconciler.planning.unfit import unfit
 from reconciler.spec.policy import Policy
 from reconciler.spec.sandbox import PullPolicy, Restart, Sandbox
 from reconciler.spec.text import printable
@@ -311,15 +312,8 @@ class Case:
         """The lane, or why nothing may be started for this sandbox, or on this engine, now."""
         if other := self.world.in_place_of(planned.sandbox):
             return _kept_out(planned.sandbox, other, planned.current)
-        if not self.world.engine.seccomp:
-            why = "the engine has no seccomp, without which no sandbox is started"
-            return SandboxPlan(planned.sandbox, Verdict.WAIT, Reason.SECCOMP_MISSING, why, current=planned.current)
-        network = self.world.network
-        if network is not None and self.sandbox.network_mode is None and (network.why_unfit or network.unfiltered):
-            why = f"{network.unfiltered}; see `reconciler doctor`"
-            if network.why_unfit:
-                why = f"{network.why_unfit}; remove the network: {network.name}"
-            return SandboxPlan(planned.sandbox, Verdict.WAIT, Reason.NETWORK_UNFIT, why, current=planned.current)
+        if why := unfit(self.sandbox, self.world):
+            return SandboxPlan(planned.sandbox, Verdict.WAIT, *why, current=planned.current)
         return planned
 
     def _unless_in_backoff(self, planned: SandboxPlan) -> SandboxPlan:

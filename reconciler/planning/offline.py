@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from reconciler.model.capabilities import ALL
 from reconciler.model.desired import Desired
 from reconciler.model.labels import Owner, network_name, sandbox_of
 from reconciler.model.plan import Plan, Reason, SandboxPlan
@@ -49,7 +50,7 @@ def plan_from(saved: Saved, desired: Desired, policy: Policy, secret: bytes, now
 def _as_told(planned: SandboxPlan, saved: Saved) -> SandboxPlan:
     """The lane with the sentence that was saved for its cause, where only an engine can give one."""
     told = {status.name: status.message for status in saved.sandboxes if status.reason is planned.cause}
-    if planned.cause is Reason.NETWORK_UNFIT:  # one network, one sentence
+    if planned.cause in {Reason.ENGINE_UNFIT, Reason.NETWORK_UNFIT}:  # one engine, one network, one sentence
         return replace(planned, message=next(iter(told.values())))
     if planned.cause in {Reason.OWNED_BY_ANOTHER, Reason.UNMANAGED} and planned.sandbox in told:
         return replace(planned, message=told[planned.sandbox])
@@ -77,8 +78,7 @@ def _world(saved: Saved, desired: Desired, policy: Policy) -> World:
             name="",
             version="",
             api_version="",
-            seccomp=Reason.SECCOMP_MISSING not in reasons,
-            runtimes=(),
+            capabilities={} if Reason.ENGINE_UNFIT in reasons else ALL,
         ),
         network=Network(network_name(owner.instance), "", why_unfit="unfit" if Reason.NETWORK_UNFIT in reasons else ""),
         unmanaged=tuple(_unmanaged(saved)),

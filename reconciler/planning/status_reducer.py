@@ -45,7 +45,7 @@ OUTPUT_LINE_MAX = 200
 STALLED_AFTER = 5
 """So many failures in a row are not bad luck."""
 
-UNFIT = frozenset({Reason.SECCOMP_MISSING, Reason.NETWORK_UNFIT})
+UNFIT = frozenset({Reason.ENGINE_UNFIT, Reason.NETWORK_UNFIT})
 """Somebody has to mend the engine before anything is started."""
 
 IN_SPITE_OF_THE_FILE = frozenset(
@@ -74,7 +74,7 @@ WAITING: Mapping[Reason, Phase] = {
     Reason.REPLACEMENT_QUEUED: Phase.WAITING,
     Reason.ENGINE_BUSY: Phase.WAITING,
     Reason.UNMANAGED: Phase.WAITING,
-    Reason.SECCOMP_MISSING: Phase.REFUSED,
+    Reason.ENGINE_UNFIT: Phase.REFUSED,
     Reason.NETWORK_UNFIT: Phase.REFUSED,
 }
 """Whoever waits for anything else waits for a failure to rest."""

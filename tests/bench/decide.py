@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import linear_regression
 
+from reconciler.model.capabilities import ALL
 from reconciler.model.labels import Owner
 from reconciler.model.plan import Verdict
 from reconciler.model.status import SandboxStatus
@@ -63,7 +64,7 @@ def _measured(count: int, rounds: int) -> tuple[Sample, Sample]:
     policy = Policy(sandboxes_max=count)
     empty = World(
         owner=Owner("default"),
-        engine=EngineFacts("Docker", "20.10", "1.41", seccomp=True, runtimes=("runc",)),
+        engine=EngineFacts("Docker", "20.10", "1.41", ALL),
         network=Network("reconciler.default", "n" * 64),
         images={IMAGE: Image(IMAGE, "sha256:0", "")},
     )

@@ -20,6 +20,7 @@ from reconciler.engine.docker.decode import (
 from reconciler.engine.docker.encode import encode
 from reconciler.engine.docker.pulling import PullProgress
 from reconciler.engine.docker.refusals import not_pulled, refusal
+from reconciler.model.capabilities import Knob, SetBy
 from reconciler.model.errors import Refusal
 from reconciler.model.world import Event, Happening, Health, State
 from tests.scene import Scene
@@ -237,6 +238,32 @@ def test_odd_rows_hide_no_other_container_that_can_write() -> None:
     assert found["/srv/a"] == "container one"
 
 
+LIMITED = {"MemoryLimit": True, "SwapLimit": True, "CpuCfsQuota": True, "PidsLimit": True}
+FIT = {"SecurityOptions": ["name=seccomp,profile=default"], **LIMITED}
+
+
+@pytest.mark.parametrize(
+    ("api_version", "info", "lacking"),
+    [
+        ("1.41", {}, ()),
+        ("1.100", {}, ()),
+        ("1.40", {}, (Knob.CGROUP_NAMESPACE,)),
+        ("unknown", {}, (Knob.CGROUP_NAMESPACE,)),
+        ("1.41", {"MemoryLimit": False}, (Knob.MEMORY,)),
+        ("1.41", {"SwapLimit": False}, (Knob.SWAP,)),
+        ("1.41", {"CpuCfsQuota": None}, (Knob.CPU,)),
+        ("1.41", {"PidsLimit": False}, (Knob.PIDS,)),
+        ("1.41", {"SecurityOptions": []}, (Knob.SECCOMP,)),
+    ],
+)
+def test_capabilities(api_version: str, info: dict[str, Any], lacking: tuple[Knob, ...]) -> None:
+    """A knob is set by the spec, seccomp by the node, unless the engine does not say that it can."""
+    seen = facts({"ApiVersion": api_version}, FIT | info)
+    assert seen.lacking == lacking
+    assert {seen.capabilities[knob] for knob in lacking} <= {SetBy.NOBODY}
+    assert seen.capabilities[Knob.SECCOMP] is (SetBy.NOBODY if Knob.SECCOMP in lacking else SetBy.NODE)
+
+
 @pytest.mark.parametrize(
     ("options", "is_on"),
     [
@@ -249,23 +276,20 @@ def test_odd_rows_hide_no_other_container_that_can_write() -> None:
 )
 def test_seccomp(options: list[str] | None, *, is_on: bool) -> None:
     """Only an engine that says that it filters system calls is believed to do so."""
-    assert facts({}, {"SecurityOptions": options}).seccomp is is_on
+    assert (Knob.SECCOMP not in facts({}, {"SecurityOptions": options}).lacking) is is_on
 
 
 def test_facts_of_podman() -> None:
     """Podman is known by the name of its component; what an engine leaves out is unknown."""
     seen = facts({"Components": [{"Name": "Podman Engine"}], "Version": "4.3.1"}, {})
-    assert (seen.name, seen.version, seen.api_version, seen.runtimes) == ("Podman", "4.3.1", "unknown", ())
+    assert (seen.name, seen.version, seen.api_version) == ("Podman", "4.3.1", "unknown")
 
 
 def test_health() -> None:
     """What an engine says of its host is told in our own words, on one line each."""
     info = {
         "SecurityOptions": ["name=seccomp,profile=builtin", "name=apparmor", "name=userns"],
-        "MemoryLimit": True,
-        "SwapLimit": False,
-        "CpuCfsQuota": True,
-        "PidsLimit": True,
+        **LIMITED,
         "CgroupVersion": "2",
         "LiveRestoreEnabled": True,
         "DockerRootDir": "/var/lib/docker",
@@ -275,9 +299,8 @@ def test_health() -> None:
         "Warnings": ["WARNING: one\n         and the same\x1b"],
     }
     found = health({"Version": "28.5.2", "ApiVersion": "1.51"}, info)
-    assert (found.facts.version, found.facts.seccomp) == ("28.5.2", True)
+    assert (found.facts.version, found.facts.lacking) == ("28.5.2", ())
     assert found.security == {"seccomp", "apparmor", "userns"}
-    assert found.limits == {"memory": True, "swap": False, "cpu": True, "pids": True}
     assert (found.cgroup_version, found.live_restore, found.facts.data) == ("2", True, "/var/lib/docker")
     assert (found.storage_driver, found.file_system) == ("overlay2", "xfs")
     assert found.clock == pytest.approx(60.123456)
@@ -288,7 +311,7 @@ def test_health_of_podman() -> None:
     """An engine that leaves out most things promises none of them; without its time it is none."""
     found = health({}, {"CgroupVersion": "v2", "SystemTime": "1970-01-01T00:00:01Z", "Warnings": None})
     assert (found.cgroup_version, found.live_restore, found.facts.data, found.warnings) == ("2", False, "", ())
-    assert set(found.limits.values()) == {False}
+    assert {Knob.MEMORY, Knob.SWAP, Knob.CPU, Knob.PIDS, Knob.SECCOMP} <= set(found.facts.lacking)
     with pytest.raises(MALFORMED):
         health({}, {})
 

@@ -11,6 +11,7 @@ from typing import Any
 from reconciler.control.volumes import Volumes
 from reconciler.engine.docker.encode import encode
 from reconciler.engine.host import EngineHost
+from reconciler.model.capabilities import ALL
 from reconciler.model.desired import Desired
 from reconciler.model.errors import Problem
 from reconciler.model.labels import Owner
@@ -77,7 +78,7 @@ class FromBytes:
         self._statuses = scene.statuses
         self._world = World(
             owner=Owner("default"),
-            engine=EngineFacts("Docker", "20.10", "1.41", seccomp=True, runtimes=("runc", "runsc")),
+            engine=EngineFacts("Docker", "20.10", "1.41", ALL),
             network=Network("reconciler.default", "n" * 64),
             containers=(container,),
             images={IMAGE: Image(IMAGE, container.inspection.image_id, "")},

@@ -10,7 +10,10 @@ from typing import Any
 
 ABOUT = {
     "/version": {"ApiVersion": "1.41", "Version": "20.10"},
-    "/info": {"SecurityOptions": ["name=seccomp,profile=default"], "Runtimes": {"runc": {}}},
+    "/info": {
+        "SecurityOptions": ["name=seccomp,profile=default"],
+        **dict.fromkeys(("MemoryLimit", "SwapLimit", "CpuCfsQuota", "PidsLimit"), True),
+    },
 }
 
 

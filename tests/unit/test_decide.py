@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.model.capabilities import Knob
 from reconciler.model.container import MOUNTED, Deviation, HealthcheckSpec
 from reconciler.model.plan import Create, Reason, Stop
 from reconciler.model.world import Health, Network, Observed, Source, State
@@ -120,10 +121,16 @@ def _(scene: Scene) -> None:
     scene.container("web", State.PAUSED)
 
 
-@case("no seccomp, no start", "web WAIT SeccompMissing")
-def _(scene: Scene) -> None:
-    scene.declare("web")
-    scene.seccomp = False
+for knob in Knob:
+
+    @case(f"no {knob}, no start", "new WAIT EngineUnfit", "old WAIT EngineUnfit", "web KEEP Running")
+    def _(scene: Scene, knob: Knob = knob) -> None:
+        scene.declare("new")
+        scene.declare("old", network_mode="none")
+        scene.container("old", State.EXITED, network_mode="none")
+        scene.declare("web")
+        scene.container("web")
+        scene.lacking = {knob}
 
 
 VOLUME: dict[str, Any] = {"volumes": [{"source": "/srv/data", "target": "/data"}]}
@@ -240,7 +247,7 @@ def _(scene: Scene) -> None:
 def _(scene: Scene) -> None:
     scene.declare("web")
     scene.container("web", health=Health.UNHEALTHY)
-    scene.seccomp = False
+    scene.lacking = {Knob.SECCOMP}
 
 
 @case("suspended, it is left alone also when it is unhealthy", "web HOLD Suspended")
@@ -585,7 +592,7 @@ for what, hold in HELD.items():
 
 
 WAITS: dict[str, Callable[[Scene], object]] = {
-    "no seccomp": lambda scene: setattr(scene, "seccomp", False),
+    "no seccomp": lambda scene: setattr(scene, "lacking", {Knob.SECCOMP}),
     "an unfit network": lambda scene: setattr(scene, "network", Network("reconciler.default", "n" * 64, "is odd")),
     "a failure that rests": lambda scene: scene.failed("web", Reason.IMAGE_PULL_FAILED),
 }

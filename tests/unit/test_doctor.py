@@ -11,6 +11,7 @@ from reconciler.doctor.checks import examine
 from reconciler.doctor.finding import Finding, Verdict
 from reconciler.doctor.firewall import parse
 from reconciler.doctor.host import Host, Mount, Place, Room, Unknown
+from reconciler.model.capabilities import ALL, Knob, SetBy
 from reconciler.model.world import EngineFacts, EngineHealth, Network
 
 GIB = 1024**3
@@ -21,9 +22,8 @@ DIRECTORY = Path("/srv/sandboxes.d")
 STATE = Path("/var/lib/reconciler")
 
 ENGINE = EngineHealth(
-    facts=EngineFacts("Docker", "28.1.0", "1.49", seccomp=True, runtimes=("runc",), data="/var/lib/docker"),
+    facts=EngineFacts("Docker", "28.1.0", "1.49", ALL, data="/var/lib/docker"),
     security=frozenset({"seccomp", "apparmor", "userns"}),
-    limits={"memory": True, "swap": True, "cpu": True, "pids": True},
     cgroup_version="2",
     live_restore=True,
     storage_driver="overlay2",
@@ -69,8 +69,12 @@ def engine(**changes: Any) -> dict[str, Any]:
     return {"engine": replace(ENGINE, **changes)}
 
 
-def facts(name: str, version: str, api: str, *, seccomp: bool = True) -> dict[str, Any]:
-    return engine(facts=EngineFacts(name, version, api, seccomp, ()))
+def facts(name: str, version: str, api: str) -> dict[str, Any]:
+    return engine(facts=EngineFacts(name, version, api, ALL))
+
+
+def lacking(*knobs: Knob, **changes: Any) -> dict[str, Any]:
+    return engine(facts=replace(ENGINE.facts, capabilities=ALL | dict.fromkeys(knobs, SetBy.NOBODY)), **changes)
 
 
 def network(**changes: Any) -> dict[str, Any]:
@@ -83,13 +87,13 @@ def place(of: Place | Unknown | None, **changes: Any) -> Place:
 
 
 CASES: dict[str, tuple[dict[str, Any], str]] = {
-    "old": (facts("Docker", "19.03.15", "1.40"), "wrong: version: Docker 19.03.15, API 1.40: too old"),
+    "old": (lacking(Knob.CGROUP_NAMESPACE), "wrong: version: Docker 28.1.0, API 1.49: too old"),
     "before 28": (facts("Docker", "27.5.1", "1.47"), "could be better: version: Docker 27.5.1, API 1.47"),
     "no version": (
         facts("Docker", "unknown", "unknown"),
         "could be better: version: could not be checked: Docker unknown, API unknown",
     ),
-    "seccomp": (facts("Docker", "28.1.0", "1.49", seccomp=False), "wrong: seccomp: off"),
+    "seccomp": (lacking(Knob.SECCOMP), "wrong: seccomp: off"),
     "socket for all": (
         {"socket": place(SOUND.socket, writers={"everyone": SOCKET})},
         "wrong: socket: everyone may write to /run/docker.sock",
@@ -122,7 +126,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         "could be better: mandatory access: neither AppArmor nor SELinux",
     ),
     "limits": (
-        engine(limits={"memory": True, "swap": False, "cpu": True, "pids": False}),
+        lacking(Knob.SWAP, Knob.PIDS),
         "wrong: limits: not enforced: swap, pids",
     ),
     "cgroups": (engine(cgroup_version="1"), "could be better: cgroups: version 1"),
@@ -289,15 +293,13 @@ def test_no_engine(changes: dict[str, Any], trouble: str, remedy: str) -> None:
 
 def test_podman() -> None:
     """Podman's containers do not end with it."""
-    host = replace(
-        SOUND, **engine(facts=EngineFacts("Podman", "4.3.1", "1.41", seccomp=True, runtimes=()), live_restore=False)
-    )
+    host = replace(SOUND, **engine(facts=EngineFacts("Podman", "4.3.1", "1.41", ALL), live_restore=False))
     assert troubles(host) == []
 
 
 def test_a_rootless_engine_needs_other_advice() -> None:
     """Limits that a rootless engine lacks are mended by systemd, not by a boot."""
-    host = replace(SOUND, **engine(security=frozenset({"rootless", "selinux"}), limits={"memory": False}))
+    host = replace(SOUND, **lacking(Knob.MEMORY, security=frozenset({"rootless", "selinux"})))
     (found,) = (finding for finding in findings(host) if finding.verdict is Verdict.WRONG)
     assert "Delegate=" in " ".join(found.remedy)
 

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from reconciler.engine.host import EngineHost
+from reconciler.model.capabilities import ALL
 from reconciler.model.container import BindMount
 from reconciler.model.world import EngineFacts, Network
 
-DOCKER = EngineFacts("Docker", "28.1.0", "1.49", seccomp=True, runtimes=("runc",))
-PODMAN = EngineFacts("Podman", "5.8.0", "1.41", seccomp=True, runtimes=("crun",))
+DOCKER = EngineFacts("Docker", "28.1.0", "1.49", ALL)
+PODMAN = EngineFacts("Podman", "5.8.0", "1.41", ALL)
 
 NETWORK = Network("reconciler.default", "n" * 64, bridge="br-0123456789ab")
 HERE = "    lo: 0 0\nbr-0123456789ab: 12 3\n"

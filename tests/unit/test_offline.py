@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from reconciler.cli.main import cli
 from reconciler.control.dependencies import SystemClock
 from reconciler.control.reconcile import reconcile_once
+from reconciler.model.capabilities import ALL, Knob, SetBy
 from reconciler.model.plan import Plan, Reason, SandboxPlan, Verdict
 from reconciler.model.status import Saved
 from reconciler.planning.offline import plan_from
@@ -202,6 +203,12 @@ def the_network_is_unfit(house: House) -> None:
     house.apply()
 
 
+def the_engine_is_unfit(house: House) -> None:
+    house.engine.about = replace(house.engine.about, capabilities=ALL | {Knob.SWAP: SetBy.NOBODY})
+    house.declare("web")
+    house.apply()
+
+
 TROUBLES: dict[str, tuple[Callable[[House], None], Callable[[House], object]]] = {
     "removals wait": (removals_wait, lambda house: house.remove("c")),
     "removals wait under another policy": (removals_wait, lambda house: house.decree(removals={"max": 2, "share": 0})),
@@ -211,6 +218,7 @@ TROUBLES: dict[str, tuple[Callable[[House], None], Callable[[House], object]]] =
         lambda house: (house.declare("a"), house.declare("b")),
     ),
     "another's is stopped": (another_owns_one_that_is_stopped, lambda house: (house.declare("a"), house.declare("b"))),
+    "the engine is unfit": (the_engine_is_unfit, lambda house: house.declare("a")),
     "the network is unfit": (the_network_is_unfit, lambda house: (house.declare("a"), house.declare("web", cpus=0.5))),
 }
 

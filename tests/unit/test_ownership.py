@@ -8,6 +8,7 @@ import pytest
 
 from reconciler.cli.main import cli
 from reconciler.control.settings import Settings
+from reconciler.model.capabilities import ALL
 from reconciler.model.container import MOUNTED, Deviation
 from reconciler.model.errors import EngineRefused, OwnershipUnclear, Refusal
 from reconciler.model.labels import Owner
@@ -177,7 +178,7 @@ def test_whom_an_owner_acts_for(label: str, acts: bool) -> None:
 @pytest.mark.parametrize(("source", "fails"), [("", True), ("mine", False)])
 def test_the_source_must_be_named_for_an_engine_elsewhere(house: House, source: str, fails: bool) -> None:
     """Where the engine's host is another one, this host's id and paths say nothing."""
-    house.engine.about = EngineFacts("Docker", "20.10", "1.41", seccomp=True, runtimes=("runc",), host="elsewhere")
+    house.engine.about = EngineFacts("Docker", "20.10", "1.41", ALL, host="elsewhere")
     house.source = source
     house.declare("web")
     if fails:
@@ -188,7 +189,7 @@ def test_the_source_must_be_named_for_an_engine_elsewhere(house: House, source: 
 
 def test_two_controllers_of_one_instance_and_engine_exclude_each_other(house: House) -> None:
     """Also with different directories and state directories; when the first one ends, the second can begin."""
-    about: dict[str, Any] = {"name": "Docker", "version": "1", "api_version": "1", "seccomp": True, "runtimes": ()}
+    about: dict[str, Any] = {"name": "Docker", "version": "1", "api_version": "1", "capabilities": ALL}
     house.engine.about = EngineFacts(**about, id=f"engine of {house.root}")
     second = house.another("second")
     first = house.controller()

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.model.capabilities import Knob
 from reconciler.model.plan import (
     Action,
     Create,
@@ -188,7 +189,7 @@ PHASES: dict[str, tuple[Callable[[Scene], object], Phase, set[str]]] = {
         Phase.WAITING,
         {A},
     ),
-    "no seccomp": (lambda scene: setattr(scene, "seccomp", False), Phase.REFUSED, {A, T}),
+    "no seccomp": (lambda scene: setattr(scene, "lacking", {Knob.SECCOMP}), Phase.REFUSED, {A, T}),
 }
 
 

@@ -10,7 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.engine.docker.decode_spec import decode, healthcheck, published_ports
+from reconciler.engine.docker.encode import number
 from reconciler.model import labels
+from reconciler.model.capabilities import ALL, Knob, SetBy
 from reconciler.model.output import Output
 from reconciler.model.world import (
     EngineFacts,
@@ -35,6 +37,16 @@ MALFORMED = (LookupError, TypeError, ValueError, AttributeError)
 
 FULL_ID = re.compile(r"[0-9a-f]{64}")
 IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
+
+LIMITS = {
+    Knob.MEMORY: "MemoryLimit",
+    Knob.SWAP: "SwapLimit",
+    Knob.CPU: "CpuCfsQuota",
+    Knob.PIDS: "PidsLimit",
+}
+"""Where an engine says whether its kernel can set them."""
+CGROUP_NAMESPACE_SINCE = "1.41"
+"""The first version of the API that can give a container a cgroup namespace of its own."""
 
 BRIDGE = "com.docker.network.bridge.name"
 NO_TRAFFIC_BETWEEN = {"com.docker.network.bridge.enable_icc": "false"}
@@ -235,27 +247,34 @@ def unmistakable(reference: str) -> str:
 def facts(version: Answer, info: Answer) -> EngineFacts:
     """From two answers, of which engines leave out one thing or another: what is missing reads `unknown` or false."""
     components = [str(component.get("Name")) for component in version.get("Components") or ()]
+    api_version = printable(version.get("ApiVersion") or "unknown")
     return EngineFacts(
         name="Podman" if any("Podman" in name for name in components) else "Docker",
         version=printable(version.get("Version") or "unknown"),
-        api_version=printable(version.get("ApiVersion") or "unknown"),
-        seccomp=any(map(_is_seccomp, info.get("SecurityOptions") or ())),
-        runtimes=tuple(sorted(info.get("Runtimes") or {})),
+        api_version=api_version,
+        capabilities=ALL | {Knob.SECCOMP: SetBy.NODE} | dict.fromkeys(_lacking(api_version, info), SetBy.NOBODY),
         data=str(info.get("DockerRootDir") or ""),
         id=str(info.get("ID") or ""),
         host=printable(info.get("Name") or ""),
     )
 
 
+def _lacking(api_version: str, info: Answer) -> Iterator[Knob]:
+    """A limit that its kernel cannot set, an engine drops without a word, or refuses the container."""
+    yield from (knob for knob, key in LIMITS.items() if info.get(key) is not True)
+    if not any(map(_is_seccomp, info.get("SecurityOptions") or ())):
+        yield Knob.SECCOMP
+    if number(api_version) < number(CGROUP_NAMESPACE_SINCE):
+        yield Knob.CGROUP_NAMESPACE
+
+
 def health(version: Answer, info: Answer) -> EngineHealth:
     """From the same two answers. Podman's engine knows no warnings, and has `v2` for `2`."""
     options = info.get("SecurityOptions") or ()
     status = {str(row[0]): str(row[1]) for row in info.get("DriverStatus") or ()}
-    limits = {"memory": "MemoryLimit", "swap": "SwapLimit", "cpu": "CpuCfsQuota", "pids": "PidsLimit"}
     return EngineHealth(
         facts=facts(version, info),
         security=frozenset(part.removeprefix("name=") for option in options for part in option.split(",")[:1]),
-        limits={limit: info.get(key) is True for limit, key in limits.items()},
         cgroup_version=printable(info.get("CgroupVersion") or "").removeprefix("v"),
         live_restore=info.get("LiveRestoreEnabled") is True,
         storage_driver=printable(info.get("Driver") or ""),

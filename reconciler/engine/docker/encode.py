@@ -3,6 +3,7 @@
 Every knob is set, also those whose default would do: engines differ in their defaults.
 """
 
+import re
 from typing import Any
 
 from reconciler.model.container import ContainerSpec, HealthcheckSpec, TmpfsMount
@@ -96,7 +97,7 @@ def _mount(source: str, target: str, *, read_only: bool) -> dict[str, Any]:
 
 
 def _healthcheck(check: HealthcheckSpec, api_version: str) -> dict[str, Any]:
-    has_start_interval = check.start_interval and _number(api_version) >= _number(START_INTERVAL_SINCE)
+    has_start_interval = check.start_interval and number(api_version) >= number(START_INTERVAL_SINCE)
     return {
         "Test": list(check.test),
         "Interval": round(check.interval * NANOSECONDS),
@@ -107,5 +108,6 @@ def _healthcheck(check: HealthcheckSpec, api_version: str) -> dict[str, Any]:
     }
 
 
-def _number(version: str) -> list[int]:
-    return [int(part) for part in version.split(".")]
+def number(version: str) -> list[int]:
+    """To compare it with others; what is no version is older than all."""
+    return [int(part) for part in re.findall(r"\d+", version)]
