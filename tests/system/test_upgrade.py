@@ -65,12 +65,14 @@ def test_every_sandbox_port_and_failure_is_kept(operator: Operator, old: OldOper
     operator.declare("crash", command=["sh", "-c", "exit 3"])
     old.reconciler("apply", "--timeout", "10")
     before, failures = ports(operator), operator.status("crash")["failures"]
+    first = {row["Id"] for row in operator.containers(running=True)}
     assert before.keys() == set(NAMES)
     assert failures > 0
     with operator.run():
         operator.until_phase(**dict.fromkeys(NAMES, "Running"))
-        operator.until(lambda: all(operator.status(name)["epoch"] == 2 for name in NAMES))
+        operator.until(lambda: not first & {row["Id"] for row in operator.containers()})
         operator.until(lambda: ports(operator) == before)
+        assert all(operator.status(name)["epoch"] == 2 for name in NAMES)
         assert operator.status("crash")["failures"] >= failures
     updates = [one for one in operator.journal() if one["cause"] == "ConfigurationChanged" and one["sandbox"] in NAMES]
     replaced = [entry["action"].split(" ")[0] for entry in updates]
