@@ -28,6 +28,7 @@ from reconciler.planning import backoff, memo, ports, removals
 from reconciler.planning.converge import Case
 from reconciler.planning.decide import _Decision
 from reconciler.planning.excess import excess
+from reconciler.planning.fingerprint import fingerprints, salt_of
 from reconciler.planning.images import fitted
 from reconciler.sources.directory import port_clashes
 from reconciler.spec.sandbox import Restart
@@ -235,6 +236,16 @@ MUTATIONS = {
     "take what another source owns": bug(4, Owner.acts_for, lambda *_: True),
     "start beside what may be ours": bug(24, World.in_place_of,
         lambda right, world, name: found if (found := right(world, name)) and found.source else None),
+    # what is secret
+    "forget the salt of the container before": bug(4, salt_of,
+        lambda right, sandbox, containers, secret: right(sandbox, (), secret)),
+    "give all sandboxes one salt": bug(0, salt_of, lambda *_: "0" * 32),
+    "put values into the public fingerprint": bug(0, fingerprints,
+        lambda right, spec, salt: right(spec, salt)._replace(public=right(spec, "").salted)),
+    "ignore values of environment": bug(0, fingerprints,
+        lambda right, spec, salt: right(replace(spec, environment=dict.fromkeys(spec.environment, "")), salt)),
+    "tell the salt in a status": bug(0, fingerprints,
+        lambda right, spec, salt: right(spec, salt)._replace(salted_with=salt)),
     # what is observed
     "let one odd container stop the whole": bug(4, Observer._inspected, lambda right, *call: raised(right(*call))),
     "look at no volumes in an observation": bug(1257, Observer._inspected,

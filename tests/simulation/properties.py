@@ -135,6 +135,25 @@ def nothing_is_replaced_by_what_is_not_sure(witness: Witness, planned: SandboxPl
         raise ViolationError(f"{planned}: what it is replaced by is not sure")
 
 
+def nothing_is_replaced_that_has_not_changed(witness: Witness, planned: SandboxPlan) -> None:
+    """What is replaced as changed differs in a field, where it is known what it was made from.
+
+    That a port is fixed, or is no more, counts as a change, also where it is the port that is kept.
+    """
+    known, old = witness.statuses[planned.sandbox], planned.current
+    if planned.cause is not Reason.CONFIGURATION_CHANGED or planned.changes or not known.configuration:
+        return
+    if old and old.id == known.container_id and FIXED_PORT not in old.ports.values():
+        raise ViolationError(f"{planned}: nothing has changed")
+
+
+def an_edit_is_no_drift(witness: Witness, planned: SandboxPlan) -> None:
+    """What is replaced or stopped as changed behind everybody's back was changed so."""
+    changed = witness.drifted | witness.host.engine.paths.strayed
+    if planned.cause is Reason.DRIFTED and not any(raw["Id"] in changed for raw in witness.up_of(planned.sandbox)):
+        raise ViolationError(f"{planned}: nobody has changed it")
+
+
 # --- removals --------------------------------------------------------------------------------------------------------
 
 
@@ -236,6 +255,19 @@ def what_is_remembered_changes_no_plan(_witness: Witness, cycle: Cycle) -> None:
     """Every plan is the one that would be made by who remembers nothing of the passes before."""
     if cycle.plan != decide(cycle.reading.desired, cycle.reading.policy, cycle.world, cycle.memory, cycle.now):
         raise ViolationError("a plan would be another one if nothing were remembered")
+
+
+def public_fingerprints_know_no_values(witness: Witness, cycle: Cycle) -> None:
+    """Two are the same where only values of `environment` differ."""
+    policy, found = cycle.reading.policy, witness.public_fingerprints
+    for planned in cycle.plan.sandboxes:
+        if planned.rendered is None or planned.sandbox not in cycle.reading.desired.declared:
+            continue
+        sandbox = effective(cycle.reading.desired.declared[planned.sandbox].sandbox, policy)
+        same = {"environment": sorted(sandbox.environment), "restart": ""}  # which is no matter of the container's
+        said = f"{planned.sandbox} {sandbox.model_copy(update=same)} {policy.labels} {cycle.world.sources}"
+        if found.setdefault(said, planned.rendered.public_fingerprint) != planned.rendered.public_fingerprint:
+            raise ViolationError(f"{planned.sandbox} has two public fingerprints, and only a value has changed")
 
 
 def no_pass_fails(witness: Witness) -> None:
@@ -364,6 +396,23 @@ def what_runs_is_as_declared(end: Settled) -> None:
             raise ViolationError(f"{name} runs otherwise than declared ({status.phase} {status.reason})")
 
 
+def no_salt_is_told(end: Settled) -> None:
+    """No name, no status and no line of the journal has the salt of a container."""
+    host = end.witness.host
+    names = [raw["Name"] for raw in end.witness.containers.values()]
+    told = f"{names} {end.witness.statuses} {host.store.controller()} {host.journal.entries}"
+    for name, salts in end.witness.salts().items():
+        if any(salt in told for salt in salts):
+            raise ViolationError(f"the salt of {name} is told")
+
+
+def no_two_sandboxes_share_a_salt(end: Settled) -> None:
+    """Who learns one has learned nothing of the others."""
+    found = sorted(salt for salts in end.witness.salts().values() for salt in salts)
+    if len(set(found)) < len(found):
+        raise ViolationError("two sandboxes have the same salt")
+
+
 def what_runs_has_the_labels_of_the_policy(end: Settled) -> None:
     """What runs has the labels that the policy puts on every container."""
     for name, _, raw in end.with_their_image:
@@ -420,7 +469,7 @@ def _check_mounts(witness: Witness, name: str) -> None:
 BEFORE_A_CALL = (only_ours_are_touched,)
 BEFORE_A_START = (only_what_was_verified_starts,)
 AFTER_A_START = (never_two_run_for_one_name, no_more_run_than_the_limit_allows)
-OF_A_PLAN = (what_is_remembered_changes_no_plan,)
+OF_A_PLAN = (what_is_remembered_changes_no_plan, public_fingerprints_know_no_values)
 BEFORE_A_LANE = (
     who_has_never_failed_goes_first,
     what_has_written_too_much_stays_down,
@@ -428,6 +477,8 @@ BEFORE_A_LANE = (
     who_wants_no_restart_gets_none,
     few_are_replaced_at_once,
     nothing_is_replaced_by_what_is_not_sure,
+    nothing_is_replaced_that_has_not_changed,
+    an_edit_is_no_drift,
     only_what_is_surely_gone_is_removed,
     what_is_withheld_waits_for_approval,
     no_more_are_removed_than_the_budget_allows,
@@ -458,5 +509,7 @@ IN_THE_END = (
     what_runs_has_mounted_what_it_asked_for,
     nobody_is_unhealthy_for_ever,
     nothing_is_left_over,
+    no_salt_is_told,
+    no_two_sandboxes_share_a_salt,
 )
 """Those of after a pass are asked once more before."""

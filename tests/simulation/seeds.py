@@ -22,8 +22,8 @@ CHUNK = 25
 PROGRESS = 10_000
 """How many seeds are played between two lines that say how far it is."""
 
-NUMBER = re.compile(r"(?<=\.)[0-9a-f]{8}\b|\b[0-9a-f]{64}\b")
-"""The end of a container's name; a fingerprint, or an id of the engine's."""
+NUMBER = re.compile(r"(?<=\.)[0-9a-f]{8}\b|\b(?:[0-9a-f]{32}){1,2}\b")
+"""The end of a container's name; a salt; a fingerprint, or an id of the engine's."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def play(seed: int, story: list[Step] | None = None) -> Played:
 
 
 def digest(calls: Iterable[str]) -> str:
-    """The same for the same calls in the same order. Of fingerprints and ids it only matters which are equal."""
+    """The same for the same calls in the same order. Of fingerprints, salts and ids it only matters which are equal."""
     numbers: dict[str, int] = {}
     told = NUMBER.sub(lambda found: f"#{numbers.setdefault(found[0], len(numbers))}", "\n".join(calls))
     return sha256(told.encode()).hexdigest()[:16]

@@ -21,7 +21,9 @@ class Steps:
     # --- people --------------------------------------------------------------------------------------------------
 
     def declare(self, name: str, variant: str) -> None:
-        self.host.directory.files[name] = Sandbox.model_validate({"image": "app:1", **VARIANTS[variant]})
+        self.host.directory.files[name] = Sandbox.model_validate(
+            {"image": "app:1", "environment": {"PIN": "1"}, **VARIANTS[variant]}
+        )
         self._files_changed()
 
     def spoil(self, name: str) -> None:

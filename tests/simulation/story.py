@@ -17,7 +17,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "missing image": {"image": MISSING_IMAGE},
     "once": {"restart": "no"},
     "once, stopped": {"restart": "no", "state": "stopped"},
-    "on failure": {"restart": "on-failure"},
+    "on failure, another value": {"restart": "on-failure", "environment": {"PIN": "2"}},
     "stopped": {"state": "stopped"},
     "suspended": {"suspend": "somebody looks at it"},
     "greedy": {"mem_limit": "1g"},

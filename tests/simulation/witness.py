@@ -12,6 +12,7 @@ from reconciler.control.controller import Controller
 from reconciler.control.read import Reading
 from reconciler.control.reconcile import Cycle
 from reconciler.model.desired import Desired
+from reconciler.model.labels import SALT
 from reconciler.model.plan import Plan, Reason, Remove, SandboxPlan, Stop
 from reconciler.model.status import PendingApproval, SandboxStatus
 from reconciler.planning.admission import effective, violations
@@ -51,6 +52,8 @@ class Witness:
     removed_at: dict[str, float] = field(default_factory=dict)
     """When each was last removed without approval."""
     known_since: dict[str, float] = field(default_factory=dict)
+    public_fingerprints: dict[str, str] = field(default_factory=dict)
+    """By all that files and policy said, but for the values of `environment`."""
 
     # of the controller that runs
     cycle: Cycle | None = None
@@ -138,18 +141,19 @@ class Witness:
     def worked(self, in_flight: Iterable[str]) -> None:
         self.in_flight = set(in_flight)
 
-    def submitted(self, planned: SandboxPlan, under_way: Iterable[SandboxPlan]) -> None:
-        """It begins `planned`, while `under_way` have not ended."""
-        policy, name = self.reading.policy, planned.sandbox
-        begun = [one for one in self.plan.sandboxes if one.actions]
-        in_flight = {one.sandbox: one for one in (*under_way, *begun)}
+    def submitted(self, planned: SandboxPlan) -> None:
+        cycle = self.cycle
+        assert cycle is not None
+        policy, name = cycle.reading.policy, planned.sandbox
+        begun = {one.sandbox: one.is_update for one in cycle.plan.sandboxes if one.actions}
+        in_flight = cycle.memory.in_flight | begun.keys()
         self.limits = {one: max(policy.sandboxes_max, self.limits.get(one, 0)) for one in in_flight}
-        self.replacing &= in_flight.keys()
+        self.replacing &= in_flight
         if name in self.running():
             self.replacing.add(name)
         most = policy.replacements.max_parallel
-        updates = {one for one in self.updating if one in in_flight and in_flight[one].is_update and one != name}
-        self.updating = {one: max(most, self.updating[one]) for one in updates}
+        going_on = self.updating.keys() & in_flight - {one for one, is_update in begun.items() if not is_update}
+        self.updating = {one: max(most, self.updating[one]) for one in going_on}
         if planned.is_update:
             self.updating[name] = most
         if self.is_unapproved_removal(planned):
@@ -209,6 +213,13 @@ class Witness:
         found = [one for one in there if not state or self.containers[one]["State"]["Status"] == state]
         return found[number % len(found)] if found else ""
 
+    def salts(self) -> Mapping[str, set[str]]:
+        """Of each sandbox, those of its containers."""
+        found: dict[str, set[str]] = {}
+        for one in self.ours & self.containers.keys():
+            found.setdefault(name_of(self.containers[one]), set()).add(self.containers[one]["Config"]["Labels"][SALT])
+        return found
+
     # --- what that means -----------------------------------------------------------------------------------------
 
     def has_written_too_much(self, name: str) -> set[str]:
@@ -217,8 +228,9 @@ class Witness:
         return {container for container, size in status.disk_bytes.items() if size > disk} if status else set()
 
     def is_unapproved_removal(self, planned: SandboxPlan) -> bool:
+        assert self.cycle is not None
         touched = {action.container for action in planned.actions if isinstance(action, Stop | Remove)}
-        return planned.cause is Reason.FILE_REMOVED and not touched <= self.host.store.approved()
+        return planned.cause is Reason.FILE_REMOVED and not touched <= self.cycle.memory.approved
 
     def is_unclear(self, raw: Raw) -> bool:
         """Renamed and changed, or not described: without a status that knows it, it may as well be a stranger's."""
