@@ -30,6 +30,7 @@ from reconciler.planning.decide import _Decision
 from reconciler.planning.excess import excess
 from reconciler.planning.fingerprint import fingerprints, salt_of
 from reconciler.planning.images import fitted
+from reconciler.planning.unfit import unfit
 from reconciler.sources.directory import port_clashes
 from reconciler.spec.sandbox import Restart
 from tests.simulation.seeds import play
@@ -156,6 +157,8 @@ MUTATIONS = {
         lambda right, lanes, outcome, new: replace(outcome, container=lanes._engine.create(new.name, new.spec))),
     "let an image check as often as it likes": bug(25, fitted, lambda right, rendered, image: rendered),
     "keep what has drifted": bug(29, Case._up, lambda right, *call: left_alone(right(*call), Reason.DRIFTED)),
+    "start on an engine that lacks a knob of the floor": bug(41, unfit,
+        lambda right, sandbox, world: None if world.engine.lacking else right(sandbox, world)),
     # lanes
     "go on after a failure": bug(6, Executor.perform, lambda right, *call: replace(right(*call), failure=None)),
     "work twice on one sandbox": bug(2, _Decision._wanted,

@@ -102,6 +102,12 @@ def what_has_something_else_mounted_is_stopped_at_once(_witness: Witness, last: 
         raise ViolationError(f"{last.planned}: what has something else mounted was not stopped at once")
 
 
+def nothing_starts_on_an_engine_that_lacks_a_knob_of_the_floor(witness: Witness, planned: SandboxPlan) -> None:
+    """No lane starts anything once the engine has come back without something that the floor asks for."""
+    if witness.host.engine.about.lacking and any(isinstance(action, Start) for action in planned.actions):
+        raise ViolationError(f"{planned}: the engine lacks {witness.host.engine.about.lacking}")
+
+
 # --- health ----------------------------------------------------------------------------------------------------------
 
 
@@ -473,6 +479,7 @@ OF_A_PLAN = (what_is_remembered_changes_no_plan, public_fingerprints_know_no_val
 BEFORE_A_LANE = (
     who_has_never_failed_goes_first,
     what_has_written_too_much_stays_down,
+    nothing_starts_on_an_engine_that_lacks_a_knob_of_the_floor,
     the_unhealthy_rest_before_they_are_restarted,
     who_wants_no_restart_gets_none,
     few_are_replaced_at_once,

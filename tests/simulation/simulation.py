@@ -127,7 +127,8 @@ class Simulation(Steps):
     def settle(self) -> None:
         """Faults end; then the world becomes as declared, and nothing more is done."""
         engine, directory = self.host.engine, self.host.directory
-        engine.fault, engine.down, engine.indescribable, directory.readable = "", None, "", True
+        engine.fault, engine.indescribable, directory.readable = "", "", True
+        self.engine("up")
         directory.under_way = False
         engine.paths.are_exchanged = False
         engine.happen_late()

@@ -8,7 +8,7 @@ from reconciler.spec.sandbox import Sandbox
 from reconciler.spec.units import GIB
 from tests.simulation.story import DRIFTS, POLICIES, VARIANTS
 from tests.simulation.witness import LABEL, OTHERS, Raw, Witness
-from tests.simulation.world import Host, allowing
+from tests.simulation.world import FIT, WEAKER, Host, allowing
 
 
 class Steps:
@@ -94,9 +94,11 @@ class Steps:
     def fault(self, fault: str, fuse: int) -> None:
         self.host.engine.arm(fault, fuse)
 
-    def engine(self, up: bool) -> None:
-        self.host.engine.down = None if up else "connection refused"
-        if up:
+    def engine(self, state: str) -> None:
+        """It goes, or comes back; it may come back `weaker`, without something that the floor asks for."""
+        self.host.engine.down = "connection refused" if state == "down" else None
+        if state != "down":
+            self.host.engine.about = WEAKER if state == "weaker" else FIT
             self.controller.tell(EngineConnected())
 
     def happen_late(self) -> None:

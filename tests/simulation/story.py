@@ -137,7 +137,7 @@ def _steps(kind: str, dice: random.Random) -> list[Step]:  # noqa: C901 - one ca
         case "git":
             return [Step(kind, (dice.random() < 0.4,))]
         case "engine":
-            return [Step(kind, (dice.random() < 0.5,))]
+            return [Step(kind, (dice.choices(("up", "down", "weaker"), (5, 4, 1))[0],))]
         case "drift":
             return [Step(kind, (number, dice.randrange(len(DRIFTS)))), *([Step("deaf")] if dice.random() < 0.5 else [])]
         case "exit":

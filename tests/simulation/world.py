@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from reconciler.control.settings import Settings
 from reconciler.engine.docker import decode
 from reconciler.engine.docker.encode import encode
 from reconciler.engine.host import Protected
+from reconciler.model.capabilities import ALL, Knob, SetBy
 from reconciler.model.container import BindMount, ContainerSpec
 from reconciler.model.desired import Declaration, Desired
 from reconciler.model.errors import (
@@ -25,13 +26,15 @@ from reconciler.model.errors import (
     StateUnusable,
 )
 from reconciler.model.status import Approval, ControllerStatus, JournalEntry, SandboxStatus
-from reconciler.model.world import Event, Inspection, Source
+from reconciler.model.world import EngineFacts, Event, Inspection, Source
 from reconciler.sources.directory import port_clashes
 from reconciler.spec.policy import Policy
 from reconciler.spec.sandbox import Sandbox
 from tests.fake_engine import FakeEngine
 
 INSTANCE = "default"
+FIT = EngineFacts("Docker", "20.10.24", "1.41", ALL)
+WEAKER = replace(FIT, capabilities=ALL | {Knob.SWAP: SetBy.NOBODY})
 
 
 class KilledError(BaseException):
