@@ -13,8 +13,8 @@ run: .venv/made ## keep the examples in sandboxes.d/ running, on an engine that 
 
 WORKERS := --numprocesses=4
 
-test: .venv/made ## pass the tests, against a Docker Engine of their own
-	$(BIN)/pytest -m "not slow" $(WORKERS)
+test: .venv/made ## pass the tests, against a Docker Engine of their own, and show what none of them has run
+	$(BIN)/pytest -m "not slow" --cov $(WORKERS)
 
 test-unit: .venv/made ## pass those that need neither root nor an engine, and play 200 stories of faults
 	$(BIN)/pytest tests/unit $(WORKERS)
@@ -51,7 +51,7 @@ bench: .venv/made ## measure how fast it is, beside Compose and the engine's own
 	@$(BIN)/python -m tests.bench
 
 clean: ## remove what was made, but for the state directory
-	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .coverage* build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/made: pyproject.toml
 	@echo "Making the virtual environment .venv"

@@ -15,6 +15,7 @@ from tests.simulation.simulation import Simulation
 SEEDS = 2000
 
 
+@pytest.mark.timeout(1800)
 def test_no_seed_finds_a_violation() -> None:
     """Two thousand stories of edits, faults, strangers, kills and clocks end well."""
     played = play_many(range(SEEDS))
