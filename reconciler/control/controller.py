@@ -42,7 +42,7 @@ SETTLE_SECONDS = 0.2
 """How often `apply` looks again while it waits for a health check."""
 
 SHUTDOWN_SECONDS = 10.0
-"""How long lanes may take to finish once the controller is asked to stop."""
+"""How long sandbox plans may take to finish once the controller is asked to stop."""
 
 
 class Controller:
@@ -55,14 +55,14 @@ class Controller:
          | |                                      v |                             |
          | |                  no answer:  ENGINE ABSENT                           |
          | |                                                                      |
-         | +------------------------ lanes are sent off --------------------------+
+         | +----------------- sandbox plans are submitted ------------------------+
          v
         STOPPING: when asked to, from wherever it waits
 
-    Waiting: messages are taken in, also those of the lanes, which work meanwhile; each may bring the next pass forward.
-    Passing: files are read, the engine is observed, a plan is made. Acting, still in the pass: what is known is written
-    down, the network is set up, lanes are sent off. Engine absent: waiting too, with growing pauses. Stopping: lanes
-    begin nothing new and get a little time; `apply` comes to it by itself when nothing is left to do now.
+    Waiting: messages are handled, also from the executor, which works meanwhile; each may bring the next pass forward.
+    Passing: files are read, the engine is observed, a plan is made. Acting, still in the pass: statuses are written,
+    the network is set up, sandbox plans are submitted. Engine absent: waiting too, with growing pauses. Stopping: no
+    new action starts, and those under way get a little time; `apply` stops by itself when nothing is left to do.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Controller:
 
     @property
     def statuses(self) -> Mapping[str, SandboxStatus]:
-        """By name, as they are known; the files may lag behind when they cannot be written."""
+        """By name, as they are now; the files are older while they cannot be written."""
         return self._status_writer.statuses
 
     @property
@@ -158,7 +158,7 @@ class Controller:
     # --- time ----------------------------------------------------------------------------------------------------
 
     def _turn(self, deadline: float = float("inf")) -> None:
-        """Waits for a message, for the time of the next pass or for the deadline, and works; beats now and then."""
+        """Waits for a message, the next pass or the deadline, and then works; sends a heartbeat when it is due."""
         if self._schedule.beat_is_due(self._clock.monotonic()):
             self._heartbeat()
         self._wait(min(self._schedule.next_at, deadline))
@@ -166,13 +166,13 @@ class Controller:
             self.work()
 
     def _heartbeat(self) -> None:
-        """Says that the loop turns, to whoever reads the state directory and to the service manager."""
+        """Tells the state directory and the service manager that the loop is alive."""
         self._store.heartbeat_now()
         self._dependencies.manager.alive()
         self._schedule.beaten(self._clock.monotonic())
 
     def work(self) -> None:
-        """Handles all messages that are there, makes a pass if one is due, and writes down what changed."""
+        """Handles all queued messages, makes a pass if one is due, and writes changed statuses."""
         self._wait(0)
         now = self._clock.monotonic()
         if self._schedule.resync_is_due(now):
@@ -182,7 +182,7 @@ class Controller:
         self._status_writer.flush()
 
     def _wait(self, until: float) -> None:
-        """Handles all messages that are there; waits for the first one until the given monotonic time."""
+        """Handles all queued messages; waits for the first one until the given monotonic time."""
         try:
             self._handle(self._queue.get(timeout=max(0.0, until - self._clock.monotonic())))
             while True:
@@ -222,7 +222,7 @@ class Controller:
                 assert_never(other)
 
     def _used(self, message: DiskMeasured | LogRateExceeded) -> None:
-        """What a container uses while it runs may be more than the policy allows."""
+        """A running container may use more than the policy allows."""
         match message:
             case LogRateExceeded(sandbox, container, at):
                 self._status_writer.on_log_rate_exceeded(sandbox, container, at)
@@ -235,7 +235,7 @@ class Controller:
     def _heard(self, event: Event) -> None:
         self._observer.heard(event)
         sandbox = self._sandbox_of.get(event.container)
-        if sandbox is None and event.what is Happening.REMOVED:  # which the last list has told already
+        if sandbox is None and event.what is Happening.REMOVED:  # the last list has shown it already
             return
         if sandbox not in self._in_flight and (sandbox is not None or not self._in_flight):
             self._pass_soon()
@@ -244,7 +244,7 @@ class Controller:
         self._schedule.ask(self._clock.monotonic())
 
     def _resync(self) -> None:
-        """Believes nothing that is remembered: the next pass reads all files and inspects all containers."""
+        """Trusts nothing that is remembered: the next pass reads all files and inspects all containers."""
         self._observer.invalidate_all()
         self._reader.invalidate()
         self._schedule.resynced(self._clock.monotonic())
@@ -255,7 +255,7 @@ class Controller:
         self._status_writer.on_outcome(outcome)
 
     def _shut_down(self) -> None:
-        """No lane begins anything new; those under way get a little time. The sandboxes run on."""
+        """Starts no further action and gives those under way a little time. The sandboxes keep running."""
         self._executor.abandon()
         until = self._clock.monotonic() + SHUTDOWN_SECONDS
         while self._in_flight and self._clock.monotonic() < until:
@@ -296,7 +296,7 @@ class Controller:
         self._metrics.passed(self.status, self._status_writer.statuses.values())
 
     def _carry_out(self, cycle: Cycle) -> None:
-        """Takes down what was seen and decided, and then acts."""
+        """Records what was seen and decided, and then acts."""
         reading, world = cycle.reading, cycle.world
         self._dependencies.exclusive.hold(world.engine, world.owner.instance)
         self._sandbox_of = {container.id: container.sandbox for container in world.containers}
@@ -305,14 +305,14 @@ class Controller:
         if self._measuring_due:
             self._measuring_due = False
             self._dependencies.disk.measure(self.tell)
-        # last words are of exits that are counted
+        # the last output belongs to an exit that was counted
         counted = [one for one in world.containers if one.up or one.sandbox not in self._in_flight]
         self._log_collector.follow(counted, self.tell, reading.policy.limits.log_rate)
         self._plan = cycle.plan
         self._status_writer.on_planned(self._plan, reading.desired, world)
         self._status_writer.keep_only({planned.sandbox for planned in self._plan.sandboxes} | self._in_flight.keys())
         self._own.decided(cycle, self._status_writer.statuses.values())
-        self._status_writer.flush()  # before anything happens, as nobody may be left to note it afterwards
+        self._status_writer.flush()  # before acting, as this process may be killed meanwhile
         self._act(self._plan)
 
     def _memory(self) -> Memory:
@@ -336,7 +336,7 @@ class Controller:
             elif isinstance(action, CreateNetwork):
                 self._pass_soon()
         if any(isinstance(action, CreateNetwork) for action in plan.setup):
-            return  # what is new is looked at before anything is started in it
+            return  # a new network is inspected before anything is started in it
         for planned in plan.sandboxes:
             if planned.actions:
                 self._in_flight[planned.sandbox] = planned

@@ -1,4 +1,4 @@
-"""Everything that the controller touches, so that a simulation can give it another world."""
+"""Everything outside that the controller uses; a simulation passes in its own."""
 
 import os
 import random
@@ -26,10 +26,10 @@ from reconciler.spec.policy import Policy
 
 class Clock(Protocol):
     def now(self) -> float:
-        """Seconds since the epoch; somebody may set it, also back."""
+        """Seconds since the epoch; the clock may be set, also back."""
 
     def monotonic(self) -> float:
-        """Seconds since some moment; never goes back."""
+        """Seconds since an arbitrary moment; never goes back."""
 
     def worked(self) -> float:
         """Seconds that all threads of this process have kept a core busy."""
@@ -54,7 +54,7 @@ def draw_seed() -> int:
 class Dependencies:
     """`read_policy` and `scan` raise what `Settings.policy` and `Directory.scan` raise.
 
-    `secret` is of this controller alone, and is told to nobody.
+    `secret` is known to this controller only, and never written.
     """
 
     settings: Settings

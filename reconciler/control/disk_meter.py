@@ -1,4 +1,4 @@
-"""Measures what the sandboxes have written, beside the passes: much of it takes the engine a while to add up."""
+"""Measures how much the sandboxes have written, beside the passes, as it can take the engine long to add up."""
 
 import logging
 import threading
@@ -16,14 +16,14 @@ def in_a_thread(work: Callable[[], None]) -> None:
 
 
 class DiskMeter:
-    """One measurement at a time; `start` begins it, out of the way of who asks for it."""
+    """One measurement at a time; `start` runs it in the background."""
 
     def __init__(self, engine: EngineReader, start: Callable[[Callable[[], None]], None] = in_a_thread) -> None:
         self._engine, self._start = engine, start
         self._under_way = threading.Lock()
 
     def measure(self, tell: Tell) -> None:
-        """Has `DiskMeasured` told soon, unless the measurement before is not over yet."""
+        """Sends `DiskMeasured` later, unless the measurement before is still under way."""
         if self._under_way.acquire(blocking=False):
             self._start(lambda: self._measure(tell))
 
@@ -31,7 +31,7 @@ class DiskMeter:
         try:
             tell(DiskMeasured(self._sizes()))
         except (EngineRefused, EngineUnavailable) as error:
-            log.warning("what sandboxes write is not measured: %s", error)
+            log.warning("cannot measure what sandboxes have written: %s", error)
         finally:
             self._under_way.release()
 
@@ -41,9 +41,9 @@ class DiskMeter:
         return {one.id: one.bytes + sum(volumes.get(name, 0) for name in one.volumes) for one in written}
 
     def _volumes(self) -> Mapping[str, int]:
-        """What an engine, or a proxy before it, does not tell of volumes spoils nothing of the rest."""
+        """Empty when the engine, or a proxy in front of it, refuses to list volumes: the rest is still measured."""
         try:
             return self._engine.volume_sizes()
         except EngineRefused as error:
-            log.warning("volumes of images do not count as disk: %s", error)
+            log.warning("the volumes of images are not counted as disk: %s", error)
             return {}

@@ -1,6 +1,6 @@
-"""One controller for each instance of an engine, as far as this host can tell.
+"""Keeps a second controller on this host from managing the same instance of the same engine.
 
-Elsewhere two of them tell each other's containers by the label of their source.
+Controllers on different hosts recognise each other's containers by the label of their source.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from reconciler.model.world import EngineFacts
 
 
 class Exclusive:
-    """Holds an abstract socket, which ends with the process, however it ends."""
+    """Holds an abstract socket, which the kernel closes however the process ends."""
 
     def __init__(self) -> None:
         self._held: tuple[str, socket.socket] | None = None
@@ -20,7 +20,7 @@ class Exclusive:
     def hold(self, engine: EngineFacts, instance: str) -> None:
         """Raises `OwnershipUnclear` while another process holds the same instance of the same engine.
 
-        Several engines of one host may have one id; none has another's directory of data.
+        Engines on one host may share an id, but never a data directory.
         """
         name = f"\0reconciler/{instance}/{hashlib.sha256(f'{engine.id} {engine.data}'.encode()).hexdigest()[:32]}"
         if not engine.id or sys.platform != "linux" or (self._held and self._held[0] == name):
@@ -32,8 +32,7 @@ class Exclusive:
         except OSError as error:
             held.close()
             raise OwnershipUnclear(
-                f"another controller of instance {instance} is at work on this engine; end it, or choose another "
-                "--instance"
+                f"another controller manages instance {instance} on this engine; stop it, or choose another --instance"
             ) from error
         self._held = name, held
 

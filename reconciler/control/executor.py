@@ -1,4 +1,4 @@
-"""Carries out lanes: in order within a sandbox, in parallel across sandboxes."""
+"""Carries out sandbox plans: in order within a sandbox, in parallel across sandboxes."""
 
 import logging
 import threading
@@ -37,7 +37,7 @@ from reconciler.planning.images import fitted, forbidden
 log = logging.getLogger(__name__)
 
 WORKERS_MAX = 64
-"""Enough that lanes which wait (for a slow stop, for a pull) leave room for others."""
+"""Enough that sandboxes which wait for a slow stop or a pull do not delay the others."""
 
 CALLS_MAX = 8
 """So many calls that keep the engine busy at a time; with more of them, each takes longer than the gain."""
@@ -69,7 +69,7 @@ Finish = Callable[[str, str], None]
 class Executor:
     """Workers that come and go with the work.
 
-    `tell` gets `Progress`, one `Outcome` per action, and `LaneEnded` at the end of each lane.
+    `tell` gets `Progress`, one `Outcome` per action, and `SandboxPlanEnded` at the end of each plan.
     """
 
     def __init__(self, engine: Engine, volumes: Volumes, tell: Tell, finish_output: Finish, clock: Clock) -> None:
@@ -82,15 +82,15 @@ class Executor:
         self._abandoned = threading.Event()
 
     def submit(self, planned: SandboxPlan) -> None:
-        """Carries the lane out, as soon as fewer than `WORKERS_MAX` are under way."""
+        """Carries the plan out, as soon as fewer than `WORKERS_MAX` are under way."""
         with self._lock:
             self._waiting.append(planned)
             if self._workers < WORKERS_MAX:
                 self._workers += 1
-                threading.Thread(target=self._work, name=f"lane-{planned.sandbox}", daemon=True).start()
+                threading.Thread(target=self._work, name=f"plan-{planned.sandbox}", daemon=True).start()
 
     def abandon(self) -> None:
-        """No lane begins another action."""
+        """Starts no further action of any plan."""
         self._abandoned.set()
 
     def _work(self) -> None:
@@ -107,7 +107,7 @@ class Executor:
             return None
 
     def carry_out(self, planned: SandboxPlan) -> Iterator[Outcome]:
-        """Does the lane's actions in order, until one fails. Never raises: a failure stays in its lane."""
+        """Does the plan's actions in order, until one fails. Never raises: a failure concerns its sandbox only."""
         created = ""
         failed = False
         for action in planned.actions:
@@ -186,7 +186,7 @@ class Executor:
         return outcome
 
     def _created(self, outcome: Outcome, rendered: Rendered) -> Outcome:
-        """What was pulled was not known when the lane was planned."""
+        """An image that was pulled was not known when the plan was made."""
         if any(isinstance(action, Pull) for action in outcome.planned.actions):
             image = self._engine.image(rendered.image)
             if image and (found := [message for _, message, _ in forbidden(image, rendered.spec)]):

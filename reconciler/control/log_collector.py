@@ -1,4 +1,4 @@
-"""Writes down what the sandboxes say, as it comes."""
+"""Copies the output of the sandboxes to their log files."""
 
 import logging
 import threading
@@ -20,17 +20,17 @@ from reconciler.spec.units import SIZE_MAX
 log = logging.getLogger(__name__)
 
 BYTES_PER_SECOND = 4 * 1024 * 1024
-"""Of all sandboxes together: what they say faster than this waits in the engine's own log, which is bounded."""
+"""For all sandboxes together; faster output waits in the engine's own log, which is bounded."""
 
 BURST_SECONDS = 4.0
 LINE_BYTES = 256
-"""What a line costs besides its text."""
+"""Counted for each line besides its text."""
 
 RATE_SECONDS = 30
-"""So long a sandbox may say more than its rate before that is too much, if it was silent before."""
+"""A silent sandbox may save up so many seconds of its rate for a burst."""
 
 FINISH_SECONDS = 10.0
-"""How long a removal waits for the last words."""
+"""How long a removal waits for the last output."""
 
 RETRY_SECONDS = 5.0
 """Between two attempts to write to a disk that is full."""
@@ -39,7 +39,7 @@ LAST_OUTPUT_LINES = 50
 
 
 class _Reading(NamedTuple):
-    """One stream: of a container that runs (`ended_at` is 0), or of what it has said until then."""
+    """The output of one container: while it runs (`ended_at` is 0), or up to its end."""
 
     sandbox: str
     container: str
@@ -51,7 +51,7 @@ def _reading(container: Observed) -> _Reading:
 
 
 class Budget:
-    """Makes those who share it wait so that together they stay within `BYTES_PER_SECOND`, after a burst."""
+    """Delays its callers so that together they stay within `BYTES_PER_SECOND`, after a burst."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -67,13 +67,13 @@ class Budget:
 
 
 class Excess:
-    """How much more than its rate a container has said, by the engine's own times: how fast it is read is no matter."""
+    """How far a container's output exceeds its rate, by the engine's timestamps, whenever it is read."""
 
     def __init__(self) -> None:
         self._bytes = self._at = 0.0
 
     def of(self, outputs: list[Output], rate: float) -> float:
-        """In bytes, after these; silence makes it good."""
+        """In bytes, after these outputs; silence lowers it."""
         at = max(self._at, _epoch(outputs[-1].at))
         self._bytes = max(0.0, self._bytes - (at - self._at) * rate) + _cost(outputs)
         self._at = at
@@ -90,7 +90,7 @@ def _cost(outputs: list[Output]) -> int:
 
 
 class LogCollector:
-    """One thread for each container that is followed. What they write down outlives them: see `SandboxLog`."""
+    """One thread for each container. How far it has read is in the log file itself: see `SandboxLog`."""
 
     def __init__(self, engine: EngineReader, directory: Path) -> None:
         self._engine, self._directory = engine, directory
@@ -102,9 +102,9 @@ class LogCollector:
         self._logs: dict[str, tuple[SandboxLog, threading.Lock]] = {}
 
     def follow(self, containers: Iterable[Observed], tell: Tell, rate: float = SIZE_MAX) -> None:
-        """Follows those that run, and reads what is left of those that have ended since; tells their last words.
+        """Follows those that run, and reads what is left of those that have ended since; reports their last output.
 
-        Those that say more than `rate` bytes a second are told of too, again and again.
+        Sends `LogRateExceeded`, repeatedly, for those that exceed `rate` bytes a second.
         """
         self._rate = rate
         began = (one for one in containers if one.up or one.inspection.finished_at)
@@ -118,7 +118,7 @@ class LogCollector:
             self._begin(reading, tell)
 
     def finish(self, sandbox: str, container: str) -> None:
-        """Returns when the last words of a container that has stopped are written down, or after a while."""
+        """Returns when the last output of a stopped container is written, or after `FINISH_SECONDS`."""
         if not self._begin(_Reading(sandbox, container, time.time())).wait(FINISH_SECONDS):
             log.warning("%s: the last output of %s may be lost", sandbox, container[:12])
 
@@ -132,7 +132,7 @@ class LogCollector:
             return self._under_way[reading]
 
     def _log_of(self, sandbox: str) -> tuple[SandboxLog, threading.Lock]:
-        """With whose turn it is to write: the container before comes first."""
+        """With a lock that lets the previous container finish writing first."""
         if sandbox not in self._logs:
             self._logs[sandbox] = SandboxLog(self._directory / f"{sandbox}.log"), threading.Lock()
         return self._logs[sandbox]
@@ -164,20 +164,20 @@ class LogCollector:
 
 
 def _append(said: SandboxLog, container: str, outputs: list[Output]) -> None:
-    """Until it succeeds: meanwhile the engine keeps what comes."""
+    """Tries until it succeeds: meanwhile the engine keeps the output."""
     for attempt in count():
         try:
             said.append(container, outputs)
         except OSError as error:
             if attempt == 0:
-                log.warning("cannot write down what %s says: %s", container[:12], error.strerror)
+                log.warning("cannot write the output of %s: %s", container[:12], error.strerror)
             time.sleep(RETRY_SECONDS)
         else:
             return
 
 
 def _after(at: bytes, lines: int, outputs: Iterable[list[Output]]) -> Iterator[list[Output]]:
-    """Without the lines of the first moment that are written already."""
+    """Without the lines of the first timestamp that are already written."""
     for some in outputs:
         known = 0
         while known < len(some) and lines and some[known].at == at:

@@ -1,6 +1,6 @@
-"""Everything that can wake the controller is one message on its queue: files, the engine, signals, and its own lanes.
+"""The messages that wake the controller: changed files, engine events, signals, and the progress of its own plans.
 
-Files and events are only hints. The controller looks for itself, and also when no hint comes.
+Changed files and engine events are only hints: a periodic resync finds what no message told.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,12 +17,12 @@ class FilesChanged:
 
 @dataclass(frozen=True, slots=True)
 class EngineConnected:
-    """The engine's events can be heard, from now on."""
+    """The engine's events are received from now on."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineDisconnected:
-    """The engine's events cannot be heard."""
+    """The engine's events are not received any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class StopAsked:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A lane tells how far a long action is; `share` is 0 to 1, None as long as nobody knows."""
+    """How far a long action is; `share` is 0 to 1, None while it is unknown."""
 
     planned: SandboxPlan
     text: str
@@ -56,7 +56,7 @@ class SandboxPlanEnded:
 
 @dataclass(frozen=True, slots=True)
 class OutputEnded:
-    """A container has stopped, and all that it said is written down."""
+    """A container has stopped, and all its output is written."""
 
     sandbox: str
     container: str
@@ -72,7 +72,7 @@ class DiskMeasured:
 
 @dataclass(frozen=True, slots=True)
 class LogRateExceeded:
-    """A container had said more than the policy allows at a moment, by the engine's time in seconds since the epoch."""
+    """A container's output exceeded the policy's rate; `at` is the engine's time, in seconds since the epoch."""
 
     sandbox: str
     container: str

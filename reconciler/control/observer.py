@@ -1,4 +1,4 @@
-"""One observation: one list call, and an inspection of what is new, changed or asked for."""
+"""Observes the engine: one list call, and an inspection of each container that is new or may have changed."""
 
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
@@ -38,9 +38,9 @@ class _Seen:
 
 
 class Observer:
-    """Observes one instance on one engine. It remembers inspections until something is heard, done or changes.
+    """Observes one instance on one engine. Inspections are kept until an event, an action or the list tells otherwise.
 
-    `known` are containers that were ours before; they are there until the engine says of them that they are not.
+    `known` are ids of containers that were ours before: they exist until the engine says that they do not.
     """
 
     def __init__(
@@ -62,11 +62,11 @@ class Observer:
         self._memo = Memo()
 
     def heard(self, event: Event) -> None:
-        """What is remembered of its container is doubtful."""
+        """Its container may have changed."""
         self._forget(event.container, gone=event.what is Happening.REMOVED)
 
     def done(self, outcome: Outcome) -> None:
-        """What is remembered of what was acted on is doubtful; what was created is ours, whatever it is called next."""
+        """What was acted on has changed; a container that was created is ours, even if it is renamed later."""
         action, failure, container = outcome.action, outcome.failure, outcome.container
         self._forget(container, gone=isinstance(action, Remove) and failure is None)
         if isinstance(action, Create) and container:
@@ -77,7 +77,7 @@ class Observer:
             self.invalidate_all()
 
     def _forget(self, container: str, *, gone: bool) -> None:
-        """Of one container, or, with no name, of the network; `gone` once the engine has said that it is removed."""
+        """Forgets a container, or the network if the id is empty; `gone` says that the engine has removed it."""
         self._seen.pop(container, None)
         if gone:
             self._known.discard(container)
@@ -85,16 +85,16 @@ class Observer:
             self._network = None
 
     def invalidate_all(self) -> None:
-        """Everything is doubtful: the next observation asks for all of it."""
+        """Everything may have changed: the next observation asks for all of it."""
         self._facts, self._network = None, None
         self._seen.clear()
         self._images.clear()
 
     def observe(self, desired: Desired, policy: Policy, now: float) -> World:
-        """Raises `EngineUnavailable`, also when the engine answers in part: half a world is none.
+        """Raises `EngineUnavailable`, also when the engine answers only in part.
 
-        One container that is odd is that container's trouble. Raises `OwnershipUnclear` when the source was derived
-        from this host, and the engine is on another one.
+        A container that cannot be read becomes `Unmanaged` and affects no other. Raises `OwnershipUnclear` when the
+        source was derived from this host, and the engine is on another one.
         """
         try:
             facts, summaries = self._look()
@@ -143,7 +143,7 @@ class Observer:
         return ownership.not_ours_by_proof(summary, seen.inspection, image, self._owner)
 
     def _confirm_gone(self, listed: set[str]) -> None:
-        """What a list leaves out may still run; two would run in its place if that were believed."""
+        """A container missing from the list may still run, and trusting the list would start a second one."""
         missing = sorted(self._known - listed)
         for container, inspection in zip(missing, self._parallel_map(self._inspected, missing), strict=True):
             if inspection is not None:
@@ -151,7 +151,7 @@ class Observer:
         self._known = listed
 
     def _inspect(self, summaries: list[Summary], now: float) -> list[Unmanaged]:
-        """Those that cannot be read."""
+        """Inspects what is new or changed; returns those that cannot be inspected."""
         current = {summary.id: summary for summary in summaries}
         self._seen = {id_: seen for id_, seen in self._seen.items() if current.get(id_) == seen.summary}
         missing = [summary for summary in summaries if summary.id not in self._seen]
@@ -165,7 +165,7 @@ class Observer:
         return unreadable
 
     def _inspected(self, container: str) -> Inspection | EngineRefused | None:
-        """None for a container that is gone; the error for one that the engine does not describe."""
+        """None for a container that is gone; the error for one that cannot be inspected."""
         try:
             return self.volumes.witnessed(container, self._engine.inspect(container))
         except EngineRefused as error:

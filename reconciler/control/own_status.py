@@ -1,4 +1,4 @@
-"""What the controller says of itself and of all its sandboxes together, in `controller.json`."""
+"""The controller's own status, and that of all sandboxes together: `controller.json`."""
 
 import logging
 import os
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class OwnStatus:
-    """`now` is the newest; it is written after each pass, and in a pass before what withholds removals is acted on."""
+    """`now` is the current one. It is written after each pass, and during one when pending approvals have changed."""
 
     def __init__(self, settings: Settings, store: Store, clock: Clock, limit: int) -> None:
         self._store, self._clock = store, clock
@@ -54,11 +54,11 @@ class OwnStatus:
             uncommitted=reading.desired.uncommitted,
         )
         if reading.scan_error:
-            self._change(directory_id=None)  # the next one may be another, although it has the same inode
+            self._change(directory_id=None)  # the next directory may be another one with the same inode
 
     def decided(self, cycle: Cycle, statuses: Iterable[SandboxStatus]) -> None:
-        """The directory counts once it was read and nothing that it says had to be doubted; approvals are used up, and
-        removals without one count from now on.
+        """Records the directory's identity once it was read completely, the removals that count towards the budget, and
+        which approvals are used up.
         """
         reading, world, plan = cycle.reading, cycle.world, cycle.plan
         if not self.now.available:
@@ -75,7 +75,7 @@ class OwnStatus:
         self._spend_approval(reading.desired, world)
 
     def _spend_approval(self, desired: Desired, world: World) -> None:
-        """Once nothing of what it allows is left to be removed."""
+        """Deletes the approval once nothing is left to remove of what it allows."""
         approved = self._store.approved()
         waiting = {container.id for container in world.containers if container.sandbox not in desired.names}
         if approved and desired.complete and not approved & waiting:
@@ -90,7 +90,7 @@ class OwnStatus:
         self._change(pass_error="")
 
     def failed(self, error: Exception) -> None:
-        """By a fault of our own."""
+        """The pass ended in a fault of reconciler's own."""
         self._change(pass_error=f"{type(error).__name__}: see the log")
 
     def passed(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""The same work for many things at once."""
+"""Calls a function for many things at once."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ THREADS = 8
 
 
 class ParallelMap(Protocol):
-    """Does the same for many things, and gives the results in their order."""
+    """`work` of each thing, in parallel; the results are in the order of the things."""
 
     def __call__(self, work: Callable[[Given], Made], things: list[Given]) -> list[Made]: ...
 

@@ -1,4 +1,4 @@
-"""One reading: the policy and the directory, when they may have changed. Of each, the last good one stays in force."""
+"""Reads the policy and the directory when they may have changed. The last good reading of each stays in force."""
 
 import logging
 from collections.abc import Callable
@@ -17,7 +17,7 @@ UNREADABLE_SECONDS = 30.0
 """The pause between two attempts to read a directory that cannot be read."""
 
 WAIT_SECONDS = 3.0
-"""The pause between two looks whether a merge, or what else waits, is over."""
+"""The pause between two checks whether a merge or rebase is over."""
 
 GONE_SECONDS = 0.2
 """A file must be missing for so long before it counts as deleted: an editor may be about to put it back."""
@@ -28,10 +28,10 @@ NOTHING_READ = Desired((0, 0), complete=False)
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is in force. `policy_error` and `scan_error` say why that is not the newest; they are empty when it is.
+    """What is in force. `policy_error` and `scan_error` say why it is not the newest; empty when it is.
 
-    `again_at` is the monotonic time at which the next reading is due whatever happens. Where `sure` is false it is
-    worth while to wait for it.
+    `again_at` is the monotonic time of the next reading even if nothing changes. `sure` is false when a file may be
+    about to reappear: the pass waits for the next reading.
     """
 
     policy: Policy
@@ -56,7 +56,7 @@ def _first_policy(read_policy: Callable[[], Policy]) -> Policy:
 
 
 class Reader:
-    """Reads what its two functions read, again and again. Raises `PolicyUnknown` when there is none to begin with."""
+    """Keeps the last good readings. Raises `PolicyUnknown` when there is none to begin with."""
 
     def __init__(self, read_policy: Callable[[], Policy], scan: Callable[[], Desired], clock: Clock) -> None:
         self._read_policy, self._scan, self._clock = read_policy, scan, clock
@@ -69,7 +69,7 @@ class Reader:
         self._stale = True
 
     def read(self) -> Reading:
-        """What is in force from now on; never unsure twice in a row, as others wait too."""
+        """What is in force from now on; never unsure twice in a row, as other sandboxes wait meanwhile."""
         hesitated = not self.reading.sure
         self._put(again_at=inf, sure=True)
         if self._stale:
@@ -112,7 +112,7 @@ class Reader:
         self._put(scan_error=scan_error, desired=desired, again_at=self._clock.monotonic() + seconds)
 
     def _believe(self, scanned: Desired) -> None:
-        """Unless a file has only just gone missing: it is then worth while to look again."""
+        """Takes the scan, unless a file has only just gone missing: it is then read again soon."""
         now, before = self._clock.monotonic(), self.reading.desired
         gone = before.meant - scanned.meant
         self._missing_since = {name: self._missing_since.get(name, now) for name in gone}

@@ -1,6 +1,6 @@
-"""One cycle: what was read meets what is observed, and a plan comes of it.
+"""One reconcile cycle: observe, and decide on what was read.
 
-`plan` ends there; `apply` and `run` go on to carry it out. Nobody else makes a plan with an engine.
+The command `plan` ends there; `apply` and `run` carry the plan out.
 """
 
 import secrets
@@ -24,7 +24,7 @@ from reconciler.sources.directory import Directory
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """A plan, and all that it was made from. `now` is in seconds since the epoch."""
+    """A plan and its inputs. `now` is in seconds since the epoch."""
 
     reading: Reading
     world: World
@@ -34,7 +34,7 @@ class Cycle:
 
 
 class Reconciler:
-    """Decides again and again; what has not changed since the cycle before is not worked out again."""
+    """Makes cycles; results whose inputs have not changed are kept from one to the next."""
 
     def __init__(self, observer: Observer, clock: Clock, draw_seed: Callable[[], int | None]) -> None:
         self._observer, self._clock, self._draw_seed = observer, clock, draw_seed
@@ -43,7 +43,7 @@ class Reconciler:
     def reconcile(self, reading: Reading, memory: Memory) -> Cycle:
         """Raises `EngineUnavailable` and `OwnershipUnclear`.
 
-        The memory comes with the statuses of before, and without a seed; that of the cycle knows what was seen.
+        The cycle's memory has the statuses after this observation, and a new seed.
         """
         desired, policy = reading.desired, reading.policy
         world = self._observer.observe(desired, policy, self._clock.now())

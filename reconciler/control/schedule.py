@@ -1,4 +1,4 @@
-"""When the next thing is due. No clock is read here: times come in, in monotonic seconds where nothing else is said."""
+"""When passes, resyncs and heartbeats are due. Times are arguments, in monotonic seconds unless noted otherwise."""
 
 from math import inf
 
@@ -19,7 +19,7 @@ WAIT_SECONDS_MIN = 0.01
 
 
 class Schedule:
-    """When the next pass, resync and heartbeat are due: at the beginning a pass at once, and the others in a while."""
+    """When the next pass, resync and heartbeat are due; the first pass is due at once."""
 
     def __init__(self, now: float, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
         self._pass_at = self._not_before = now
@@ -47,11 +47,11 @@ class Schedule:
     # --- what has happened ---------------------------------------------------------------------------------------
 
     def ask(self, at: float) -> None:
-        """Somebody wants a pass at this time; an earlier one will do as well."""
+        """A pass is due at this time at the latest."""
         self._pass_at = min(self._pass_at, at)
 
     def resynced(self, now: float) -> None:
-        """Nothing that is remembered is believed any more: the next pass is due."""
+        """A resync was begun: a pass is due now."""
         self._resync_at = now + RESYNC_SECONDS
         self.ask(now)
 
@@ -59,19 +59,19 @@ class Schedule:
         self._heartbeat_at = now + self._heartbeat_seconds
 
     def begun(self, again_at: float) -> None:
-        """A pass has read the files, which makes good what was asked for until now, and wants to read them again."""
+        """A pass has read the files, which answers all requests until now; the next reading is due at `again_at`."""
         self._pass_at = again_at
 
     def succeeded(self) -> None:
         self._retry_seconds = RETRY_SECONDS_MIN
 
     def failed(self, now: float) -> None:
-        """The pass comes again after a pause that grows with each failure, whatever the files want."""
+        """The next pass comes after a pause that grows with each failure."""
         self._pass_at = now + self._retry_seconds
         self._retry_seconds = min(2 * self._retry_seconds, RETRY_SECONDS_MAX)
 
     def ended(self, now: float, worked_seconds: float) -> None:
-        """A pass has ended, and had kept a core busy for so long: passes never do so without a pause."""
+        """A pass has ended that kept a core busy for `worked_seconds`: a pause follows, so that passes leave it free."""
         self._not_before = now + min(2 * worked_seconds, REST_SECONDS_MAX)
 
 

@@ -1,4 +1,4 @@
-"""Where everything is."""
+"""The options of the command line."""
 
 import hashlib
 import os.path
@@ -41,10 +41,7 @@ class Settings:
 
     @property
     def owner(self) -> Owner:
-        """Who the controller is. A source that nobody named is of this host, and of the directory as it was named.
-
-        Two ways to write one name are one source; a link stays one, whatever it leads to.
-        """
+        """By default the source is this host and the path of the directory, normalised, with links unresolved."""
         if self.source:
             return Owner(self.instance, self.source, frozenset(self.adopted))
         source = printable(f"{_machine()}:{os.path.normpath(self.directory.absolute())}", PATH_MAX)

@@ -1,4 +1,4 @@
-"""Tells the controller what its process is asked to do."""
+"""Turns signals into messages."""
 
 import signal
 

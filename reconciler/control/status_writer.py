@@ -1,4 +1,4 @@
-"""What is remembered of each sandbox: folded from what is seen, planned and done, then written and journalled."""
+"""Keeps the statuses of all sandboxes: reduced from what was observed, planned and done, then written."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ class StatusWriter:
         self._gone: set[str] = set()
         self._refusals: dict[str, tuple[Verdict, Reason, str]] = {}
         self._planned: dict[str, tuple[SandboxStatus, SandboxPlan, str, Image | None]] = {}
-        """What came of the last plan for each sandbox: that it is planned once more changes nothing."""
+        """The last plan of each sandbox and its result: the same plan again changes nothing."""
 
     @property
     def statuses(self) -> Mapping[str, SandboxStatus]:
@@ -65,33 +65,25 @@ class StatusWriter:
             self._planned.pop(name, None)
 
     def on_progress(self, planned: SandboxPlan, text: str, share: float | None) -> None:
-        if planned.sandbox in self._statuses:
-            self._put(
-                status_reducer.on_progress(self._statuses[planned.sandbox], planned, text, share, self._clock.now())
-            )
+        self._reduce(planned.sandbox, lambda status, now: status_reducer.on_progress(status, planned, text, share, now))
 
     def on_output_ended(self, sandbox: str, container: str, last_output: tuple[bytes, ...]) -> None:
-        if sandbox in self._statuses:
-            self._put(
-                status_reducer.on_output_ended(self._statuses[sandbox], container, last_output, self._clock.now())
-            )
+        self._reduce(sandbox, lambda status, now: status_reducer.on_output_ended(status, container, last_output, now))
 
     def on_log_rate_exceeded(self, sandbox: str, container: str, at: float) -> None:
-        if sandbox in self._statuses:
-            self._put(status_reducer.on_log_rate_exceeded(self._statuses[sandbox], container, at, self._clock.now()))
+        self._reduce(sandbox, lambda status, now: status_reducer.on_log_rate_exceeded(status, container, at, now))
 
     def on_disk_measured(self, sizes: Mapping[str, int], sandbox_of: Mapping[str, str]) -> None:
-        """After what containers have written was measured; of each that was seen, `sandbox_of` tells whose it is."""
+        """`sizes` are the bytes that each container has written; `sandbox_of` tells to which sandbox it belongs."""
         sizes_of: dict[str, dict[str, int]] = {}
         for container, size in sizes.items():
             sizes_of.setdefault(sandbox_of.get(container, ""), {})[container] = size
-        for name in sizes_of.keys() & self._statuses.keys():
-            self._put(status_reducer.on_disk_measured(self._statuses[name], sizes_of[name], self._clock.now()))
+        for name, own in sizes_of.items():
+            self._reduce(name, lambda status, now, own=own: status_reducer.on_disk_measured(status, own, now))  # type: ignore[misc]
 
     def on_outcome(self, outcome: Outcome) -> None:
         now, planned = self._clock.now(), outcome.planned
-        if planned.sandbox in self._statuses:
-            self._put(status_reducer.on_outcome(self._statuses[planned.sandbox], outcome, now))
+        self._reduce(planned.sandbox, lambda status, now: status_reducer.on_outcome(status, outcome, now))
         self._journal.write(
             JournalEntry(
                 at=now,
@@ -116,10 +108,15 @@ class StatusWriter:
         self._on_outcome(outcome)
 
     def flush(self) -> None:
-        """What cannot be written now is kept for the next time."""
+        """Writes what has changed; what cannot be written now is tried again next time."""
         changed = self._changed - self._gone
         self._changed = {name for name in changed if not self._store.write_status(self._statuses[name])}
         self._gone = {name for name in self._gone if not self._store.forget(name)}
+
+    def _reduce(self, sandbox: str, reduce: Callable[[SandboxStatus, float], SandboxStatus]) -> None:
+        """The next status of a sandbox, unless it is gone."""
+        if sandbox in self._statuses:
+            self._put(reduce(self._statuses[sandbox], self._clock.now()))
 
     def _put(self, status: SandboxStatus) -> None:
         before = self._statuses.get(status.name)
@@ -130,7 +127,7 @@ class StatusWriter:
             self._gone.discard(status.name)
 
     def _journal_health(self, before: SandboxStatus, after: SandboxStatus, now: float) -> None:
-        """That a health check has come to fail, in each run once, and that it fails no more."""
+        """Records when a health check begins to fail, once in each run, and when it passes again."""
         if before.unhealthy_run == after.unhealthy_run:
             return
         failure = after.failure if after.unhealthy_run else None
@@ -141,13 +138,13 @@ class StatusWriter:
             cause=Reason.UNHEALTHY if failure else Reason.HEALTHY,
             container=after.container_id,
             result=failure.reason if failure else "ok",
-            message=failure.message if failure else "its health check fails no more",
+            message=failure.message if failure else "its health check passes again",
         )
         self._journal.write(entry)
         log.log(logging.WARNING if failure else logging.INFO, "%s: %s", after.name, entry.message)
 
     def _journal_refusal(self, planned: SandboxPlan, now: float) -> None:
-        """A refusal is told once, when it begins or changes."""
+        """Records a refusal once, when it begins or changes."""
         if planned.cause is Reason.IN_FLIGHT:
             return
         if planned.verdict not in {Verdict.HOLD, Verdict.WAIT}:

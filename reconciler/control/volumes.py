@@ -1,4 +1,4 @@
-"""What the volumes of the sandboxes are on this host."""
+"""Resolves the sandboxes' volumes on this host."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -16,7 +16,7 @@ from reconciler.spec.text import printable
 
 
 class Volumes:
-    """Looks at the paths of the host. One thread examines them; any may then ask what has changed."""
+    """`examined` is called by one thread; the others may then ask what has changed since."""
 
     def __init__(self, host: EngineHost) -> None:
         self._host = host
@@ -30,10 +30,10 @@ class Volumes:
         engine_data: str = "",
         writable: Callable[[], Mapping[str, str]] = dict,
     ) -> Mapping[str, Source]:
-        """What each volume's source, and each root of the policy, really is, now.
+        """What each volume's source and each root of the policy resolves to now.
 
-        `engine_data` is where the engine keeps its own; `writable` is asked for the paths that containers can write, if
-        there are volumes. The very same as before for as long as nothing has changed: thousands are compared with it.
+        `engine_data` is the engine's data directory; `writable`, called only if there are volumes, gives the paths that
+        containers can write. While nothing changes the same object is returned, so that comparing it is cheap.
         """
         volumes = {
             declaration.name: declaration.sandbox.volumes or policy.defaults.volumes for declaration in declarations
@@ -49,7 +49,7 @@ class Volumes:
         return self._sources
 
     def changed(self, rendered: Rendered) -> str:
-        """The last look before a container is created: how a source is not what was judged; empty when all are."""
+        """Why a source is not what was judged, looked up right before a container is created; empty when all are."""
         for mount in rendered.spec.volumes:
             source = self._host.examine(mount.source, self._protected)
             if source.trouble or source.real != mount.source:
@@ -57,9 +57,9 @@ class Volumes:
         return ""
 
     def witnessed(self, container: str, inspection: Inspection) -> Inspection:
-        """The inspection, deviating too where the kernel has mounted something else than the engine says.
+        """The inspection, with a deviation for each volume of which the kernel has mounted another source.
 
-        The engine looks a source up at each start, after everybody else has: it may have become a link by then.
+        The engine resolves a source at each start, after it was judged: it may have become a link by then.
         """
         if inspection.state not in UP or inspection.spec is None or not inspection.spec.volumes:
             return inspection
@@ -71,7 +71,7 @@ class Volumes:
 
 
 def _apart(volumes: Mapping[str, Iterable[Volume]], policy: Policy, sources: Mapping[str, Source]) -> dict[str, Source]:
-    """Those of the sources that lie in what another volume lets a sandbox write, with that as their trouble."""
+    """The sources that lie inside a volume which a sandbox can write, with that as their trouble."""
     allowed = Protected(
         writable={
             Path(sources[volume.source].real): f"sandbox {name}"

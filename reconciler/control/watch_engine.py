@@ -1,4 +1,4 @@
-"""Tells the controller of the engine's events, and of its going and coming."""
+"""Turns the engine's events, and the loss of its connection, into messages."""
 
 import logging
 import threading
@@ -14,19 +14,19 @@ RECONNECT_SECONDS_MAX = 5.0
 
 
 def watch_engine(engine: EngineReader, tell: Tell) -> None:
-    """Starts to tell of the engine's events, for as long as we live."""
+    """Starts a thread that watches the engine until the process ends."""
     threading.Thread(target=_watch, args=(engine, tell), name="events", daemon=True).start()
 
 
 def _watch(engine: EngineReader, tell: Tell) -> None:
-    """Begins each connection with `EngineConnected`: what happened before it was not heard."""
+    """Each connection begins with `EngineConnected`: what happened before it was missed."""
     pause = RECONNECT_SECONDS_MIN
     while True:
         try:
             for event in engine.events():
                 pause = RECONNECT_SECONDS_MIN
                 tell(EngineConnected() if event == SUBSCRIBED else EngineEvent(event))
-        except Exception as error:  # whatever ended it, the next connection may do better
+        except Exception as error:  # whatever it was, the next connection may work
             log.debug("the engine's events ended: %s", error)
         tell(EngineDisconnected())
         time.sleep(pause)
