@@ -28,7 +28,7 @@ def validate(settings: Settings, files: tuple[Path, ...], output: str) -> None:
     """Check files and policy, without an engine: all of the directory, or the FILEs that are named.
 
     Tells all problems of all files in one run. `-o github` annotates the lines of a pull request, `-o sarif` is for
-    whatever shows results of code analysis. Directories in the directory are passed over, and noted. Exit code 0: all
+    whatever shows results of code analysis. Directories in the directory are ignored, and noted. Exit code 0: all
     is good; 1: something is not.
 
     \b

@@ -56,9 +56,9 @@ class Reconciler:
 
 
 def reconcile_once(settings: Settings, engine: EngineReader, clock: Clock) -> Cycle:
-    """What the first pass of a controller would come to that began now, but for what it would draw: ports, salts.
+    """What a controller that starts now would plan, without drawing random ports or salts.
 
-    Files count as they are, also in the middle of a merge. Raises `PolicyUnknown` and `DirectoryUnreadable` too.
+    Files are taken as they are, also in the middle of a merge. Raises `PolicyUnknown` and `DirectoryUnreadable` too.
     """
     reading, store = read_once(settings.policy, Directory(settings.directory).scan), Store(settings.state)
     controller, statuses = store.controller(), store.statuses()

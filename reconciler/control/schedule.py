@@ -71,7 +71,7 @@ class Schedule:
         self._retry_seconds = min(2 * self._retry_seconds, RETRY_SECONDS_MAX)
 
     def ended(self, now: float, worked_seconds: float) -> None:
-        """A pass has ended that kept a core busy for `worked_seconds`: a pause follows, so that passes leave it free."""
+        """A pass has ended that used a core for `worked_seconds`: a pause follows, so that passes never fill it."""
         self._not_before = now + min(2 * worked_seconds, REST_SECONDS_MAX)
 
 

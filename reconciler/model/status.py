@@ -248,7 +248,7 @@ class ControllerStatus(BaseModel):
     pending_approval: PendingApproval | None = Field(None, description="Containers that wait for `reconciler approve`.")
     removals: RecentRemovals = Field(RecentRemovals(), description="Those without approval, while they count.")
     broken: dict[str, tuple[str, ...]] = Field({}, description="The problems of each invalid file.")
-    notes: tuple[str, ...] = Field((), description="What is passed over in the directory, and is no mistake.")
+    notes: tuple[str, ...] = Field((), description="What is ignored in the directory, and is not a mistake.")
     unmanaged: tuple[str, ...] = Field((), description="Containers that carry our labels and are not ours.")
     updated_at: float = Field(0, description="When anything here last changed.")
 

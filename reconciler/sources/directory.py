@@ -1,4 +1,4 @@
-"""The watched directory: files to what should exist."""
+"""Scans the watched directory: from files to what should exist."""
 
 import hashlib
 import re
@@ -27,14 +27,14 @@ from reconciler.spec.mistake import Mistake
 from reconciler.spec.sandbox import DesiredState, Sandbox
 
 NAMED_MAX = 3
-"""So many other files are named in a problem."""
+"""How many other files a problem names."""
 
 Outcome = Declaration | tuple[Problem, ...]
-"""What came of one file."""
+"""The result of reading one file."""
 
 
 class _Read(NamedTuple):
-    """What came of contents; the hashes are those of git's blobs."""
+    """The result of some contents; the hashes are those of git's blobs."""
 
     sha256: bytes
     sha1: bytes
@@ -42,7 +42,7 @@ class _Read(NamedTuple):
 
 
 class Directory:
-    """The watched directory. What came of a file is remembered, and its contents not parsed again while they last.
+    """The watched directory. A file is parsed again only when its contents have changed.
 
     `open_root` opens it for one scan.
     """
@@ -54,9 +54,9 @@ class Directory:
         self._index = Index()
 
     def scan(self) -> Desired:
-        """All that the directory declares now; raises `DirectoryUnreadable` when that cannot be known.
+        """Everything that the directory declares now; raises `DirectoryUnreadable` when that cannot be known.
 
-        A file that cannot be read or understood is broken; only one that is really gone is absent.
+        A file that cannot be read or parsed is broken; only one that does not exist is absent.
         """
         before = checkout_of(self._path)
         with self._open_root(self._path) as root:
@@ -106,7 +106,7 @@ class Directory:
         return kept.outcome
 
     def _uncommitted(self, checkout: Checkout, files: frozenset[str]) -> bool | None:
-        """Whether the files of sandboxes are others than git tracks; None when that cannot be known.
+        """Whether the sandboxes' files differ from what git tracks; None when that cannot be known.
 
         What is tracked is what the index says: it is the commit until somebody stages a change (`git add`), which only
         the repository's objects could tell. Filters, such as those of line ends, change contents too.
@@ -124,7 +124,7 @@ class Directory:
 
 
 def read_file(path: Path) -> Outcome:
-    """What comes of one file that somebody names, by the rules of a scan: also those for links and names."""
+    """Reads one file by the rules of a scan, also those for links and names."""
     try:
         return _declared(sandbox_name(path.name), display(str(path)), _contents(path))
     except Mistake as mistake:
@@ -132,7 +132,7 @@ def read_file(path: Path) -> Outcome:
 
 
 def rest_of(path: Path) -> Declaration | None:
-    """What a file says beside the keys that are wrong, to be judged, never to be run; only that has places.
+    """A broken file without its wrong keys, to be checked against the policy, never to be run.
 
     None when it cannot be read.
     """
@@ -160,7 +160,7 @@ def _contents(path: Path) -> bytes:
 
 
 def port_clashes(declarations: Iterable[Declaration]) -> dict[str, tuple[Problem, ...]]:
-    """By sandbox, the ports of the host that others publish too: of those that are meant to run, only one could."""
+    """By sandbox, the host ports that another sandbox publishes too; only one of them could run."""
     publishers: dict[int, list[tuple[Declaration, int]]] = defaultdict(list)
     for declaration in declarations:
         if declaration.sandbox.state is DesiredState.RUNNING:
@@ -188,7 +188,7 @@ def _declared(name: str, file: str, contents: bytes) -> Outcome:
 
 
 def _named(files: Iterable[str]) -> tuple[dict[str, str], dict[str, list[Problem]]]:
-    """Files by the sandbox that they declare, and those that no sandbox can come from by what their names are like."""
+    """Files by the sandbox that they declare, and files with an invalid name by the names that they resemble."""
     names: dict[str, str] = {}
     invalid_names: dict[str, list[Problem]] = defaultdict(list)
     for file in files:
@@ -201,7 +201,7 @@ def _named(files: Iterable[str]) -> tuple[dict[str, str], dict[str, list[Problem
 
 
 def _conflict(files: list[str]) -> tuple[Problem, ...]:
-    """All of them are broken: nobody knows which one is meant."""
+    """All of them are broken, as it is unknown which one counts."""
     return tuple(
         _problem(file, Mistake(f"declares the same sandbox as {_others(file, files)}", "rename or delete all but one"))
         for file in files
@@ -216,15 +216,13 @@ def _others(file: str, files: list[str]) -> str:
 
 
 def _notes(root: Root, names: Iterable[str]) -> Iterator[Problem]:
-    """Directories that are passed over, and the files in them that somebody may mean; hidden ones are not meant."""
+    """Directories, which are ignored, and the files in them that look like sandboxes; hidden ones are not noted."""
     for name in names:
         inner = None if name.startswith(".") else root.names_in(name)
         if inner is not None:
             files = sorted(filter(meant, inner))
             what = f", with {_others('', files)} in it" if files else ""
-            yield _problem(
-                name, Mistake(f"is a directory, which is passed over{what}", "put files beside it to use them")
-            )
+            yield _problem(name, Mistake(f"is a directory, which is ignored{what}", "move its files up to use them"))
 
 
 def _problem(file: str, mistake: Mistake) -> Problem:

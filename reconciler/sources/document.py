@@ -1,4 +1,4 @@
-"""Bytes to a value, with the place of everything in it: the strict reader of YAML."""
+"""Reads YAML strictly: from bytes to a value, with the line and column of everything in it."""
 
 import codecs
 import re
@@ -23,9 +23,9 @@ from reconciler.sources.strict_yaml import DEPTH_MAX, Events, start
 from reconciler.spec.mistake import shown
 
 SIZE_BYTES_MAX = 32 * 1024
-"""Ten times what a sandbox needs, and little enough to be read in a tenth of a second whatever its shape."""
+"""Ten times what a sandbox needs, and small enough to be read in a tenth of a second, whatever its shape."""
 PROBLEMS_MAX = 20
-"""So many mistakes are enough to begin with."""
+"""How many problems of a file are reported."""
 NUMBER_LENGTH_MAX = 40
 
 KeyPath = tuple[str | int, ...]
@@ -37,7 +37,7 @@ _UNFIT = re.compile(
 """Control characters, line breaks that editors do not count, bidirectional controls, surrogates, non-characters."""
 
 _CONFLICT = re.compile(r"^(?:<{7}|\|{7}|={7}|>{7})(?: |$)", re.MULTILINE)
-"""A line that git puts around what it could not merge; no mapping has one."""
+"""A conflict marker of git; no line of a mapping looks like one."""
 
 _CONSTANTS: Mapping[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
@@ -49,7 +49,7 @@ _FLOAT = re.compile(r"(?=.*[.eE])[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+
 
 
 class FileBroken(ReconcilerError):
-    """A file that cannot be used, and why: at most `PROBLEMS_MAX` problems, in the order of the file."""
+    """A file that cannot be used; `problems` has at most `PROBLEMS_MAX`, in the order of the file."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         found = sorted(problems)
@@ -60,7 +60,7 @@ class FileBroken(ReconcilerError):
 
 
 class WrittenInteger(int):
-    """Its text is what stands in the file: `+5`."""
+    """An integer that remembers how it was written: `+5`."""
 
     written: str
 
@@ -69,7 +69,7 @@ class WrittenInteger(int):
 
 
 class WrittenFloat(float):
-    """Its text is what stands in the file: `1.10`."""
+    """A number that remembers how it was written: `1.10`."""
 
     written: str
 
@@ -78,13 +78,13 @@ class WrittenFloat(float):
 
 
 def full_name(path: KeyPath) -> str:
-    """`ports[1].published`. Thousands of files share one text of each name."""
+    """`ports[1].published`; interned, as thousands of files have the same names."""
     parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return sys.intern("".join(parts).removeprefix("."))
 
 
 class Place(NamedTuple):
-    """Where something begins; both count from 1."""
+    """Where something begins; line and column count from 1."""
 
     line: int
     column: int
@@ -92,7 +92,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a file says: mappings, lists, strings, numbers, booleans and nulls, and where each of them is."""
+    """The contents of a file: mappings, lists, strings, numbers, booleans and nulls, and the place of each."""
 
     file: str
     value: Any
@@ -108,12 +108,12 @@ class Document:
     def places(self) -> Mapping[str, tuple[int, int]]:
         """The line and column of each value, by its full name: `{"ports": (2, 8), "ports[1].target": (4, 14)}`.
 
-        Plain tuples: what is kept of thousands of files should not be looked through by the garbage collector.
+        Plain tuples, which the garbage collector need not traverse for thousands of files.
         """
         return {full_name(path): (place.line, place.column) for path, place in self.values.items() if path}
 
     def place(self, path: KeyPath) -> Place:
-        """Of a value, or of the nearest one around it that the file has."""
+        """The place of a value, or of the nearest one around it that is in the file."""
         while path not in self.values:
             path = path[:-1]
         return self.values[path]
@@ -123,10 +123,10 @@ class Document:
 
 
 def read_document(data: bytes, file: str) -> Document:
-    """The one document in the bytes; raises `FileBroken`, whatever they are, and nothing else.
+    """Reads the one document in the bytes; whatever they are, raises only `FileBroken`.
 
-    UTF-8 of at most 32 KiB, without anchors, aliases, tags, directives, merge keys, duplicate keys, and characters that
-    are not what they seem. Scalars are those of YAML 1.2's core schema without its octal and hexadecimal forms: `no`,
+    Accepted is UTF-8 of at most 32 KiB without anchors, aliases, tags, directives, merge keys, duplicate keys and
+    deceptive characters. Scalars are those of YAML 1.2's core schema without its octal and hexadecimal forms: `no`,
     `22:22`, `010` and dates are strings. Keys are always strings.
     """
     if len(data) > SIZE_BYTES_MAX:
@@ -148,7 +148,7 @@ def read_document(data: bytes, file: str) -> Document:
 
 
 def _decoded(data: bytes, file: str) -> str:
-    """The text, its lines ending with `\\n` alone."""
+    """The text, with every line ending in `\\n`."""
     data = data.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n")
     try:
         text = data.decode()
@@ -158,7 +158,7 @@ def _decoded(data: bytes, file: str) -> str:
     if match := _UNFIT.search(text):
         raise FileBroken([_unfit(match, file, _place_in(text, match.start()))])
     if match := _CONFLICT.search(text):
-        what, hint = "a merge conflict is not resolved", "keep one version, and delete the lines that git has added"
+        what, hint = "a merge conflict is not resolved", "keep one version, and delete git's markers"
         raise FileBroken([Problem(file, *_place_in(text, match.start()), what, hint)])
     return text
 
@@ -180,7 +180,7 @@ def _of_yaml(error: MarkedYAMLError, file: str) -> Problem:
 
 
 class _Builder:
-    """Builds the value as the events come. Mistakes after which the events still make sense are gathered."""
+    """Builds the value from the events. Mistakes that do not end the parsing are collected."""
 
     def __init__(self, events: Events, file: str) -> None:
         self._events, self._file = events, file
@@ -189,7 +189,7 @@ class _Builder:
         self.problems: list[Problem] = []
 
     def document(self) -> Any:
-        """The value of the only document, None where there is none."""
+        """The value of the only document; None when there is none."""
         self._events.take()  # the start of the stream
         if isinstance(self._events.take(), StreamEndEvent):
             return None
@@ -256,7 +256,7 @@ class _Builder:
         return number
 
     def _checked(self, event: Event, text: str) -> str:
-        """Escapes can say what the file itself cannot hold."""
+        """Escape sequences can contain characters that the file itself must not."""
         if match := _UNFIT.search(text):
             self.problems.append(_unfit(match, self._file, _place(event)))
         return text

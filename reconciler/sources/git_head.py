@@ -1,7 +1,7 @@
-"""What git says of a directory, read from the repository's files: its commit, and what is under way in its work tree.
+"""Reads a work tree's commit, and whether a merge or rebase is under way, from the repository's files.
 
-git itself is not run: the configuration of a repository that nobody trusts can make it run commands, and it refuses
-the directories of other users.
+git itself is not run: the configuration of an untrusted repository can make it run commands, and it refuses the
+directories of other users.
 """
 
 import os
@@ -16,10 +16,10 @@ from reconciler.spec.mistake import Mistake
 
 HASH = r"[0-9a-f]{40}|[0-9a-f]{64}"
 REF = r"refs(/(?!\.)[^/\s]+)+"
-"""A name that stays beneath its repository."""
+"""A name that cannot lead out of its repository."""
 
 REF_DEPTH_MAX = 5
-"""So often may a ref lead to another one, as for git itself."""
+"""How often a ref may lead to another one; git has the same limit."""
 
 SMALL_BYTES_MAX = 4 * 1024
 PACKED_BYTES_MAX = 16 * 1024 * 1024
@@ -35,16 +35,16 @@ OPERATIONS = {
     "REVERT_HEAD": "revert",
     "BISECT_START": "bisect",
 }
-"""What is under way while git keeps such a file, which it writes at the beginning, or such a directory."""
+"""The operation that is under way while git keeps such a file or directory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
     """A directory in a work tree.
 
-    `commit` is the full hash of the commit that is checked out, empty when there is none, and when the repository keeps
-    it in a form that is not known here. `under_way` says what git is in the middle of, empty when of nothing. `index`
-    is the file that lists what git tracks, and `inner` the path of the directory in it: `deploy/sandboxes.d/`.
+    `commit` is the full hash of the commit that is checked out, empty when there is none or its form is not supported.
+    `under_way` names the git operation under way, empty when there is none. `index` is the file that lists what git
+    tracks, and `inner` the path of the directory in it: `deploy/sandboxes.d/`.
     """
 
     commit: str = ""
@@ -54,7 +54,7 @@ class Checkout:
 
 
 def checkout_of(directory: Path) -> Checkout:
-    """The work tree that the directory is, or is in. Never raises; where there is none, all is empty."""
+    """The work tree of the directory. Never raises; where there is none, all fields are empty."""
     try:
         return _checkout(directory.resolve(strict=True))
     except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL in a path
@@ -70,7 +70,7 @@ def _checkout(directory: Path) -> Checkout:
 
 
 def _repository(place: Path) -> Path | None:
-    """What git keeps of the work tree; in worktrees and submodules `.git` is a file that says where that is."""
+    """The repository; in worktrees and submodules `.git` is a file that holds its path."""
     git = place / ".git"
     if git.is_dir():
         return git
@@ -116,7 +116,7 @@ def _packed(common: Path, ref: str) -> str:
 
 
 def _text(path: Path, bytes_max: int = SMALL_BYTES_MAX) -> str:
-    """Empty for what is no file that can be read, or is too long."""
+    """Empty for what is not a readable file, or is too long."""
     try:
         contents = read_regular(open_anywhere(path), bytes_max)
     except (OSError, Mistake):

@@ -1,4 +1,4 @@
-"""What git tracks in a directory, from the index of its work tree (gitformat-index(5))."""
+"""Reads which files git tracks in a directory from the work tree's index, see gitformat-index(5)."""
 
 import os
 import struct
@@ -11,11 +11,11 @@ from reconciler.sources.root import open_anywhere, read_regular
 from reconciler.spec.mistake import Mistake
 
 BYTES_MAX = 32 * 1024 * 1024
-"""Of a work tree with a quarter of a million files."""
+"""The size of an index of about 250,000 files."""
 
 VERSIONS = (2, 3)
 PARTIAL = {b"link", b"sdir"}
-"""Extensions of an index that does not list every file itself."""
+"""Extensions of an index that does not list every file."""
 
 MALFORMED = (ValueError, struct.error)
 
@@ -27,9 +27,9 @@ SKIP_WORKTREE = 0x4000
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """`blobs` are the hashes of the files in one directory, not below it, that are meant to declare sandboxes.
+    """`blobs` are the hashes of the sandboxes' files directly in one directory.
 
-    What cannot be told from a file's contents is in `incomparable`: links, and files that a sparse checkout leaves out.
+    `incomparable` are files whose contents cannot be compared: links, and files that a sparse checkout leaves out.
     """
 
     blobs: Mapping[str, bytes] = field(default_factory=dict)
@@ -37,14 +37,14 @@ class Tracked:
 
 
 class Index:
-    """The index of one work tree, read again when its file is another one."""
+    """The index of one work tree, read again when the file has changed."""
 
     def __init__(self) -> None:
         self._key: object = None
         self._tracked: Tracked | None = None
 
     def tracked(self, checkout: Checkout) -> Tracked | None:
-        """None for what cannot be read, is too large, or has a form that is not known here. Never raises."""
+        """None if the index cannot be read, is too large, or its format is not supported. Never raises."""
         try:
             found = checkout.index.stat()
             key = (checkout, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
@@ -64,7 +64,7 @@ def _read(checkout: Checkout) -> Tracked | None:
 
 
 def parse(contents: bytes, inner: str, hash_bytes: int) -> Tracked | None:
-    """What an index says of the directory `inner`. Raises one of `MALFORMED` for half of one."""
+    """The tracked files of the directory `inner`. Raises one of `MALFORMED` for a truncated index."""
     magic, version, count = struct.unpack_from(">4sII", contents)
     if magic != b"DIRC" or version not in VERSIONS:
         return None

@@ -1,4 +1,4 @@
-"""Which files declare sandboxes, and which names they have."""
+"""File names: which declare a sandbox, and which one."""
 
 import re
 from collections import defaultdict
@@ -13,14 +13,14 @@ NAME_LENGTH_MAX = 41
 
 
 def display(file: str) -> str:
-    """A file's name, fit to be shown, also when it is not UTF-8: `\\xff.yaml`."""
+    """A file's name, made printable, also when it is not UTF-8: `\\xff.yaml`."""
     return printable(file.encode(errors="surrogateescape").decode(errors="backslashreplace"))
 
 
 def meant(file: str) -> bool:
-    """Whether the file is meant to declare a sandbox: hidden, temporary and other files are not.
+    """Whether the file declares a sandbox; hidden, temporary and other files do not.
 
-    A suffix in capitals is meant, and refused later: on some file systems it is the same file.
+    A suffix in capitals counts, and is refused later: on some file systems it is the same file.
     """
     stem, dot, suffix = file.rpartition(".")
     return bool(stem and dot) and not file.startswith(".") and suffix.casefold() in SUFFIXES
@@ -31,7 +31,7 @@ def stem_of(file: str) -> str:
 
 
 def by_folded_stem(files: Iterable[str]) -> dict[str, list[str]]:
-    """Files that would be one on a file system which ignores case, or that differ in the suffix alone, together."""
+    """Groups files whose names differ only in case or suffix."""
     groups: dict[str, list[str]] = defaultdict(list)
     for file in sorted(files):
         groups[stem_of(file).casefold()].append(file)
@@ -43,7 +43,7 @@ def is_sandbox_name(stem: str) -> bool:
 
 
 def sandbox_name(file: str) -> str:
-    """The sandbox that the file declares; raises `Mistake` for a name that no sandbox can have."""
+    """The sandbox that the file declares; raises `Mistake` for an invalid name."""
     stem, _, suffix = file.rpartition(".")
     if is_sandbox_name(stem) and suffix in SUFFIXES:
         return stem

@@ -1,4 +1,4 @@
-"""The policy's file."""
+"""Reads the policy file."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -14,9 +14,9 @@ from reconciler.spec.policy import Policy
 
 
 def read_policy(path: Path | None) -> Policy:
-    """The policy in the file, or without one what an empty file would say: the built-in policy.
+    """The policy in the file, or the built-in one without a file.
 
-    Raises `PolicyInvalid` on any trouble: there is no half of a policy.
+    Raises `PolicyInvalid` for any mistake: a policy is never used in part.
     """
     file = display(str(path))
     try:
@@ -40,5 +40,5 @@ def _contents(path: Path) -> bytes:
 
 @lru_cache(maxsize=1)
 def _policy(contents: bytes, file: str) -> Policy:
-    """The very same for as long as the file says the same: it is read again whenever any file has changed."""
+    """The same object while the contents are the same, so that comparing policies is cheap."""
     return validated(read_document(contents, file), Policy)

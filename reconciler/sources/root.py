@@ -1,4 +1,4 @@
-"""A directory that is opened once, and files that are certainly beneath it."""
+"""Opens a directory once, and reads only files that are certainly inside it."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ from reconciler.sources.names import display
 from reconciler.spec.mistake import Mistake
 
 _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-"""A plain open of a FIFO waits for ever."""
+"""Non-blocking, as a plain open of a FIFO waits for ever."""
 LISTED_MAX = 1_000
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -56,7 +56,7 @@ class Root:
         return listed | {name for name in remembered - listed if self.has(name)}
 
     def names_in(self, name: str) -> list[str] | None:
-        """Of what is in the directory of that name, up to `LISTED_MAX` names; None when it is none.
+        """Up to `LISTED_MAX` names in the directory of that name; None when it is not a directory.
 
         What a link leads to is not looked into.
         """
@@ -76,7 +76,7 @@ class Root:
             os.close(descriptor)
 
     def has(self, name: str) -> bool:
-        """Whether there is something of that name, be it a link to nothing. Doubt counts as yes."""
+        """Whether the name exists, even as a dangling link; if that is unknown, it counts as existing."""
         try:
             os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
         except FileNotFoundError:
@@ -86,7 +86,7 @@ class Root:
         return True
 
     def check_still_there(self) -> None:
-        """Raises `DirectoryUnreadable` when the path no longer leads here: what was read may be half of two."""
+        """Raises `DirectoryUnreadable` when the path leads to another directory now: what was read may mix the two."""
         try:
             now = _identity(self._path.stat())
         except OSError as error:
@@ -95,7 +95,7 @@ class Root:
             raise DirectoryUnreadable(f"the directory {self._shown} was replaced while it was read")
 
     def read(self, name: str) -> bytes | None:
-        """The contents, up to one byte more than a document may have; None when the file is really gone.
+        """The contents, up to one byte more than a document may have; None when the file does not exist.
 
         Raises `Mistake` for everything else that cannot be read.
         """
@@ -104,7 +104,7 @@ class Root:
         except FileNotFoundError as error:
             if not self.has(name):
                 return None
-            raise Mistake("is a link to nothing", "mend or delete the link") from error
+            raise Mistake("is a dangling link", "fix or delete the link") from error
         except OSError as error:
             raise Mistake(f"cannot be read: {_why(error)}") from error
         return read_regular(descriptor)
@@ -118,7 +118,7 @@ class Root:
         return self._open_linked(name)
 
     def _open_linked(self, name: str) -> int:
-        """Opens what a link leads to, step by step, so that no step is swapped for a link to somewhere else."""
+        """Opens the target of a link step by step, so that no step can be swapped for a link to elsewhere."""
         real = Path(os.path.realpath(self._real / name, strict=True))
         if not real.is_relative_to(self._real):
             raise Mistake("is a link that leads out of the directory", "put the file itself there")

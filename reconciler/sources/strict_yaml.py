@@ -1,4 +1,4 @@
-"""The events of a YAML text, from PyYAML's own scanner and parser; what could harm somebody is refused on sight.
+"""The events of a YAML text, from PyYAML's scanner and parser; dangerous features are refused at once.
 
 Nothing here calls PyYAML's constructors or its C code, which a deep document crashes.
 """
@@ -52,12 +52,12 @@ class _Characters:
 
 
 def start(event: Event) -> Mark:
-    """Where an event of the parser begins; the types do not know that it always does so somewhere."""
+    """Where an event begins; it always has a mark, which the types do not say."""
     return cast("Mark", event.start_mark)
 
 
 class Events(_Characters, Scanner, Parser):
-    """The events one after another; raises MarkedYAMLError, whose `note` is a hint, and ValueError for bad escapes.
+    """Gives events one after another; raises MarkedYAMLError, whose `note` is a hint, and ValueError for bad escapes.
 
     The scanner runs ahead of the parser by a line, so what it must not even begin is refused there.
     """
@@ -114,7 +114,7 @@ class Events(_Characters, Scanner, Parser):
         return [blanks] if self.peek() != "\n" else super().scan_plain_spaces(indent, start_mark)
 
     def _blanks(self) -> int:
-        """How many spaces and tabs come next."""
+        """How many spaces and tabs follow."""
         length = 0
         while self.peek(length) in " \t":
             length += 1

@@ -1,4 +1,4 @@
-"""A document to a sandbox or a policy, or to all that is wrong with it."""
+"""Validates a document: a sandbox or a policy comes of it, or all its mistakes."""
 
 from difflib import get_close_matches
 from typing import Any, TypeVar, get_args
@@ -24,11 +24,11 @@ _WORDS = {
     "Input should be a valid dictionary": "must be a mapping",
     "Input should be a valid mapping": "must be a mapping",
 }
-"""What pydantic says, in words for people who write YAML; what begins differently keeps its own."""
+"""Pydantic's messages in words for people who write YAML; others are kept."""
 
 
 def validated(document: Document, model: type[Model]) -> Model:
-    """The document as a model; raises `FileBroken` with all its mistakes.
+    """The document as a model; raises `FileBroken` with all mistakes.
 
     Only where a mistake is and of what kind is taken from pydantic, never what was read: it may be a secret.
     """
@@ -43,7 +43,7 @@ def validated(document: Document, model: type[Model]) -> Model:
 
 
 def remaining(document: Document) -> Sandbox:
-    """The document as a sandbox, without those of its top keys that are wrong."""
+    """The document as a sandbox, without the top-level keys that are wrong."""
     said = document.value if isinstance(document.value, dict) else {}
     while True:
         try:
@@ -93,7 +93,7 @@ def _unknown_key(model: type[BaseModel], path: KeyPath) -> tuple[str, str]:
     if owner is Sandbox and key in FORBIDDEN:
         return f"'{key}' is forbidden: {FORBIDDEN[key]}", "leave it out"
     if owner is Sandbox and key in NOT_NEEDED:
-        return f"'{key}' is no key of a sandbox", NOT_NEEDED[key]
+        return f"'{key}' is not supported", NOT_NEEDED[key]
     where = f" in {printable(full_name(path[:-1]))}" if path[:-1] else ""
     near = get_close_matches(key[:SHOWN_MAX].casefold(), owner.model_fields, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(owner.model_fields)}"
@@ -108,7 +108,7 @@ def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel]:
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model that an annotation such as `tuple[Port, ...]` or `Healthcheck | None` speaks of."""
+    """The model in an annotation such as `tuple[Port, ...]` or `Healthcheck | None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next(filter(None, map(_model_in, get_args(annotation))), None)

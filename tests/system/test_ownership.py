@@ -76,5 +76,5 @@ def test_two_directories_at_the_same_time(operator: Operator, second: Operator) 
     with operator.run():
         operator.until_phase(web="Running")
         refused = second.reconciler("apply", code=1)
-        assert f"another controller of instance {operator.instance} is at work on this engine" in refused.stderr
+        assert f"another controller manages instance {operator.instance} on this engine" in refused.stderr
         assert operator.phase("web") == "Running"

@@ -286,7 +286,7 @@ def test_a_directory_in_the_directory_is_noted_and_no_mistake(house: House) -> N
     house.declare("web")
     status = house.apply()
     (note,) = status.notes
-    assert note.startswith("more: is a directory, which is passed over")
+    assert note.startswith("more: is a directory, which is ignored")
     assert (status.broken, status.frozen) == ({}, False)
 
 
@@ -354,7 +354,7 @@ def test_unhealthy_is_told_when_it_begins_and_when_it_ends(house: House) -> None
     told = [json.loads(line) for line in (house.root / "state" / "journal.jsonl").read_text().splitlines()]
     assert [(line["cause"], line["result"], line["message"]) for line in told if not line["action"]] == [
         ("Unhealthy", "Unhealthy", "its health check fails: no answer"),
-        ("Healthy", "ok", "its health check fails no more"),
+        ("Healthy", "ok", "its health check passes again"),
     ]
     assert (house.status("web").failures, house.status("web").restarts, house.writes()) == (1, 0, [])
 

@@ -97,9 +97,9 @@ def test_other_directories_are_noted(watched: Path) -> None:
     (watched / "loop").symlink_to("loop")
     (watched / "README.md").touch()
     assert notes(watched) == [
-        "empty: is a directory, which is passed over",
-        "link: is a directory, which is passed over",
-        "more: is a directory, which is passed over, with a.yaml and b.yml and c.yaml and 2 more in it",
+        "empty: is a directory, which is ignored",
+        "link: is a directory, which is ignored",
+        "more: is a directory, which is ignored, with a.yaml and b.yml and c.yaml and 2 more in it",
     ]
     assert not scan(watched).problems_of("a")
 
@@ -280,7 +280,7 @@ def make_sparse_gigabyte(path: Path) -> None:
         (make_directory, "is not a regular file"),
         (make_fifo, "is not a regular file"),
         (make_socket, "cannot be read: No such device or address"),
-        (make_dangling_link, "is a link to nothing"),
+        (make_dangling_link, "is a dangling link"),
         (make_loop, "cannot be read: Too many levels of symbolic links"),
         (make_link_outside, "is a link that leads out of the directory"),
         (make_link_to_directory, "is not a regular file"),
@@ -390,7 +390,7 @@ def test_file_that_is_gone(watched: Path) -> None:
     make_dangling_link(watched / "link.yaml")
     with Root(watched) as root:
         assert root.read("gone.yaml") is None
-        with pytest.raises(Mistake, match="is a link to nothing"):
+        with pytest.raises(Mistake, match="is a dangling link"):
             root.read("link.yaml")
 
 
@@ -514,7 +514,7 @@ def test_named_file(watched: Path) -> None:
     ("name", "message"),
     [
         ("gone.yaml", "does not exist"),
-        ("link.yaml", "is a link to nothing"),
+        ("link.yaml", "is a dangling link"),
         ("outside.yaml", "is a link that leads out of the directory"),
         ("A.yaml", "is not NAME.yaml with a name of small letters, digits and '-', a letter first, at most 41"),
         (".a.yaml", "is not NAME.yaml with a name of small letters, digits and '-', a letter first, at most 41"),

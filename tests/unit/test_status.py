@@ -314,7 +314,7 @@ def test_what_is_wrong_with_the_whole_says_what_to_do() -> None:
         pass_error="ValueError: see the log",  # noqa: S106 - it is none
         broken=broken,
         unmanaged=("web (4f4f): its labels are not complete",),
-        notes=("more: is a directory, which is passed over",),
+        notes=("more: is a directory, which is ignored",),
     )
     held = status("web", Phase.HELD, Reason.INVALID_FILE, "web.yaml:1:1: told")
     assert (
@@ -326,7 +326,7 @@ def test_what_is_wrong_with_the_whole_says_what_to_do() -> None:
 ! the last good policy is in force: policy.yaml:3:1: unknown key
 ! Bad.yaml: rename it
 ! unmanaged container, left alone: web (4f4f): its labels are not complete
-- more: is a directory, which is passed over
+- more: is a directory, which is ignored
 """
     )
 

@@ -137,8 +137,8 @@ def test_directories_are_noted(here: Path) -> None:
     result = validate()
     assert (result.exit_code, result.stdout) == (0, "1 file, all good\n")
     assert result.stderr == (
-        "note: is a directory, which is passed over, with b.yaml in it\n"
-        " --> sandboxes.d/more\n  = help: put files beside it to use them\n\n"
+        "note: is a directory, which is ignored, with b.yaml in it\n"
+        " --> sandboxes.d/more\n  = help: move its files up to use them\n\n"
     )
     (note,) = json.loads(validate("-o", "json").stdout)["notes"]
     assert note["file"] == "sandboxes.d/more"

@@ -202,7 +202,7 @@ ODD: dict[str, tuple[Make, str]] = {
     "garbage": (make_garbage, "the file is not UTF-8"),
     "fifo": (os.mkfifo, "is not a regular file"),
     "sparse": (make_sparse_gigabyte, "the file is too large"),
-    "dangling": (make_dangling_link, "is a link to nothing"),
+    "dangling": (make_dangling_link, "is a dangling link"),
     "outside": (make_link_outside, "is a link that leads out of the directory"),
     "device": (make_endless_device, "is not a regular file"),
 }
