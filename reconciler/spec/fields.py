@@ -52,7 +52,7 @@ def bounded(value: str) -> str:
 def _text(value: object) -> str:
     """Numbers keep the form in which they were written: `1.10` is not `1.1`."""
     if isinstance(value, bool):
-        raise Mistake("is a boolean where text is meant", "quote it")
+        raise Mistake("is a boolean where text is expected", "quote it")
     if value is None:
         raise Mistake("has no value", 'write "" for an empty one')
     if not isinstance(value, str | int | float):
@@ -68,13 +68,13 @@ def _variable_value(value: object) -> str:
 
 def _variable_name(name: str) -> str:
     if not _VARIABLE.fullmatch(name):
-        raise Mistake("is no name of a variable", "letters, digits, '_', '.' and '-', a letter or '_' first")
+        raise Mistake("is not a variable name", "letters, digits, '_', '.' and '-', a letter or '_' first")
     return name
 
 
 def _label_name(name: str) -> str:
     if not _LABEL.fullmatch(name):
-        raise Mistake("is no name of a label", "1 to 255 ASCII characters without spaces and '='")
+        raise Mistake("is not a label name", "1 to 255 ASCII characters without spaces and '='")
     if name.startswith(RESERVED_LABELS):
         raise Mistake("is a reserved label", f"do not begin with {' or '.join(RESERVED_LABELS)}")
     return name
@@ -111,7 +111,7 @@ def _path(value: str) -> str:
     normal = value == "/" or not any(segment in ("", ".", "..") for segment in segments[1:])
     if segments[0] or not normal or len(segments) < 2:
         raise Mistake(
-            f"{shown(value)} is no absolute, normalised path", "begin with '/', without '.', '..', '//' or '/' last"
+            f"{shown(value)} is not an absolute, normalised path", "begin with '/', without '.', '..', '//' or '/' last"
         )
     if len(value.encode(errors="surrogatepass")) > PATH_BYTES_MAX:
         raise Mistake("is too long", f"at most {PATH_BYTES_MAX} bytes")
@@ -120,9 +120,9 @@ def _path(value: str) -> str:
 
 def _cpus(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise Mistake(f"{shown(value)} is no number of CPUs", "write such as 0.5")
+        raise Mistake(f"{shown(value)} is not a number of CPUs", "write such as 0.5")
     if isinstance(value, str) and not _CPUS.fullmatch(value):
-        raise Mistake(f"{shown(value)} is no number of CPUs", "write such as 0.5")
+        raise Mistake(f"{shown(value)} is not a number of CPUs", "write such as 0.5")
     cpus = float(value)
     if not CPUS_MIN <= cpus <= CPUS_MAX:
         raise Mistake(f"{shown(value)} is out of range", f"{CPUS_MIN} to {CPUS_MAX}; 0 is not unlimited")
@@ -131,7 +131,7 @@ def _cpus(value: object) -> float:
 
 def _pids(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise Mistake(f"{shown(value)} is no number of processes", "write such as 100")
+        raise Mistake(f"{shown(value)} is not a number of processes", "write such as 100")
     if not 1 <= value <= PIDS_MAX:
         raise Mistake(f"{value} is out of range", f"1 to {PIDS_MAX}; -1 and 0 are not unlimited")
     return int(value)

@@ -92,7 +92,7 @@ class Reference(NamedTuple):
             raise Mistake(f"{shown(text)} can be the beginning of an image's id", f"write {HUB}/library/{text}:TAG")
         if not (found := _REFERENCE.fullmatch(text)):
             hint = "use small letters" if _REFERENCE.fullmatch(text.lower()) else "write such as name:tag"
-            raise Mistake(f"{shown(text)} is no reference to an image", hint)
+            raise Mistake(f"{shown(text)} is not an image reference", hint)
         domain, path, tag, digest = _parts(found)
         if len(f"{domain}/{path}") > NAME_MAX:
             raise Mistake("is too long", f"at most {NAME_MAX} characters before the tag")
@@ -125,7 +125,7 @@ class ImagePattern:
             raise Mistake("is empty", "write such as ghcr.io/owner/*")
         _bounded(text)
         if not (found := _PATTERN.fullmatch(text)):
-            raise Mistake(f"{shown(text)} is no pattern of images", f"write such as ghcr.io/owner/* or {HUB}/**")
+            raise Mistake(f"{shown(text)} is not an image pattern", f"write such as ghcr.io/owner/* or {HUB}/**")
         domain, path, tag, digest = _parts(found)
         digests = digest or ("**" if tag in ("", "*") else "")
         return cls((_glob(domain, "[^.:]*"), _glob(path, "[^/]*"), _glob(tag or "*", ".*"), _glob(digests, ".+")))

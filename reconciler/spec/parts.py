@@ -66,7 +66,7 @@ class Port(BaseModel):
         if isinstance(number, int) and not isinstance(number, bool):
             return {"target": number}
         if not isinstance(value, Mapping | Port):
-            raise Mistake(f"{shown(value)} is no port of a container", "write 3000, or {target: 3000, published: 8080}")
+            raise Mistake(f"{shown(value)} is not a container port", "write 3000, or {target: 3000, published: 8080}")
         return value
 
 
@@ -94,7 +94,7 @@ def _mode(value: object) -> object:
     if match is None and isinstance(value, int) and not isinstance(value, bool):
         match = _MODE.fullmatch(str(value))
     if match is None:
-        raise Mistake(f"{shown(value)} is no mode of a directory", "write in octal, such as 0o755")
+        raise Mistake(f"{shown(value)} is not a directory mode", "write in octal, such as 0o755")
     return match[1]
 
 
@@ -125,7 +125,7 @@ class Tmpfs(BaseModel):
     def _from_text(cls, value: Any) -> Any:
         if not isinstance(value, str):
             if not isinstance(value, Mapping | Tmpfs):
-                raise Mistake(f"{shown(value)} is no tmpfs", "write /run or /run:size=64m")
+                raise Mistake(f"{shown(value)} is not a tmpfs", "write /run or /run:size=64m")
             return value
         target, colon, options = value.partition(":")
         if not colon:
@@ -181,7 +181,7 @@ def _test(value: object) -> object:
     match test:
         case ("NONE",) | ("CMD-SHELL", _) | ("CMD", _, *_):
             return test
-    raise Mistake("is no test", "write a command as text, or [CMD, program, argument, ...], or [NONE]")
+    raise Mistake("is not a test", "write a command as text, or [CMD, program, argument, ...], or [NONE]")
 
 
 def _not_too_often(seconds: float) -> float:

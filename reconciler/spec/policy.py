@@ -94,7 +94,7 @@ class Removals(BaseModel):
 def _published(ports: object) -> object:
     match = _PORTS.fullmatch(ports) if isinstance(ports, str) else None
     if match is None:
-        raise Mistake(f"{shown(ports)} is no range of ports", "write such as 8000-9999")
+        raise Mistake(f"{shown(ports)} is not a range of ports", "write such as 8000-9999")
     first, last = map(int, match.groups())
     if not PUBLISHED_MIN <= first <= last <= PORT_MAX:
         raise Mistake(f"{shown(ports)} is out of range", f"the lower first, {PUBLISHED_MIN} to {PORT_MAX}")
@@ -111,7 +111,7 @@ class Replacements(BaseModel):
 
 def _runtime(name: str) -> str:
     if not _RUNTIME.fullmatch(name):
-        raise Mistake(f"{shown(name)} is no name of a runtime", "write such as runsc")
+        raise Mistake(f"{shown(name)} is not a runtime name", "write such as runsc")
     return name
 
 

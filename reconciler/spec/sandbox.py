@@ -119,7 +119,7 @@ def _one_or_more(value: object) -> object:
 
 def _reason(text: str) -> str:
     if not text.strip() or len(text) > SUSPEND_MAX:
-        raise Mistake("is no reason", f"say why in 1 to {SUSPEND_MAX} characters, or leave the key out")
+        raise Mistake("is not a reason", f"say why in 1 to {SUSPEND_MAX} characters, or leave the key out")
     return printable(" ".join(text.split()), SUSPEND_MAX)
 
 

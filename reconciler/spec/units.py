@@ -28,7 +28,7 @@ def parse_size(value: object) -> int:
         number, unit = match.groups()
         size = int(Decimal(number) * _SIZE_UNITS[unit[:1].lower()])
     else:
-        raise Mistake(f"{shown(value)} is no size", "write such as 512m or 1.5g")
+        raise Mistake(f"{shown(value)} is not a size", "write such as 512m or 1.5g")
     if not 0 <= size <= SIZE_MAX:
         raise Mistake(f"{shown(value)} is out of range", "write such as 512m or 1.5g")
     return size
@@ -49,7 +49,7 @@ def parse_duration(value: object) -> float:
         return float(sum(Decimal(number) * each for number, each in parts) / _MICROSECONDS["s"])
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
         return float(value)
-    raise Mistake(f"{shown(value)} is no duration", "write such as 10s or 1m30s")
+    raise Mistake(f"{shown(value)} is not a duration", "write such as 10s or 1m30s")
 
 
 def duration_text(seconds: float) -> str:

@@ -160,7 +160,7 @@ def test_a_refused_pull(serve: Serve, status: bytes) -> None:
     ],
 )
 def test_an_answer_that_cannot_be_trusted(serve: Serve, answer: bytes) -> None:
-    """Whatever is not a whole list of containers is no list: what runs is unknown, not nothing."""
+    """Whatever is not a whole list of containers is not a list: what runs is unknown, not nothing."""
     unavailable(serve(answer), "cannot list the containers")
 
 

@@ -194,7 +194,7 @@ def test_two_controllers_of_one_instance_and_engine_exclude_each_other(house: Ho
     second = house.another("second")
     first = house.controller()
     first.work()
-    with pytest.raises(OwnershipUnclear, match="another controller of instance default"):
+    with pytest.raises(OwnershipUnclear, match="another controller manages instance default"):
         second.apply()
     first.apply(0)
     assert second.apply().available

@@ -51,7 +51,7 @@ BROKEN = {
     "no disk": ("limits: {disk: 0}", "1:16: limits.disk: 0 is too little (at least 1m; 0 is not unlimited)"),
     "no bound of cpus": (
         "limits: {cpus: .inf}",
-        "1:16: limits.cpus: '.inf' is no number of CPUs (write such as 0.5)",
+        "1:16: limits.cpus: '.inf' is not a number of CPUs (write such as 0.5)",
     ),
     "share": ("removals: {share: 50}", "1:19: removals.share: must be less than or equal to 1"),
     "whole host": ("volumes: [{root: /}]", "1:18: volumes[0].root: is the whole host (allow a directory)"),
@@ -59,17 +59,17 @@ BROKEN = {
     "pattern": ('images: [""]', "1:10: images[0]: is empty (write such as ghcr.io/owner/*)"),
     "pattern with a port left open": (
         'images: ["app", "127.0.0.1:*/app"]',
-        "1:17: images[1]: '127.0.0.1:*/app' is no pattern of images (write such as ghcr.io/owner/* or docker.io/**)",
+        "1:17: images[1]: '127.0.0.1:*/app' is not an image pattern (write such as ghcr.io/owner/* or docker.io/**)",
     ),
     "pattern of a registry alone": (
         "images: [ghcr.io]",
-        "1:10: images[0]: 'ghcr.io' is no pattern of images (write such as ghcr.io/owner/* or docker.io/**)",
+        "1:10: images[0]: 'ghcr.io' is not an image pattern (write such as ghcr.io/owner/* or docker.io/**)",
     ),
     "images as text": ("images: busybox", "1:9: images: must be a list, not 'busybox'"),
-    "one port": ("published: 8000", "1:12: published: 8000 is no range of ports (write such as 8000-9999)"),
+    "one port": ("published: 8000", "1:12: published: 8000 is not a range of ports (write such as 8000-9999)"),
     "port of a list": (
         "published: 8000-9999,5432",
-        "1:12: published: '8000-9999,5432' is no range of ports (write such as 8000-9999)",
+        "1:12: published: '8000-9999,5432' is not a range of ports (write such as 8000-9999)",
     ),
     "ports of root": (
         "published: 1023-9999",
@@ -79,7 +79,7 @@ BROKEN = {
         "published: 9999-8000",
         "1:12: published: '9999-8000' is out of range (the lower first, 1024 to 65535)",
     ),
-    "runtime": ("runtime: /bin/sh", "1:10: runtime: '/bin/sh' is no name of a runtime (write such as runsc)"),
+    "runtime": ("runtime: /bin/sh", "1:10: runtime: '/bin/sh' is not a runtime name (write such as runsc)"),
     "labels": (
         "labels: {reconciler.instance: x}",
         "1:10: labels.reconciler.instance: is a reserved label (do not begin with reconciler. or com.docker.)",

@@ -43,7 +43,7 @@ def test_size(text: str, size: int) -> None:
 @pytest.mark.parametrize("value", [*NO_SIZES, None, True, 1.5, [], {}, -1, SIZE_MAX + 1, "9" * 18 + "g", "9" * 5000])
 def test_no_size(value: object) -> None:
     """Everything else is a mistake that shows the value, but not at length."""
-    with pytest.raises(Mistake, match=r"is no size|is out of range") as caught:
+    with pytest.raises(Mistake, match=r"is not a size|is out of range") as caught:
         parse_size(value)
     assert len(caught.value.message) < 100
 
@@ -71,7 +71,7 @@ def test_duration(text: str, seconds: float) -> None:
 @pytest.mark.parametrize("value", [*NO_DURATIONS, None, True, [], {}, -1, float("nan"), float("inf"), "9" * 5000 + "s"])
 def test_no_duration(value: object) -> None:
     """Everything else is a mistake that shows the value, but not at length."""
-    with pytest.raises(Mistake, match="is no duration") as caught:
+    with pytest.raises(Mistake, match="is not a duration") as caught:
         parse_duration(value)
     assert len(caught.value.message) < 100
 

@@ -112,7 +112,7 @@ def test_all_problems_of_one_file() -> None:
     assert re.findall(r"error: (.*)\n.*--> (.*)", told()) == [
         ("unknown key 'imag'", "sandboxes.d/a.yaml:1:1"),
         ("cpus 2 is over the policy's ceiling", "sandboxes.d/a.yaml:2:7"),
-        ("mem_limit: 'lots' is no size", "sandboxes.d/a.yaml:3:12"),
+        ("mem_limit: 'lots' is not a size", "sandboxes.d/a.yaml:3:12"),
         ("user 1:1 is below the policy's minimum", "sandboxes.d/a.yaml:4:7"),
         ("ports[0].published: must be greater than or equal to 1024", "sandboxes.d/a.yaml:5:32"),
     ]

@@ -180,7 +180,7 @@ def test_fault_25_two_controllers_with_states_of_their_own(operator: Operator) -
         operator.until_phase(a="Running")
         source = operator.controller()["source"]
         refused = second.reconciler("--source", source, "apply", code=1)
-        assert "another controller of instance" in refused.stderr
+        assert "another controller manages instance" in refused.stderr
         operator.declare("a", **version(2))
         operator.until(lambda: operator.versions() == {"a": "2"})
     second.reconciler("--source", source, "plan", code=0)
