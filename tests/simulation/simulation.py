@@ -48,14 +48,14 @@ class Simulation(Steps):
         controller, passes = self.controller, self.controller.status.passes
         self.witness.works()
         self._survive(self.controller.work)
-        self.witness.worked(one.planned.sandbox for one in self.lanes.under_way)
+        self.witness.worked(one.planned.sandbox for one in self.executor.under_way)
         if (self.controller, self.controller.status.passes - 1) == (controller, passes):
             for holds in properties.AFTER_A_PASS:
                 holds(self.witness)
 
     def planned(self, number: int) -> None:
         self.witness.in_lane = True
-        self._survive(lambda: self.lanes.step(number))
+        self._survive(lambda: self.executor.step(number))
         self.witness.in_lane = False
 
     def restart(self, state: str = "kept", number: int = 0) -> None:
@@ -81,9 +81,9 @@ class Simulation(Steps):
         self.witness.begun(self.controller)
 
     def _make_executor(self, *given: Any) -> Executor:
-        self.lanes = SteppedExecutor(*given)
-        self.lanes.submitted, self.lanes.ended = self._before_lane, self._after_lane
-        return self.lanes
+        self.executor = SteppedExecutor(*given)
+        self.executor.submitted, self.executor.ended = self._before_lane, self._after_lane
+        return self.executor
 
     def _make_reconciler(self, *given: Any) -> Reconciler:
         reconciler = WatchedReconciler(*given)
@@ -114,7 +114,7 @@ class Simulation(Steps):
             holds(self.witness, cycle)
 
     def _before_lane(self, planned: SandboxPlan) -> None:
-        self.witness.submitted(planned)
+        self.witness.submitted(planned, [one.planned for one in self.executor.under_way])
         for holds in properties.BEFORE_A_LANE:
             holds(self.witness, planned)
 
@@ -165,7 +165,7 @@ class Simulation(Steps):
         self._tell_of_noise()
         self.work()
         for _ in range(200):
-            if not self.lanes.under_way:
+            if not self.executor.under_way:
                 break
             self.planned(0)
         self.work()
@@ -180,7 +180,7 @@ class UnderWay:
 
 
 class SteppedExecutor(Executor):
-    """Lanes that go on only when they are told to. `submitted` is told of each, `ended` of the last outcome of each."""
+    """Goes on only when it is told to. `submitted` is told of each plan of a sandbox, `ended` of its last outcome."""
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)

@@ -141,19 +141,18 @@ class Witness:
     def worked(self, in_flight: Iterable[str]) -> None:
         self.in_flight = set(in_flight)
 
-    def submitted(self, planned: SandboxPlan) -> None:
-        cycle = self.cycle
-        assert cycle is not None
-        policy, name = cycle.reading.policy, planned.sandbox
-        begun = {one.sandbox: one.is_update for one in cycle.plan.sandboxes if one.actions}
-        in_flight = cycle.memory.in_flight | begun.keys()
+    def submitted(self, planned: SandboxPlan, under_way: Iterable[SandboxPlan]) -> None:
+        """It begins `planned`, while `under_way` have not ended."""
+        policy, name = self.reading.policy, planned.sandbox
+        begun = [one for one in self.plan.sandboxes if one.actions]
+        in_flight = {one.sandbox: one for one in (*under_way, *begun)}
         self.limits = {one: max(policy.sandboxes_max, self.limits.get(one, 0)) for one in in_flight}
-        self.replacing &= in_flight
+        self.replacing &= in_flight.keys()
         if name in self.running():
             self.replacing.add(name)
         most = policy.replacements.max_parallel
-        going_on = self.updating.keys() & in_flight - {one for one, is_update in begun.items() if not is_update}
-        self.updating = {one: max(most, self.updating[one]) for one in going_on}
+        updates = {one for one in self.updating if one in in_flight and in_flight[one].is_update and one != name}
+        self.updating = {one: max(most, self.updating[one]) for one in updates}
         if planned.is_update:
             self.updating[name] = most
         if self.is_unapproved_removal(planned):
@@ -228,9 +227,8 @@ class Witness:
         return {container for container, size in status.disk_bytes.items() if size > disk} if status else set()
 
     def is_unapproved_removal(self, planned: SandboxPlan) -> bool:
-        assert self.cycle is not None
         touched = {action.container for action in planned.actions if isinstance(action, Stop | Remove)}
-        return planned.cause is Reason.FILE_REMOVED and not touched <= self.cycle.memory.approved
+        return planned.cause is Reason.FILE_REMOVED and not touched <= self.host.store.approved()
 
     def is_unclear(self, raw: Raw) -> bool:
         """Renamed and changed, or not described: without a status that knows it, it may as well be a stranger's."""
