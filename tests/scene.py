@@ -15,9 +15,10 @@ from reconciler.model.rendered import Rendered
 from reconciler.model.status import Attestation, Failure, PendingApproval, RecentRemovals, SandboxStatus
 from reconciler.model.world import UP, EngineFacts, Image, Inspection, Network, Observed, Source, State, World
 from reconciler.planning.admission import effective
-from reconciler.planning.decide import Memory, decide
+from reconciler.planning.decide import decide
 from reconciler.planning.fingerprint import EPOCH, salt_of
 from reconciler.planning.render import render
+from reconciler.planning.situation import Memory
 from reconciler.spec.policy import Policy
 from reconciler.spec.sandbox import Sandbox
 from tests.fake_container import NEVER

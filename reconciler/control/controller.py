@@ -33,7 +33,7 @@ from reconciler.model.errors import EngineUnavailable, OwnershipUnclear
 from reconciler.model.plan import Action, CreateNetwork, Outcome, Plan, Reason, SandboxPlan, Verdict
 from reconciler.model.status import HEARTBEAT_SECONDS, ControllerStatus, Phase, SandboxStatus
 from reconciler.model.world import Event, Happening
-from reconciler.planning.decide import Memory
+from reconciler.planning.situation import Memory
 from reconciler.planning.summary import in_one_line
 
 log = logging.getLogger(__name__)

@@ -16,8 +16,9 @@ from reconciler.model.plan import Plan
 from reconciler.model.status import RecentRemovals
 from reconciler.model.world import World
 from reconciler.planning import status_reducer
-from reconciler.planning.decide import Memory, decide
+from reconciler.planning.decide import decide
 from reconciler.planning.memo import Memo
+from reconciler.planning.situation import Memory
 from reconciler.report.store import Store
 from reconciler.sources.directory import Directory
 

@@ -11,9 +11,10 @@ from reconciler.model.rendered import Rendered
 from reconciler.model.status import SandboxStatus, Saved
 from reconciler.model.world import EngineFacts, Image, Inspection, Network, Observed, Source, State, Unmanaged, World
 from reconciler.planning.admission import effective
-from reconciler.planning.decide import Memory, decide
+from reconciler.planning.decide import decide
 from reconciler.planning.fingerprint import is_about, salt_of
 from reconciler.planning.render import render
+from reconciler.planning.situation import Memory
 from reconciler.spec.policy import Policy
 
 UNSEEN = "values of environment are not compared, as no status has them"

@@ -17,8 +17,9 @@ from reconciler.model.labels import Owner
 from reconciler.model.plan import Verdict
 from reconciler.model.status import SandboxStatus
 from reconciler.model.world import EngineFacts, Image, Network, State, World
-from reconciler.planning.decide import Memory, decide
+from reconciler.planning.decide import decide
 from reconciler.planning.memo import Memo
+from reconciler.planning.situation import Memory
 from reconciler.sources.directory import Directory
 from reconciler.spec.policy import Policy
 from tests.bench.measure import Sample, alternate, say, seconds

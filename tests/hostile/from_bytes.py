@@ -18,7 +18,8 @@ from reconciler.model.labels import Owner
 from reconciler.model.plan import Create, Plan, Pull, Reason, SandboxPlan, Start, Verdict, Verify
 from reconciler.model.status import SandboxStatus
 from reconciler.model.world import EngineFacts, Image, Network, World
-from reconciler.planning.decide import Memory, decide
+from reconciler.planning.decide import decide
+from reconciler.planning.situation import Memory
 from reconciler.planning.status_reducer import on_planned
 from reconciler.sources.directory import Directory
 from reconciler.spec.policy import Policy

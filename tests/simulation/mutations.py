@@ -23,14 +23,17 @@ from reconciler.model.desired import Desired
 from reconciler.model.errors import EngineRefused, EngineUnavailable
 from reconciler.model.labels import Owner
 from reconciler.model.plan import Action, Outcome, Reason, Remove, SandboxPlan, Start, Stop, Verdict, Verify
+from reconciler.model.status import SandboxStatus
 from reconciler.model.world import Inspection, World
-from reconciler.planning import backoff, memo, ports, removals
-from reconciler.planning.converge import Case
-from reconciler.planning.decide import _Decision
+from reconciler.planning import backoff, converge, decide, memo, outranked, ports, removals, slots, unwanted
+from reconciler.planning.actions import start_after
 from reconciler.planning.excess import excess
 from reconciler.planning.fingerprint import fingerprints, salt_of
 from reconciler.planning.images import fitted
+from reconciler.planning.rollout import few_at_a_time
+from reconciler.planning.situation import Situation
 from reconciler.planning.unfit import unfit
+from reconciler.planning.wanted import Wanted
 from reconciler.sources.directory import port_clashes
 from reconciler.spec.sandbox import Restart
 from tests.simulation.seeds import play
@@ -82,9 +85,24 @@ def but(model: Model, **said: object) -> Model:
     return model.model_copy(update=said)
 
 
-def remembering(case: Case, **said: object) -> Case:
-    """The case with a status that says something else."""
-    return replace(case, status=but(case.status, **said))
+def knowing(situation: Situation, **known: Any) -> Situation:
+    """With a memory of something else."""
+    return replace(situation, memory=replace(situation.memory, **known))
+
+
+def all_known(situation: Situation) -> Iterable[SandboxStatus]:
+    return situation.memory.statuses.values()
+
+
+def remembering(wanted: Wanted, **said: object) -> Wanted:
+    """With a status that says something else."""
+    statuses = {**wanted.situation.memory.statuses, wanted.name: but(wanted.status, **said)}
+    return replace(wanted, situation=knowing(wanted.situation, statuses=statuses))
+
+
+def recently(situation: Situation, **said: object) -> Situation:
+    """With a memory of other removals."""
+    return knowing(situation, recent=but(situation.memory.recent, **said))
 
 
 def awake(desired: Desired) -> Desired:
@@ -93,19 +111,20 @@ def awake(desired: Desired) -> Desired:
     return replace(desired, declared=declared)
 
 
-def again(decision: _Decision) -> list[SandboxPlan]:
-    """Another lane for each sandbox that a lane is working on."""
-    names = decision.memory.in_flight & decision.running.keys()
-    return [decision._case(name, decision.running[name], decision.rendered[name]).planned("") for name in names]
+def again(situation: Situation) -> list[SandboxPlan]:
+    """Another plan for each sandbox whose plan is being carried out."""
+    names = situation.memory.in_flight & situation.should_run.keys()
+    all_wanted = (Wanted(situation, situation.should_run[name], situation.rendered[name]) for name in names)
+    return [converge.converge(wanted) for wanted in all_wanted]
 
 
 def left_alone(planned: SandboxPlan, cause: Reason) -> SandboxPlan:
     return SandboxPlan(planned.sandbox, Verdict.KEEP, Reason.RUNNING) if planned.cause is cause else planned
 
 
-def at_once(lanes: list[SandboxPlan], decided: Iterable[SandboxPlan], *causes: Reason) -> Iterator[SandboxPlan]:
-    """The lanes as they were, where one of the causes has put them off."""
-    before = {planned.sandbox: planned for planned in lanes}
+def at_once(plans: Iterable[SandboxPlan], decided: Iterable[SandboxPlan], *causes: Reason) -> Iterator[SandboxPlan]:
+    """The plans as they were, where one of the causes has put them off."""
+    before = {planned.sandbox: planned for planned in plans}
     return (before[planned.sandbox] if planned.cause in causes else planned for planned in decided)
 
 
@@ -151,86 +170,89 @@ MUTATIONS = {
     "skip the verification": bug(0, Executor._verified, lambda right, lanes, outcome, rendered: outcome),
     "go on after a failed verification": bug(40, Executor._verified,
         lambda right, lanes, outcome, rendered: right(lanes, outcome, rendered) and outcome),
-    "verify only before the old one stops": bug(0, Case._started_after,
+    "verify only before the old one stops": bug(0, start_after,
         lambda right, *call: unchecked(right(*call), Stop, Remove)),
     "make what was pulled as if it were known": bug(2, Executor._created,
         lambda right, lanes, outcome, new: replace(outcome, container=lanes._engine.create(new.name, new.spec))),
     "let an image check as often as it likes": bug(25, fitted, lambda right, rendered, image: rendered),
-    "keep what has drifted": bug(29, Case._up, lambda right, *call: left_alone(right(*call), Reason.DRIFTED)),
+    "keep what has drifted": bug(29, converge._up, lambda right, *call: left_alone(right(*call), Reason.DRIFTED)),
     "start on an engine that lacks a knob of the floor": bug(41, unfit,
         lambda right, sandbox, world: None if world.engine.lacking else right(sandbox, world)),
     # lanes
     "go on after a failure": bug(6, Executor.perform, lambda right, *call: replace(right(*call), failure=None)),
-    "work twice on one sandbox": bug(2, _Decision._wanted,
-        lambda right, decision, unwanted: [*right(decision, unwanted), *again(decision)]),
-    "start the new one before the old one has stopped": bug(0, Case._started_after,
+    "work twice on one sandbox": bug(2, decide._plan_wanted,
+        lambda right, situation, others: [*right(situation, others), *again(situation)]),
+    "start the new one before the old one has stopped": bug(0, start_after,
         lambda right, *call: sorted(right(*call), key=lambda action: isinstance(action, Stop | Remove))),
-    "forget a start that may happen late": bug(561, Case._is_sure, lambda *_: True),
-    "never clear away what is left over": bug(151, Case._up,
+    "forget a start that may happen late": bug(561, Wanted.stays_down, lambda *_: True),
+    "never clear away what is left over": bug(151, converge._up,
         lambda right, *call: left_alone(right(*call), Reason.LEFTOVER)),
-    "leave a pause": bug(71, Case._up, lambda right, *call: left_alone(right(*call), Reason.PAUSED)),
+    "leave a pause": bug(71, converge._up, lambda right, *call: left_alone(right(*call), Reason.PAUSED)),
     # the limit
-    "count the limit before a stop has finished": bug(0, _Decision._slots_used,
-        lambda right, decision, *call: right(decision, *call) - len(decision.memory.in_flight & decision._up)),
-    "forget who is in flight under the limit": bug(15, _Decision._slots_used,
-        lambda right, decision, *call: right(decision, *call) - len(decision.memory.in_flight - decision._up)),
-    "forget who may be ours under the limit": bug(92, _Decision._slots_used,
-        lambda right, decision, unmanaged: right(decision, [])),
-    "admit one too many": bug(19, _Decision._slots_used, lambda right, *call: right(*call) - 1),
-    "reserve a slot for who is in backoff": bug(17, Case.rank,
-        lambda right, case: (right(case)[0] % 3, right(case)[1])),
-    "let a crash loop go before who has never failed": bug(178, Case.rank,
-        lambda right, case: right(remembering(case, failures=min(case.status.failures, 1)))),
-    "let a stop by the controller end a sandbox for good": bug(180, Case.ended,
-        lambda right, case: right(remembering(case, stopped_by_us=()))),
+    "count the limit before a stop has finished": bug(0, slots._used,
+        lambda right, situation: right(situation) - len(situation.memory.in_flight & situation.names_up)),
+    "forget who is in flight under the limit": bug(15, slots._used,
+        lambda right, situation: right(situation) - len(situation.memory.in_flight - situation.names_up)),
+    "forget who may be ours under the limit": bug(92, slots._used,
+        lambda right, situation: right(replace(situation, world=replace(situation.world, unmanaged=())))),
+    "admit one too many": bug(19, slots._used, lambda right, situation: right(situation) - 1),
+    "reserve a slot for who is in backoff": bug(17, slots._rank,
+        lambda right, *call: (right(*call)[0] % 3, right(*call)[1])),
+    "let a crash loop go before who has never failed": bug(178, slots._rank,
+        lambda right, wanted, planned: right(remembering(wanted, failures=min(wanted.status.failures, 1)), planned)),
+    "let a stop by the controller end a sandbox for good": bug(180, Wanted.ended,
+        lambda right, wanted: right(remembering(wanted, stopped_by_us=()))),
     "rest for ever": bug(0, backoff.is_in_backoff,
         lambda right, status, after, now: bool(status.failure and status.failure.reason in after)),
     # the unhealthy
-    "leave the unhealthy alone": bug(25, Case._unhealthy,
+    "leave the unhealthy alone": bug(25, converge._unhealthy,
         lambda right, *call: replace(right(*call), verdict=Verdict.KEEP, actions=())),
-    "restart the unhealthy without a rest": bug(318, Case._unhealthy,
-        lambda right, case, current: right(remembering(case, retry_at=0), current)),
-    "restart the unhealthy whatever they say": bug(7, Case._unhealthy,
-        lambda right, case, current: right(replace(case, sandbox=but(case.sandbox, restart=Restart.ALWAYS)), current)),
+    "restart the unhealthy without a rest": bug(318, converge._unhealthy,
+        lambda right, wanted, current: right(remembering(wanted, retry_at=0), current)),
+    "restart the unhealthy whatever they say": bug(7, converge._unhealthy,
+        lambda right, wanted, current: right(
+            replace(wanted, sandbox=but(wanted.sandbox, restart=Restart.ALWAYS)), current)),
     # what the files say
     "treat a broken file as absent": bug(7, Desired.problems_of, lambda *_: ()),
     "remove what a stray may be meant as": bug(10, Desired.problems_of,
         lambda right, desired, name: desired.broken.get(name, ())),
-    "ignore suspend": bug(10, _Decision.__init__,
-        lambda right, decision, desired, *rest: right(decision, awake(desired), *rest)),
+    "ignore suspend": bug(10, Situation.__init__,
+        lambda right, situation, desired, *rest: right(situation, awake(desired), *rest)),
     "let two files publish one port": bug(105, port_clashes, lambda *_: {}),
     "act in the middle of a merge": bug(5, Reader.__init__,
         lambda right, reader, policy, scan, clock: right(reader, policy, lambda: replace(scan(), waits=""), clock)),
     # removals and replacements
-    "believe an unreadable directory": bug(108, removals.pending_approval,
-        lambda right, going, running, desired, *rest: right(going, running, replace(desired, complete=True), *rest)),
-    "let an approval stand for everything": bug(201, _Decision._approved,
-        lambda right, decision, name: bool(decision.memory.approved)),
+    "believe an unreadable directory": bug(108, removals._withheld,
+        lambda right, situation, going: right(
+            replace(situation, desired=replace(situation.desired, complete=True)), going)),
+    "let an approval stand for everything": bug(201, removals._approved,
+        lambda right, situation, name: bool(situation.memory.approved)),
     "remove what was withheld after a while": bug(35, Controller._memory,
         lambda right, controller: replace(right(controller), pending_approval=None)),
-    "forget the budget": bug(5, removals._over_budget, lambda *_: ""),
+    "forget the budget": bug(5, removals._over_budget, lambda *_: None),
     "forget what was removed before": bug(5, removals._over_budget,
-        lambda right, going, running, policy, recent, now: right(going, running, policy, but(recent, removed={}), now)),
+        lambda right, situation, going: right(recently(situation, removed={}), going)),
     "let new files raise the budget": bug(699, removals._over_budget,
-        lambda right, going, running, *rest: right(going, [but(one, added_at=0) for one in running], *rest)),
+        lambda right, situation, going: right(
+            knowing(situation, statuses={one.name: but(one, added_at=0) for one in all_known(situation)}), going)),
     "believe a share of what nobody remembers": bug(72, removals._over_budget,
-        lambda right, going, running, policy, recent, now: right(going, running, policy, but(recent, since=0), now)),
-    "replace all at once": bug(6, _Decision._few_at_a_time,
-        lambda right, decision, lanes: at_once(lanes, right(decision, lanes), Reason.REPLACEMENT_QUEUED)),
+        lambda right, situation, going: right(recently(situation, since=0), going)),
+    "replace all at once": bug(6, few_at_a_time,
+        lambda right, situation, plans: at_once(plans, right(situation, plans), Reason.REPLACEMENT_QUEUED)),
     "forget the replacements under way": bug(6, Controller._memory,
         lambda right, controller: replace(right(controller), replacing=frozenset())),
-    "replace while the directory cannot be read": bug(8, _Decision._few_at_a_time,
-        lambda right, decision, lanes: at_once(lanes, right(decision, lanes), *NOT_SURE)),
+    "replace while the directory cannot be read": bug(8, few_at_a_time,
+        lambda right, situation, plans: at_once(plans, right(situation, plans), *NOT_SURE)),
     # what the policy forbids
-    "leave what is held although the policy forbids it": bug(10, _Decision._outranked,
-        lambda right, decision, planned: planned),
-    "leave what is held although somebody has changed it": bug(505, _Decision._unchanged,
-        lambda right, decision, name, planned, up: planned),
-    "let what is held fill the disk": bug(14, _Decision._within_limits, lambda right, decision, planned: planned),
+    "leave what is held although the policy forbids it": bug(10, outranked._while_permitted,
+        lambda right, situation, planned: planned),
+    "leave what is held although somebody has changed it": bug(505, outranked._while_unchanged,
+        lambda right, situation, planned: planned),
+    "let what is held fill the disk": bug(14, outranked._within_limits, lambda right, situation, planned: planned),
     "let who says too much run on": bug(14, excess,
         lambda right, policy, container, status: right(policy, container, but(status, over_log_rate=""))),
-    "start again what has written too much": bug(25, Case.ended,
-        lambda right, case: right(remembering(case, disk_bytes={}))),
+    "start again what has written too much": bug(25, Wanted.ended,
+        lambda right, wanted: right(remembering(wanted, disk_bytes={}))),
     "keep a port that a changed policy forbids": bug(83, ports.allocate_ports,
         lambda right, wanted, world, statuses, published, seed: preferred(
             right(wanted, world, statuses, range(1 << 16), None), right(wanted, world, statuses, published, seed))),
@@ -253,7 +275,7 @@ MUTATIONS = {
     "let one odd container stop the whole": bug(4, Observer._inspected, lambda right, *call: raised(right(*call))),
     "look at no volumes in an observation": bug(1257, Observer._inspected,
         lambda right, *call: unmounted(right(*call))),
-    "look no more at volumes once they are mounted": bug(42, Case._started_after,
+    "look no more at volumes once they are mounted": bug(42, start_after,
         lambda right, *call: unchecked(right(*call), Start)),
     "let an exchanged source be read until the next pass": bug(42, Executor.carry_out,
         lambda right, lanes, planned: cut_short(lanes, planned, right(lanes, planned))),
@@ -262,10 +284,10 @@ MUTATIONS = {
     "believe inspections for ever": bug(260, Observer.invalidate_all, lambda *_: None),
     "believe what was worked out for ever": bug(0, memo._same, lambda *_: True),
     # what is shown
-    "show what is held and serves as not ready": bug(0, _Decision._with_what_runs,
-        lambda right, decision, planned: replace(right(decision, planned), current=planned.current)),
-    "take what is suspended for what is declared": bug(565, _Decision._is_synced,
-        lambda right, decision, *call: right(decision, *call) or bool(call[-1])),
+    "show what is held and serves as not ready": bug(0, decide._with_what_runs,
+        lambda right, situation, planned: replace(right(situation, planned), current=planned.current)),
+    "take what is suspended for what is declared": bug(565, unwanted._is_synced,
+        lambda right, situation, name, sandbox: right(situation, name, sandbox) or bool(situation.up(name))),
 }
 # fmt: on
 

@@ -10,7 +10,7 @@ from reconciler.control.read import Reading
 from reconciler.control.reconcile import Cycle, Reconciler
 from reconciler.control.schedule import RESYNC_SECONDS
 from reconciler.model.plan import Outcome, SandboxPlan
-from reconciler.planning.decide import Memory
+from reconciler.planning.situation import Memory
 from tests.simulation import properties
 from tests.simulation.properties import ViolationError
 from tests.simulation.steps import Steps
