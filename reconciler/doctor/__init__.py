@@ -1,1 +1,1 @@
-"""What can go wrong around the controller: `look` gathers what is so, the checks judge it, and nothing is changed."""
+"""What can go wrong around the controller: `collect` gathers facts, the checks judge them, and nothing is changed."""

@@ -1,4 +1,4 @@
-"""Looks at the host and its engine, and changes nothing. What cannot be found out is `Unknown`, never an error."""
+"""Collects facts about the host and its engine, and changes nothing; what cannot be found out is `Unknown`."""
 
 import grp
 import os
@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from reconciler.control.settings import Settings
 from reconciler.doctor import firewall
-from reconciler.doctor.host import EVERYONE, Host, Mount, Place, Room, Unknown
+from reconciler.doctor.host import EVERYONE, Host, MountPoint, PathAccess, Room, Unknown
 from reconciler.engine.docker.client import DockerEngine
 from reconciler.engine.host import mount_of, mounts
 from reconciler.model.errors import PolicyInvalid, ReconcilerError
@@ -144,7 +144,7 @@ def _output(program: str, *arguments: str) -> str:
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def _place(path: Path | None, needed: int, *, with_parents: bool = False) -> Place | None:
+def _place(path: Path | None, needed: int, *, with_parents: bool = False) -> PathAccess | None:
     """None where nothing is. Access control lists are not looked at, but for what the mode tells of them."""
     if path is None:
         return None
@@ -156,10 +156,10 @@ def _place(path: Path | None, needed: int, *, with_parents: bool = False) -> Pla
     writers = dict.fromkeys(_writers(found), path)
     if with_parents:
         writers = {**_replacers(path), **writers}
-    return Place(path, kind, _group(found.st_gid), os.access(path, needed), writers)
+    return PathAccess(path, kind, _group(found.st_gid), os.access(path, needed), writers)
 
 
-def _nearest(path: Path) -> Place:
+def _nearest(path: Path) -> PathAccess:
     """Of the directory, or of the nearest one above it that is there, in which it can be made."""
     place = _place(_existing(path), TO_FILL)
     if place is None:
@@ -230,11 +230,11 @@ def _policy(settings: Settings) -> tuple[Policy | None, str]:
 # --- file systems ----------------------------------------------------------------------------------------------------
 
 
-def _mount(path: Path) -> Mount:
+def _mount(path: Path) -> MountPoint:
     found = mount_of(path.resolve(strict=True), mounts(Path("/proc/self/mountinfo")))
     if found is None:
         raise LookupError("its file system is not among the mounts")
-    return Mount(printable(found.file_system), found.options)
+    return MountPoint(printable(found.file_system), found.options)
 
 
 def _room(path: Path) -> Room:

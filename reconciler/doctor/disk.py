@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from reconciler.doctor.finding import Finding, could_be_better, good, unchecked, wrong
+from reconciler.doctor.finding import Finding, error, ok, unchecked, warning
 from reconciler.doctor.host import Host, Room, Unknown
 
 MIB = 1024**2
@@ -10,7 +10,7 @@ GIB = 1024**3
 
 ENGINE_BYTES = (1 * GIB, 5 * GIB)
 STATE_BYTES = (10 * MIB, 100 * MIB)
-"""Less than the first is wrong, less than the second could be better."""
+"""Less than the first is an error, less than the second a warning."""
 INODES = (1_000, 50_000)
 
 QUOTA_DRIVERS = {"btrfs", "zfs", "devicemapper", "windowsfilter"}
@@ -40,10 +40,10 @@ def _judged(check: str, room: Room | Unknown, least: tuple[int, int], why: str, 
     inodes = INODES[1] if room.inodes is None else room.inodes
     text = f"{_size(room.bytes)} free" + (f", {inodes} inodes left" if inodes < INODES[1] else "")
     if room.bytes < least[0] or inodes < INODES[0]:
-        return wrong(check, text, why, *remedy)
+        return error(check, text, why, *remedy)
     if room.bytes < least[1] or inodes < INODES[1]:
-        return could_be_better(check, text, why, *remedy)
-    return good(check, text)
+        return warning(check, text, why, *remedy)
+    return ok(check, text)
 
 
 def _size(count: int) -> str:
@@ -58,18 +58,18 @@ def quota(host: Host) -> Iterator[Finding]:
     why = "One sandbox can fill the disk that the engine and its neighbours write to."
     bound = "a size can be given to every container"
     if driver in QUOTA_DRIVERS:
-        yield good("disk quota", f"{driver}: {bound}")
+        yield ok("disk quota", f"{driver}: {bound}")
     elif driver == "overlay2" and isinstance(host.engine_mount, Unknown):
         yield unchecked("disk quota", host.engine_mount.why)
     elif driver == "overlay2" and xfs and {"prjquota", "pquota"} & _options(host):
-        yield good("disk quota", f"overlay2 on xfs with pquota: {bound}")
+        yield ok("disk quota", f"overlay2 on xfs with pquota: {bound}")
     elif driver == "overlay2" and xfs:
         remedy = "# add pquota to its options in /etc/fstab, and mount it anew"
-        yield could_be_better("disk quota", "overlay2 on xfs without pquota", why, remedy)
+        yield warning("disk quota", "overlay2 on xfs without pquota", why, remedy)
     else:
         remedy = f"# put {host.engine.facts.data} on xfs, mounted with pquota, under the driver overlay2"
         on = f"{driver} on {host.engine.file_system}".removesuffix(" on ")
-        yield could_be_better("disk quota", f"none: {on}", why, remedy)
+        yield warning("disk quota", f"none: {on}", why, remedy)
 
 
 def _options(host: Host) -> frozenset[str]:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from shlex import quote
 
-from reconciler.doctor.finding import Finding, could_be_better, good, unchecked, wrong
-from reconciler.doctor.host import EVERYONE, Host, Place, Unknown
+from reconciler.doctor.finding import Finding, error, ok, unchecked, warning
+from reconciler.doctor.host import EVERYONE, Host, PathAccess, Unknown
 from reconciler.model.capabilities import Knob
 
 LOOPBACK_IS_PRIVATE_SINCE = 28
@@ -24,13 +24,13 @@ def answers(host: Host) -> Iterator[Finding]:
     match host.socket:
         case None if host.address.startswith("unix://"):
             absent = f"no engine: {host.address.removeprefix('unix://')} does not exist"
-            yield wrong("engine", absent, why, start, f"# not installed? {INSTALL}")
-        case Place(kind=kind, path=path) if kind != "socket":
-            yield wrong("engine", f"no engine: {path} is not a socket", why, "# name the engine's socket with --host")
-        case Place(usable=False, path=path, group=group):
-            yield wrong("engine", f"not allowed to use {path}", why, *_join(group))
+            yield error("engine", absent, why, start, f"# not installed? {INSTALL}")
+        case PathAccess(kind=kind, path=path) if kind != "socket":
+            yield error("engine", f"no engine: {path} is not a socket", why, "# name the engine's socket with --host")
+        case PathAccess(usable=False, path=path, group=group):
+            yield error("engine", f"not allowed to use {path}", why, *_join(group))
         case _:
-            yield wrong("engine", host.engine.why, why, start)
+            yield error("engine", host.engine.why, why, start)
 
 
 def _join(group: str) -> tuple[str, ...]:
@@ -49,12 +49,12 @@ def version(host: Host) -> Iterator[Finding]:
         yield unchecked("version", text)
     elif Knob.CGROUP_NAMESPACE in facts.lacking:
         why = "It lacks what sandboxes are confined with: none would be started."
-        yield wrong("version", f"{text}: too old", why, f"# install Docker 28 or newer: {INSTALL}")
+        yield error("version", f"{text}: too old", why, f"# install Docker 28 or newer: {INSTALL}")
     elif facts.name == "Docker" and release and int(release[1]) < LOOPBACK_IS_PRIVATE_SINCE:
         why = "Machines on the same network may reach ports that are published on 127.0.0.1."
-        yield could_be_better("version", text, why, f"# install Docker 28 or newer: {INSTALL}")
+        yield warning("version", text, why, f"# install Docker 28 or newer: {INSTALL}")
     else:
-        yield good("version", text)
+        yield ok("version", text)
 
 
 def socket(host: Host) -> Iterator[Finding]:
@@ -70,22 +70,22 @@ def socket(host: Host) -> Iterator[Finding]:
 def _not_a_socket(address: str) -> Finding:
     if address.startswith(("tcp://", "http://")):
         why = "Whoever reaches the port owns the engine's host."
-        return wrong("socket", f"{address} has no lock", why, "# let the engine listen on unix:///var/run/docker.sock")
+        return error("socket", f"{address} has no lock", why, "# let the engine listen on unix:///var/run/docker.sock")
     return unchecked("socket", f"{address} is no socket of this host")
 
 
-def _writers_of_socket(host: Host, socket: Place) -> Finding:
+def _writers_of_socket(host: Host, socket: PathAccess) -> Finding:
     who = sorted(socket.writers)
     if EVERYONE in who:
         why = "Whoever may write to the socket owns the host."
-        return wrong(
+        return error(
             "socket", f"everyone may write to {socket.path}", why, f"sudo chmod o-rw {quote(str(socket.path))}"
         )
     if both := sorted(host.authors & set(who)):
         why = "Who may ask the engine itself is bound by no policy."
         remedy = f"# take {both[0]} out of group {socket.group}, or give the sandboxes to others"
-        return could_be_better("socket", f"{', '.join(both)} may use it and write the sandboxes", why, remedy)
-    return good("socket", f"for {', '.join(['root', *who])}")
+        return warning("socket", f"{', '.join(both)} may use it and write the sandboxes", why, remedy)
+    return ok("socket", f"for {', '.join(['root', *who])}")
 
 
 def live_restore(host: Host) -> Iterator[Finding]:
@@ -93,10 +93,10 @@ def live_restore(host: Host) -> Iterator[Finding]:
     if isinstance(host.engine, Unknown) or host.engine.facts.name != "Docker":
         return
     if host.engine.live_restore:
-        yield good("live restore", "sandboxes run on while the engine restarts")
+        yield ok("live restore", "sandboxes run on while the engine restarts")
     else:
         remedy = '# in /etc/docker/daemon.json: "live-restore": true', "sudo systemctl reload docker"
-        yield could_be_better("live restore", "off", "Whenever the engine restarts, all sandboxes stop.", *remedy)
+        yield warning("live restore", "off", "Whenever the engine restarts, all sandboxes stop.", *remedy)
 
 
 def clock(host: Host) -> Iterator[Finding]:
@@ -105,23 +105,23 @@ def clock(host: Host) -> Iterator[Finding]:
     ahead, remedy = host.clock_ahead_seconds, "sudo timedatectl set-ntp true"
     if abs(ahead) > CLOCK_SECONDS_MAX:
         text = f"the engine's is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} ours"
-        yield wrong("clock", text, "Ages, and when to restart what fails, are reckoned wrong.", remedy)
+        yield error("clock", text, "Ages, and when to restart what fails, are reckoned wrong.", remedy)
     elif host.synchronised is False:
         why = "Times in status files and logs cannot be compared with those of other machines."
-        yield could_be_better("clock", "nobody keeps it right", why, remedy)
+        yield warning("clock", "nobody keeps it right", why, remedy)
     else:
-        yield good("clock", "the engine's agrees with ours")
+        yield ok("clock", "the engine's agrees with ours")
 
 
 def warnings(host: Host) -> Iterator[Finding]:
     """What else the engine complains of; what the kernel lacks is judged by checks of their own."""
     if isinstance(host.engine, Unknown):
         return
-    for warning in host.engine.warnings:
-        text = warning.removeprefix("WARNING: ")
+    for reported in host.engine.warnings:
+        text = reported.removeprefix("WARNING: ")
         if "API is accessible on" in text:
             why = "Whoever reaches the port owns the host."
-            yield wrong("engine says", text, why, "# take the tcp:// host out of /etc/docker/daemon.json or the unit")
+            yield error("engine says", text, why, "# take the tcp:// host out of /etc/docker/daemon.json or the unit")
         elif not text.startswith(("No ", "bridge-nf-call")):
             why = "The engine itself thinks that it matters."
-            yield could_be_better("engine says", text, why, f"{host.docker} info")
+            yield warning("engine says", text, why, f"{host.docker} info")

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from shlex import quote
 
-from reconciler.doctor.finding import Finding, could_be_better, good, unchecked, wrong
-from reconciler.doctor.host import EVERYONE, Host, Place, Unknown
+from reconciler.doctor.finding import Finding, error, ok, unchecked, warning
+from reconciler.doctor.host import EVERYONE, Host, PathAccess, Unknown
 
 SAFE = "/etc/reconciler/policy.yaml"
 
@@ -20,22 +20,22 @@ def directory(host: Host) -> Iterator[Finding]:
     )
     match host.directory:
         case None:
-            yield wrong("sandboxes", f"{shown} does not exist", why, f"mkdir -p {path}")
+            yield error("sandboxes", f"{shown} does not exist", why, f"mkdir -p {path}")
         case Unknown(why=trouble):
             yield unchecked("sandboxes", f"{shown}: {trouble}")
-        case Place(kind=kind) if kind != "directory":
-            yield wrong("sandboxes", f"{shown} is not a directory", why, "# name another one with --dir")
-        case Place(usable=False):
-            yield wrong("sandboxes", f"{shown} cannot be read", why, f"sudo chmod o+rx {path}")
-        case Place(writers=writers) if EVERYONE in writers:
+        case PathAccess(kind=kind) if kind != "directory":
+            yield error("sandboxes", f"{shown} is not a directory", why, "# name another one with --dir")
+        case PathAccess(usable=False):
+            yield error("sandboxes", f"{shown} cannot be read", why, f"sudo chmod o+rx {path}")
+        case PathAccess(writers=writers) if EVERYONE in writers:
             why = "Every user of this host, and what breaks out of a sandbox, could declare sandboxes."
-            yield wrong("sandboxes", f"everyone may write {shown}", why, f"sudo chmod o-w {path}")
-        case Place(writers=writers):
-            yield good("sandboxes", f"{shown}, for {_names(writers)} to write")
+            yield error("sandboxes", f"everyone may write {shown}", why, f"sudo chmod o-w {path}")
+        case PathAccess(writers=writers):
+            yield ok("sandboxes", f"{shown}, for {_names(writers)} to write")
 
 
 def watching(host: Host) -> Iterator[Finding]:
-    if not isinstance(host.directory, Place):
+    if not isinstance(host.directory, PathAccess):
         return
     if isinstance(host.directory_mount, Unknown):
         yield unchecked("watching", host.directory_mount.why)
@@ -44,34 +44,34 @@ def watching(host: Host) -> Iterator[Finding]:
     if kind in UNWATCHED or kind.startswith("fuse"):
         why = "What is changed from elsewhere is seen at the next resync, up to a minute later."
         remedy = "# keep the sandboxes on a local file system, or send the controller SIGHUP after each change"
-        yield could_be_better("watching", f"{host.directory_path} is on {kind}", why, remedy)
+        yield warning("watching", f"{host.directory_path} is on {kind}", why, remedy)
     else:
-        yield good("watching", f"changes are seen at once, on {kind}")
+        yield ok("watching", f"changes are seen at once, on {kind}")
 
 
 def policy(host: Host) -> Iterator[Finding]:
     if host.policy_file is None:
-        yield good("policy", "no file is named: the built-in one is in force")
+        yield ok("policy", "no file is named: the built-in one is in force")
         return
     shown, why = str(host.policy_file), "Without its policy the controller does not start."
     if host.policy is None:
-        yield wrong("policy", f"{shown} does not exist", why, "# name another one with --policy, or leave that out")
+        yield error("policy", f"{shown} does not exist", why, "# name another one with --policy, or leave that out")
     elif isinstance(host.policy, Unknown):
         yield unchecked("policy", f"{shown}: {host.policy.why}")
     elif host.policy_trouble:
-        yield wrong("policy", host.policy_trouble, why, "reconciler validate  # with the same options")
+        yield error("policy", host.policy_trouble, why, "reconciler validate  # with the same options")
     else:
         yield _out_of_reach(host.policy, host.authors)
 
 
-def _out_of_reach(policy: Place, authors: frozenset[str]) -> Finding:
+def _out_of_reach(policy: PathAccess, authors: frozenset[str]) -> Finding:
     """Whoever is bound by the policy must not be able to change it."""
     why = "Who writes sandboxes is not bound by a policy that he can change."
     both = {who: path for who, path in policy.writers.items() if who in authors | {EVERYONE}}
     if not both:
-        return good("policy", f"{policy.path}, for {_names(policy.writers)} to write")
+        return ok("policy", f"{policy.path}, for {_names(policy.writers)} to write")
     who, weak = next(iter(sorted(both.items())))
-    return wrong("policy", f"{who} may write the sandboxes, and {weak}", why, *_protect(policy.path, weak))
+    return error("policy", f"{who} may write the sandboxes, and {weak}", why, *_protect(policy.path, weak))
 
 
 def _protect(policy: Path, weak: Path) -> Iterator[str]:
@@ -90,21 +90,21 @@ def state(host: Host) -> Iterator[Finding]:
         yield unchecked("state", f"{shown}: {host.state.why}")
     elif host.state.kind != "directory":
         why = "Without it the controller does not start."
-        yield wrong("state", f"{host.state.path} is not a directory", why, "# name another one with --state")
+        yield error("state", f"{host.state.path} is not a directory", why, "# name another one with --state")
     elif not host.state.usable:
         why = "Without it the controller does not start."
-        yield wrong("state", f"{shown} cannot be written", why, f'sudo install -d -m 750 -o "$USER" {path}')
+        yield error("state", f"{shown} cannot be written", why, f'sudo install -d -m 750 -o "$USER" {path}')
     elif host.state.path != host.state_path:
-        yield good("state", f"{shown} will be made when it is needed")
+        yield ok("state", f"{shown} will be made when it is needed")
     elif EVERYONE in host.state.writers:
         why = "Every user of this host could approve removals, and write what `status` shows."
-        yield wrong("state", f"everyone may write {shown}", why, f"sudo chmod o-w {path}")
+        yield error("state", f"everyone may write {shown}", why, f"sudo chmod o-w {path}")
     elif both := sorted(host.authors & set(host.state.writers)):
         why = "Who writes sandboxes could approve their removal, and vouch for their containers."
         remedy = "# let the controller run as another user than those who write the sandboxes"
-        yield could_be_better("state", f"{both[0]} may write the sandboxes, and {shown}", why, remedy)
+        yield warning("state", f"{both[0]} may write the sandboxes, and {shown}", why, remedy)
     else:
-        yield good("state", f"{shown}, for {_names(host.state.writers)} to write")
+        yield ok("state", f"{shown}, for {_names(host.state.writers)} to write")
 
 
 def _names(writers: Iterable[str]) -> str:

@@ -20,7 +20,7 @@ class Unknown:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PathAccess:
     """What is at a path: a `directory`, `file`, `socket` or `other`, and whether it is `usable` by us.
 
     `writers` may change it, root aside (`user alice`, `group docker`, `everyone`), each with the path that lets them:
@@ -43,7 +43,7 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
-class Mount:
+class MountPoint:
     """The file system under a path."""
 
     file_system: str
@@ -52,7 +52,7 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A `Place` is None where nothing is; of `state`, it is then the nearest directory above that is there.
+    """A `PathAccess` is None where nothing is; of `state`, it is then the nearest directory above that is there.
 
     `socket` is None too for an engine that is reached in another way than by a socket. `clock_ahead_seconds` is by how
     much the engine's clock is ahead of ours, `synchronised` whether somebody keeps ours right, None where nobody says.
@@ -60,7 +60,7 @@ class Host:
     """
 
     address: str
-    socket: Place | Unknown | None
+    socket: PathAccess | Unknown | None
     engine: EngineHealth | Unknown
     network: Network | Unknown | None
     interfaces: frozenset[str]
@@ -68,23 +68,23 @@ class Host:
     clock_ahead_seconds: float
     synchronised: bool | None
     inotify: Mapping[str, int] | Unknown
-    engine_mount: Mount | Unknown
+    engine_mount: MountPoint | Unknown
     engine_room: Room | Unknown
-    state: Place | Unknown
+    state: PathAccess | Unknown
     state_path: Path
     state_room: Room | Unknown
-    policy: Place | Unknown | None
+    policy: PathAccess | Unknown | None
     policy_file: Path | None
     policy_trouble: str
     published: range | None
-    directory: Place | Unknown | None
+    directory: PathAccess | Unknown | None
     directory_path: Path
-    directory_mount: Mount | Unknown
+    directory_mount: MountPoint | Unknown
 
     @property
     def authors(self) -> frozenset[str]:
         """Who may write the sandboxes, root aside."""
-        return frozenset(self.directory.writers) if isinstance(self.directory, Place) else frozenset()
+        return frozenset(self.directory.writers) if isinstance(self.directory, PathAccess) else frozenset()
 
     @property
     def docker(self) -> str:

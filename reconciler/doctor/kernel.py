@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from shlex import quote
 
-from reconciler.doctor.finding import Finding, could_be_better, good, unchecked, wrong
+from reconciler.doctor.finding import Finding, error, ok, unchecked, warning
 from reconciler.doctor.host import Host, Unknown
 from reconciler.model.capabilities import Knob
 
@@ -18,10 +18,10 @@ def seccomp(host: Host) -> Iterator[Finding]:
     if isinstance(host.engine, Unknown):
         return
     if Knob.SECCOMP not in host.engine.facts.lacking:
-        yield good("seccomp", "on")
+        yield ok("seccomp", "on")
     else:
         why = "Any system call would be open to sandboxes; that is why none is started."
-        yield wrong("seccomp", "off", why, '# take "seccomp-profile" out of /etc/docker/daemon.json', RESTART)
+        yield error("seccomp", "off", why, '# take "seccomp-profile" out of /etc/docker/daemon.json', RESTART)
 
 
 def mandatory_access(host: Host) -> Iterator[Finding]:
@@ -29,9 +29,9 @@ def mandatory_access(host: Host) -> Iterator[Finding]:
         return
     known = {"apparmor": "AppArmor", "selinux": "SELinux"}
     if on := [name for key, name in known.items() if key in host.engine.security]:
-        yield good("mandatory access", " and ".join(on))
+        yield ok("mandatory access", " and ".join(on))
     else:
-        yield could_be_better(
+        yield warning(
             "mandatory access",
             "neither AppArmor nor SELinux",
             "It is the second wall, where a hole in the kernel opens the first.",
@@ -47,11 +47,11 @@ def limits(host: Host) -> Iterator[Finding]:
         return
     missing = [limit for limit in LIMITS if limit in host.engine.facts.lacking]
     if not missing:
-        yield good("limits", f"{', '.join(LIMITS)} are enforced")
+        yield ok("limits", f"{', '.join(LIMITS)} are enforced")
         return
     why = "A container without its limits is not as declared, so it is never started."
     remedy = _enable(missing, rootless="rootless" in host.engine.security)
-    yield wrong("limits", f"not enforced: {', '.join(missing)}", why, *remedy)
+    yield error("limits", f"not enforced: {', '.join(missing)}", why, *remedy)
 
 
 def _enable(missing: list[Knob], *, rootless: bool) -> Iterator[str]:
@@ -81,10 +81,10 @@ def cgroups(host: Host) -> Iterator[Finding]:
         return
     match host.engine.cgroup_version:
         case "2":
-            yield good("cgroups", "version 2")
+            yield ok("cgroups", "version 2")
         case "1":
             why = "Kernels and engines are giving up version 1."
-            yield could_be_better("cgroups", "version 1", why, *_boot_with("systemd.unified_cgroup_hierarchy=1"))
+            yield warning("cgroups", "version 1", why, *_boot_with("systemd.unified_cgroup_hierarchy=1"))
         case _:
             yield unchecked("cgroups", "the engine does not say which version it uses")
 
@@ -93,11 +93,11 @@ def user_namespaces(host: Host) -> Iterator[Finding]:
     if isinstance(host.engine, Unknown):
         return
     if "rootless" in host.engine.security:
-        yield good("user namespaces", "the engine is rootless")
+        yield ok("user namespaces", "the engine is rootless")
     elif "userns" in host.engine.security:
-        yield good("user namespaces", "root in a sandbox is nobody on the host")
+        yield ok("user namespaces", "root in a sandbox is nobody on the host")
     else:
-        yield could_be_better(
+        yield warning(
             "user namespaces",
             "off",
             "Who breaks out of a sandbox has the same user id on the host.",
@@ -114,7 +114,7 @@ def inotify(host: Host) -> Iterator[Finding]:
     wanted = {"max_user_instances": INSTANCES_MIN, "max_user_watches": WATCHES_MIN}
     few = {name: least for name, least in wanted.items() if host.inotify[name] < least}
     if few:
-        yield could_be_better(
+        yield warning(
             "inotify",
             ", ".join(f"{name} is {host.inotify[name]}" for name in few),
             "Where other programs use them up, changed files are seen late.",
@@ -123,4 +123,4 @@ def inotify(host: Host) -> Iterator[Finding]:
         )
     else:
         told = (host.inotify[name] for name in wanted)
-        yield good("inotify", "{} instances, {} watches for each user".format(*told))
+        yield ok("inotify", "{} instances, {} watches for each user".format(*told))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 from shlex import quote
 
-from reconciler.doctor.finding import Finding, could_be_better, good, unchecked, wrong
+from reconciler.doctor.finding import Finding, error, ok, unchecked, warning
 from reconciler.doctor.firewall import Connection, Rules
 from reconciler.doctor.host import Host, Unknown
 from reconciler.model.world import Network
@@ -26,13 +26,13 @@ def bridge(host: Host) -> Iterator[Finding]:
         yield unchecked("bridge", host.network.why)
     elif host.network.why_unfit:
         why = "It does not confine sandboxes, so none is started in it."
-        yield wrong("bridge", host.network.why_unfit, why, f"{host.docker} network rm {host.network.name}")
+        yield error("bridge", host.network.why_unfit, why, f"{host.docker} network rm {host.network.name}")
     elif host.network.unfiltered:
         remedy = "sudo modprobe br_netfilter", "sudo sysctl -w net.bridge.bridge-nf-call-iptables=1"
         why = "Sandboxes could reach one another, so none is started."
-        yield wrong("bridge", host.network.unfiltered, why, *remedy)
+        yield error("bridge", host.network.unfiltered, why, *remedy)
     else:
-        yield good("bridge", f"{host.network.name} keeps neighbours apart")
+        yield ok("bridge", f"{host.network.name} keeps neighbours apart")
 
 
 def firewall(host: Host) -> Iterator[Finding]:
@@ -48,8 +48,8 @@ def firewall(host: Host) -> Iterator[Finding]:
     else:
         try:
             sources = tuple(IPv4Network(subnet) for subnet in host.network.subnets if ":" not in subnet)
-        except ValueError as error:
-            yield unchecked("firewall", str(error))
+        except ValueError as not_a_subnet:
+            yield unchecked("firewall", str(not_a_subnet))
         else:
             yield from _closed(host.network, host.rules, sources)
 
@@ -61,11 +61,11 @@ def ports(host: Host) -> Iterator[Finding]:
     taken = next((port for port in DATABASES if port in host.published), None)
     said = f"{host.published[0]}-{host.published[-1]}"
     if taken is None:
-        yield good("published ports", said)
+        yield ok("published ports", said)
     else:
         why = f"A sandbox could take 127.0.0.1:{taken} before {DATABASES[taken]} does, and be told its passwords."
         remedy = '# say such as `published: "8000-9999"` in the policy'
-        yield could_be_better("published ports", f"{said}, the ports of databases among them", why, remedy)
+        yield warning("published ports", f"{said}, the ports of databases among them", why, remedy)
 
 
 def _closed(network: Network, rules: Rules, sources: tuple[IPv4Network, ...]) -> Iterator[Finding]:
@@ -94,7 +94,7 @@ def _closed(network: Network, rules: Rules, sources: tuple[IPv4Network, ...]) ->
 def _judged(check: str, rules: Rules, chain: str, connection: Connection, why: str, remedy: str) -> Finding:
     fate = rules.fate(chain, connection)
     if not fate.dropped:
-        return wrong(check, "open to sandboxes", why, remedy, KEEP)
+        return error(check, "open to sandboxes", why, remedy, KEEP)
     if fate.except_for:
-        return could_be_better(check, f"closed to sandboxes but for: {fate.except_for[0]}", why, remedy, KEEP)
-    return good(check, "closed to sandboxes")
+        return warning(check, f"closed to sandboxes but for: {fate.except_for[0]}", why, remedy, KEEP)
+    return ok(check, "closed to sandboxes")

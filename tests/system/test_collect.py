@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.control.settings import Settings
 from reconciler.doctor.collect import collect
-from reconciler.doctor.host import Place, Unknown
+from reconciler.doctor.host import PathAccess, Unknown
 
 ALICE, BOB, TEAM = 54_321, 54_322, 54_323
 """Nobody has these ids."""
@@ -23,8 +23,8 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(tmp_path / "sandboxes.d", tmp_path / "policy.yaml", tmp_path / "state", host, "default")
 
 
-def place(found: Place | Unknown | None) -> Place:
-    assert isinstance(found, Place)
+def place(found: PathAccess | Unknown | None) -> PathAccess:
+    assert isinstance(found, PathAccess)
     return found
 
 

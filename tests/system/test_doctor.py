@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.cli.format.problems import count
 from tests.engine_api import ask
 from tests.private_engine import PrivateEngine
 from tests.system.conftest import WITHOUT_CAPABILITIES, Operator
@@ -33,12 +34,12 @@ def examined(operator: Operator, code: object = ANY) -> dict[str, dict[str, Any]
     done = operator.reconciler("doctor", "-o", "json")
     assert code in (ANY, done.returncode), done.stdout
     findings = json.loads(done.stdout)["findings"]
-    assert done.returncode == any(finding["verdict"] == "wrong" for finding in findings)
+    assert done.returncode == any(finding["level"] == "error" for finding in findings)
     return {finding["check"]: finding for finding in findings}
 
 
-def verdicts(operator: Operator) -> dict[str, str]:
-    return {check: finding["verdict"] for check, finding in examined(operator).items()}
+def levels(operator: Operator) -> dict[str, str]:
+    return {check: finding["level"] for check, finding in examined(operator).items()}
 
 
 def test_a_host_with_an_engine(patient: Operator, private_engine: PrivateEngine) -> None:
@@ -48,7 +49,7 @@ def test_a_host_with_an_engine(patient: Operator, private_engine: PrivateEngine)
     assert info["ServerVersion"] in found["version"]["text"]
     assert f"version {info['CgroupVersion']}" in found["cgroups"]["text"]
     needed = {"seccomp", "limits", "clock", "socket", "engine's disk", "sandboxes", "watching", "policy", "state"}
-    assert {check: found[check]["verdict"] for check in needed} == dict.fromkeys(needed, "good")
+    assert {check: found[check]["level"] for check in needed} == dict.fromkeys(needed, "ok")
     assert "made with the first sandbox" in found["firewall"]["text"]
 
 
@@ -72,14 +73,14 @@ def test_the_firewall_closes_as_advised(patient: Operator) -> None:
         patient.until(lambda: "reached" in patient.inside("web", reach))
         found = examined(patient, code=1)
         for check in ("host's services", "cloud metadata"):
-            assert found[check]["verdict"] == "wrong"
-            command = shlex.split(found[check]["mend"][0])
+            assert found[check]["level"] == "error"
+            command = shlex.split(found[check]["remedy"][0])
             assert command.pop(0) == "sudo"
             subprocess.run([*patient.before, *command], check=True)
             opened.append(["-D" if word == "-I" else word for word in command])
         assert "reached" not in patient.inside("web", reach)
         found = examined(patient, code=0)
-        assert {found[check]["verdict"] for check in ("host's services", "cloud metadata")} == {"good"}
+        assert {found[check]["level"] for check in ("host's services", "cloud metadata")} == {"ok"}
         port = patient.status("web")["ports"]["3000"]
         subprocess.run([*patient.before, "busybox", "nc", "-w", "2", "127.0.0.1", str(port)], input=b"", check=True)
     finally:
@@ -90,39 +91,39 @@ def test_the_firewall_closes_as_advised(patient: Operator) -> None:
 
 
 def test_who_is_not_root_is_told_what_could_not_be_checked(patient: Operator) -> None:
-    """Without the right to read the rules, they are neither good nor wrong."""
+    """Without the right to read the rules, they are neither ok nor an error."""
     patient.declare("web")
     patient.reconciler("apply", code=0)
     patient.before = (*patient.before, *WITHOUT_CAPABILITIES)
     firewall = examined(patient)["firewall"]
-    assert firewall["verdict"] == "could be better"
+    assert firewall["level"] == "warning"
     assert "could not be checked: iptables" in firewall["text"]
 
 
 def test_no_engine(patient: Operator) -> None:
-    """Without an engine that is the one thing wrong, and the files are still looked at."""
+    """Without an engine that is the one error, and the files are still looked at."""
     patient.host = "unix:///nowhere/docker.sock"
     found = examined(patient, code=1)
-    assert [check for check, finding in found.items() if finding["verdict"] == "wrong"] == ["engine"]
+    assert [check for check, finding in found.items() if finding["level"] == "error"] == ["engine"]
     assert {"policy", "state", "sandboxes", "inotify"} <= set(found)
     text = patient.reconciler("doctor", code=1).stdout
-    assert "✗ wrong            engine: no engine: /nowhere/docker.sock does not exist" in text
+    assert "✗ error    engine: no engine: /nowhere/docker.sock does not exist" in text
     assert "\n    sudo systemctl start docker\n" in text
-    assert text.endswith(", 1 wrong\n")
+    assert text.endswith(", 1 error\n")
 
 
 def test_files_of_the_wrong_people(patient: Operator) -> None:
-    """A policy that an author of sandboxes may write, and directories that everybody may write, are wrong."""
+    """A policy that an author of sandboxes may write, and directories that everybody may write, are errors."""
     os.chown(patient.policy_file, SOMEBODY, SOMEBODY)
     found = examined(patient, code=1)["policy"]
     assert found["text"] == f"user {SOMEBODY} may write the sandboxes, and {patient.policy_file}"
-    subprocess.run(["sh", "-c", found["mend"][0].replace("sudo ", "")], check=True)
-    assert verdicts(patient)["policy"] == "good"
+    subprocess.run(["sh", "-c", found["remedy"][0].replace("sudo ", "")], check=True)
+    assert levels(patient)["policy"] == "ok"
     patient.state.mkdir()
     for path in (patient.directory, patient.state):
         path.chmod(0o777)
-    wrong = {check for check, verdict in verdicts(patient).items() if verdict == "wrong"}
-    assert wrong == {"sandboxes", "state"}
+    errors = {check for check, level in levels(patient).items() if level == "error"}
+    assert errors == {"sandboxes", "state"}
 
 
 def test_files_that_are_not_for_us(patient: Operator) -> None:
@@ -141,7 +142,7 @@ def test_a_socket_for_everybody(patient: Operator, private_engine: PrivateEngine
     before = socket.stat().st_mode
     socket.chmod(0o666)
     try:
-        assert verdicts(patient)["socket"] == "wrong"
+        assert levels(patient)["socket"] == "error"
     finally:
         socket.chmod(before & 0o7777)
 
@@ -152,8 +153,8 @@ def test_what_people_read(patient: Operator) -> None:
     lines = text.splitlines()
     assert [line for line in lines if line and line[0].isupper()] == ["Engine", "Kernel", "Network", "Disk", "Files"]
     marked = [line for line in lines if line[:4].strip() in {"✓", "!", "✗"}]
-    assert all(line[4:21].strip() in {"good", "could be better", "wrong"} for line in marked)
+    assert all(line[4:13].strip() in {"ok", "warning", "error"} for line in marked)
     assert all(len(line) <= 80 for line in marked)
-    good, better, wrong = (sum(line.startswith(f"  {mark} ") for line in marked) for mark in "✓!✗")
-    assert lines[-1] == f"{good} good, {better} could be better, {wrong} wrong"
+    ok, warnings, errors = (sum(line.startswith(f"  {mark} ") for line in marked) for mark in "✓!✗")
+    assert lines[-1] == f"{ok} ok, {count(warnings, 'warning')}, {count(errors, 'error')}"
     assert "\x1b" not in text
