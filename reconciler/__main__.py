@@ -1,3 +1,5 @@
+"""`python -m reconciler`: the command."""
+
 from reconciler.cli.main import main
 
 main()

@@ -42,6 +42,8 @@ FIXED = "fixed by reconciler"
 
 
 class Row(NamedTuple):
+    """One value as it is shown, and the place that it comes from."""
+
     key: str
     value: str
     source: str

@@ -137,6 +137,7 @@ class Controller:
 
     @property
     def status(self) -> ControllerStatus:
+        """Of this controller, as it is known now."""
         return self._own.now
 
     @property
@@ -146,6 +147,7 @@ class Controller:
 
     @property
     def reading(self) -> Reading:
+        """What files and policy said when they were last read."""
         return self._reader.reading
 
     def _settled(self) -> bool:

@@ -25,6 +25,8 @@ from reconciler.spec.policy import Policy
 
 
 class Clock(Protocol):
+    """The only times that there are; a simulation has its own."""
+
     def now(self) -> float:
         """Seconds since the epoch; the clock may be set, also back."""
 
@@ -36,17 +38,15 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    def now(self) -> float:
-        return time.time()
+    """The clock of this machine."""
 
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def worked(self) -> float:
-        return time.process_time()
+    now = staticmethod(time.time)
+    monotonic = staticmethod(time.monotonic)
+    worked = staticmethod(time.process_time)
 
 
 def draw_seed() -> int:
+    """64 bits of chance, for the ports of one pass."""
     return random.getrandbits(64)
 
 

@@ -12,6 +12,7 @@ log = logging.getLogger(__name__)
 
 
 def in_a_thread(work: Callable[[], None]) -> None:
+    """Returns at once; nobody waits for the end of the work."""
     threading.Thread(target=work, name="disk", daemon=True).start()
 
 

@@ -37,6 +37,7 @@ class Exclusive:
         self._held = name, held
 
     def release(self) -> None:
+        """Another process may hold it from now on. Does nothing when it is not held."""
         if self._held:
             self._held[1].close()
             self._held = None

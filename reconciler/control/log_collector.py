@@ -58,6 +58,7 @@ class Budget:
         self._spent_until = 0.0
 
     def spend(self, cost_bytes: int) -> None:
+        """Returns when so many bytes may be spent, which may take a while."""
         with self._lock:
             now = time.monotonic()
             self._spent_until = max(self._spent_until, now) + cost_bytes / BYTES_PER_SECOND

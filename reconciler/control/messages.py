@@ -27,6 +27,8 @@ class EngineDisconnected:
 
 @dataclass(frozen=True, slots=True)
 class EngineEvent:
+    """Something has happened at the engine."""
+
     event: Event
 
 
@@ -51,6 +53,8 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class SandboxPlanEnded:
+    """The actions for one sandbox are done, or one of them has failed."""
+
     planned: SandboxPlan
 
 

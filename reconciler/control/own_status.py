@@ -45,6 +45,7 @@ class OwnStatus:
         )
 
     def read(self, reading: Reading) -> None:
+        """After files and policy were read, or could not be."""
         self._change(
             policy_error=reading.policy_error,
             limit=reading.policy.sandboxes_max,
@@ -82,11 +83,13 @@ class OwnStatus:
             self._store.spend_approval()
 
     def unavailable(self, why: str) -> None:
+        """The engine does not answer. The log is told when that begins, and when the reason changes."""
         if self.now.available or why != self.now.unavailable_reason:
             log.error("the engine is not available: %s", why)
         self._change(available=False, unavailable_reason=why)
 
     def succeeded(self) -> None:
+        """After a pass without a fault."""
         self._change(pass_error="")
 
     def failed(self, error: Exception) -> None:
@@ -94,6 +97,7 @@ class OwnStatus:
         self._change(pass_error=f"{type(error).__name__}: see the log")
 
     def passed(self, seconds: float) -> None:
+        """After every pass, whatever came of it: the file is written."""
         self._change(passes=self.now.passes + 1, last_pass_at=self._clock.now(), last_pass_seconds=round(seconds, 4))
         self._store.write_controller(self.now)
 

@@ -36,12 +36,15 @@ class Schedule:
         return min(max(min(self._pass_at, self._resync_at), self._not_before), self._heartbeat_at)
 
     def pass_is_due(self, now: float) -> bool:
+        """Whether a pass should begin, and may: the rest after the last one is over."""
         return now >= max(self._pass_at, self._not_before)
 
     def resync_is_due(self, now: float) -> bool:
+        """Whether what is remembered has been believed for long enough."""
         return now >= self._resync_at
 
     def beat_is_due(self, now: float) -> bool:
+        """Whether it is time for a sign of life."""
         return now >= self._heartbeat_at
 
     # --- what has happened ---------------------------------------------------------------------------------------
@@ -56,6 +59,7 @@ class Schedule:
         self.ask(now)
 
     def beaten(self, now: float) -> None:
+        """A sign of life has been given."""
         self._heartbeat_at = now + self._heartbeat_seconds
 
     def begun(self, again_at: float) -> None:
@@ -63,6 +67,7 @@ class Schedule:
         self._pass_at = again_at
 
     def succeeded(self) -> None:
+        """The next failure is followed by a short pause again."""
         self._retry_seconds = RETRY_SECONDS_MIN
 
     def failed(self, now: float) -> None:

@@ -45,6 +45,7 @@ class ServiceManager:
             self._tell("WATCHDOG=1")
 
     def stopping(self) -> None:
+        """The end has begun, and may take a while."""
         self._tell("STOPPING=1")
 
     def _tell(self, state: str) -> None:

@@ -30,10 +30,12 @@ class Settings:
 
     @property
     def engine_socket(self) -> Path | None:
+        """None where the engine is reached in another way."""
         return Path(self.host.removeprefix("unix://")) if self.host.startswith("unix://") else None
 
     @property
     def engine_host(self) -> EngineHost:
+        """The engine's host, and what of it no sandbox may mount."""
         own = {self.directory: "the watched directory", self.state: "the state directory"}
         if self.policy_file:
             own[self.policy_file] = "the policy"

@@ -33,6 +33,7 @@ class StatusWriter:
 
     @property
     def statuses(self) -> Mapping[str, SandboxStatus]:
+        """By name, also where the file could not be written."""
         return self._statuses
 
     def on_observed(self, statuses: Mapping[str, SandboxStatus]) -> None:
@@ -44,6 +45,7 @@ class StatusWriter:
             self._journal_health(before, status, now)
 
     def on_planned(self, plan: Plan, desired: Desired, world: World) -> None:
+        """After a decision. What is refused is told in the journal, once."""
         now = self._clock.now()
         for planned in plan.sandboxes:
             name = planned.sandbox
@@ -65,12 +67,15 @@ class StatusWriter:
             self._planned.pop(name, None)
 
     def on_progress(self, planned: SandboxPlan, text: str, share: float | None) -> None:
+        """While a pull goes on; `share` is 0 to 1, None as long as nobody knows."""
         self._reduce(planned.sandbox, lambda status, now: status_reducer.on_progress(status, planned, text, share, now))
 
     def on_output_ended(self, sandbox: str, container: str, last_output: tuple[bytes, ...]) -> None:
+        """After all that a stopped container said was read."""
         self._reduce(sandbox, lambda status, now: status_reducer.on_output_ended(status, container, last_output, now))
 
     def on_log_rate_exceeded(self, sandbox: str, container: str, at: float) -> None:
+        """After a container said more than the policy allows; `at` is by the engine's clock."""
         self._reduce(sandbox, lambda status, now: status_reducer.on_log_rate_exceeded(status, container, at, now))
 
     def on_disk_measured(self, sizes: Mapping[str, int], sandbox_of: Mapping[str, str]) -> None:
@@ -82,6 +87,7 @@ class StatusWriter:
             self._reduce(name, lambda status, now, own=own: status_reducer.on_disk_measured(status, own, now))  # type: ignore[misc]
 
     def on_outcome(self, outcome: Outcome) -> None:
+        """After an action; the journal has a line for each."""
         now, planned = self._clock.now(), outcome.planned
         self._reduce(planned.sandbox, lambda status, now: status_reducer.on_outcome(status, outcome, now))
         self._journal.write(

@@ -43,6 +43,7 @@ TO_FILL = os.W_OK | os.X_OK
 
 
 def collect(settings: Settings) -> Host:
+    """Asks engine, kernel and files, and changes nothing. What cannot be known is `Unknown`, never an error."""
     engine = DockerEngine(settings.host, settings.instance, read_only=True)
     before = time.time()
     health = _found(engine.health)

@@ -17,6 +17,7 @@ QUOTA_DRIVERS = {"btrfs", "zfs", "devicemapper", "windowsfilter"}
 
 
 def engine_room(host: Host) -> Iterator[Finding]:
+    """Room for images and containers."""
     if not isinstance(host.engine, Unknown):
         why = "On a full disk no image can be pulled and no sandbox started."
         yield _judged(
@@ -30,6 +31,7 @@ def engine_room(host: Host) -> Iterator[Finding]:
 
 
 def state_room(host: Host) -> Iterator[Finding]:
+    """Room for the status files."""
     why = "On a full disk the status files stay as they were, and tell of the past."
     yield _judged("state's disk", host.state_room, STATE_BYTES, why, "sudo du -xh / | sort -h | tail -n 20")
 

@@ -40,6 +40,7 @@ def _join(group: str) -> tuple[str, ...]:
 
 
 def version(host: Host) -> Iterator[Finding]:
+    """Whether the engine is new enough to confine sandboxes, and to keep ports to this host."""
     if isinstance(host.engine, Unknown):
         return
     facts = host.engine.facts
@@ -100,6 +101,7 @@ def live_restore(host: Host) -> Iterator[Finding]:
 
 
 def clock(host: Host) -> Iterator[Finding]:
+    """Whether the engine's clock and ours agree."""
     if isinstance(host.engine, Unknown):
         return
     ahead, remedy = host.clock_ahead_seconds, "sudo timedatectl set-ntp true"

@@ -13,6 +13,7 @@ UNWATCHED = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "virtiofs", "vboxsf",
 
 
 def directory(host: Host) -> Iterator[Finding]:
+    """Whether it is there and can be read, and not everyone can write in it."""
     shown, path, why = (
         str(host.directory_path),
         quote(str(host.directory_path)),
@@ -35,6 +36,7 @@ def directory(host: Host) -> Iterator[Finding]:
 
 
 def watching(host: Host) -> Iterator[Finding]:
+    """Whether changes in the directory are seen at once, which its file system decides."""
     if not isinstance(host.directory, PathAccess):
         return
     if isinstance(host.directory_mount, Unknown):
@@ -50,6 +52,7 @@ def watching(host: Host) -> Iterator[Finding]:
 
 
 def policy(host: Host) -> Iterator[Finding]:
+    """Whether it is there and in order, and out of reach of those whom it binds."""
     if host.policy_file is None:
         yield ok("policy", "no file is named: the built-in one is in force")
         return
@@ -85,6 +88,7 @@ def _protect(policy: Path, weak: Path) -> Iterator[str]:
 
 
 def state(host: Host) -> Iterator[Finding]:
+    """Whether it can be written, and not by those whose removals it holds back."""
     shown, path = str(host.state_path), quote(str(host.state_path))
     if isinstance(host.state, Unknown):
         yield unchecked("state", f"{shown}: {host.state.why}")

@@ -5,6 +5,8 @@ from enum import StrEnum
 
 
 class Level(StrEnum):
+    """How bad it is."""
+
     OK = "ok"
     WARNING = "warning"
     ERROR = "error"
@@ -25,16 +27,20 @@ class Finding:
 
 
 def ok(check: str, text: str) -> Finding:
+    """Nothing is to be done."""
     return Finding(check, Level.OK, text)
 
 
 def warning(check: str, text: str, why: str, *remedy: str) -> Finding:
+    """It works, with a risk that `why` names."""
     return Finding(check, Level.WARNING, text, why, remedy)
 
 
 def error(check: str, text: str, why: str, *remedy: str) -> Finding:
+    """Something fails, or will, as `why` says."""
     return Finding(check, Level.ERROR, text, why, remedy)
 
 
 def unchecked(check: str, why: str, *remedy: str) -> Finding:
+    """A warning: nobody knows whether it is ok."""
     return Finding(check, Level.WARNING, f"could not be checked: {why}", "", remedy)

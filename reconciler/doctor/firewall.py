@@ -36,6 +36,8 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
+    """One rule of iptables, as far as it is understood."""
+
     text: str
     conditions: tuple[Condition, ...]
     target: str
@@ -43,6 +45,7 @@ class Rule:
     """Whether the target is a chain from which nothing comes back here."""
 
     def match(self, connection: Connection) -> Match:
+        """As its least certain condition."""
         return min((_match(connection, condition) for condition in self.conditions), default=Match.YES)
 
 

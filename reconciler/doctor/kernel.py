@@ -15,6 +15,7 @@ WATCHES_MIN = 8192
 
 
 def seccomp(host: Host) -> Iterator[Finding]:
+    """Whether containers are kept from system calls that none of them needs."""
     if isinstance(host.engine, Unknown):
         return
     if Knob.SECCOMP not in host.engine.facts.lacking:
@@ -25,6 +26,7 @@ def seccomp(host: Host) -> Iterator[Finding]:
 
 
 def mandatory_access(host: Host) -> Iterator[Finding]:
+    """Whether AppArmor or SELinux confines containers."""
     if isinstance(host.engine, Unknown):
         return
     known = {"apparmor": "AppArmor", "selinux": "SELinux"}
@@ -43,6 +45,7 @@ def mandatory_access(host: Host) -> Iterator[Finding]:
 
 
 def limits(host: Host) -> Iterator[Finding]:
+    """Whether memory, CPU and processes can be limited."""
     if isinstance(host.engine, Unknown):
         return
     missing = [limit for limit in LIMITS if limit in host.engine.facts.lacking]
@@ -77,6 +80,7 @@ def _boot_with(words: str) -> Iterator[str]:
 
 
 def cgroups(host: Host) -> Iterator[Finding]:
+    """Which version limits them."""
     if isinstance(host.engine, Unknown):
         return
     match host.engine.cgroup_version:
@@ -90,6 +94,7 @@ def cgroups(host: Host) -> Iterator[Finding]:
 
 
 def user_namespaces(host: Host) -> Iterator[Finding]:
+    """Whether root in a container is nobody on the host."""
     if isinstance(host.engine, Unknown):
         return
     if "rootless" in host.engine.security:
@@ -108,6 +113,7 @@ def user_namespaces(host: Host) -> Iterator[Finding]:
 
 
 def inotify(host: Host) -> Iterator[Finding]:
+    """Whether enough directories can be watched."""
     if isinstance(host.inotify, Unknown):
         yield unchecked("inotify", host.inotify.why)
         return

@@ -21,7 +21,8 @@ PullProgressed = Callable[[str, float | None], None]
 class EngineReader(Protocol):
     """The calls that change nothing."""
 
-    def facts(self) -> EngineFacts: ...
+    def facts(self) -> EngineFacts:
+        """What the engine says about itself."""
 
     def containers(self) -> tuple[Summary, ...]:
         """All containers, in any state, that carry this instance's label."""
@@ -29,7 +30,8 @@ class EngineReader(Protocol):
     def writable(self) -> Mapping[str, str]:
         """The paths of the host that any containers can write, whoever's they are, each with who that is."""
 
-    def inspect(self, container: str) -> Inspection: ...
+    def inspect(self, container: str) -> Inspection:
+        """All that is known of one container."""
 
     def network(self) -> Network | None:
         """The instance's network, None when there is none."""
@@ -68,14 +70,17 @@ class Engine(EngineReader, Protocol):
     def create(self, name: str, spec: ContainerSpec) -> str:
         """Creates the container and returns its id."""
 
-    def start(self, container: str) -> None: ...
+    def start(self, container: str) -> None:
+        """Starts a container."""
 
     def stop(self, container: str, grace_seconds: int) -> None:
         """Sends the stop signal, and kills after `grace_seconds`."""
 
-    def rename(self, container: str, name: str) -> None: ...
+    def rename(self, container: str, name: str) -> None:
+        """Gives a container another name."""
 
-    def unpause(self, container: str) -> None: ...
+    def unpause(self, container: str) -> None:
+        """Lets a paused container go on."""
 
     def remove(self, container: str) -> None:
         """Removes a container that does not run, with its anonymous volumes."""

@@ -20,6 +20,8 @@ class Knob(StrEnum):
 
 
 class SetBy(Enum):
+    """Who sets a knob."""
+
     SPEC = auto()
     """Of each container."""
     NODE = auto()

@@ -55,6 +55,8 @@ class HealthcheckSpec:
 
 @dataclass(frozen=True, slots=True)
 class Logging:
+    """The engine's own log of a container: short, as it is copied at once."""
+
     driver: str = "json-file"
     options: tuple[tuple[str, str], ...] = (("max-file", "3"), ("max-size", "10m"))
 

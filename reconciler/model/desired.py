@@ -90,4 +90,5 @@ class Desired:
 
     @property
     def empty(self) -> bool:
+        """Whether there is no file that could declare anything."""
         return not (self.declared or self.broken or self.invalid_names)

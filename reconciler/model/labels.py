@@ -53,10 +53,12 @@ def sandbox_of(name: str) -> str:
 
 
 def network_name(instance: str) -> str:
+    """Of the network of an instance."""
     return f"reconciler.{instance}"
 
 
 def ports_label(ports: Mapping[int, int]) -> str:
+    """Such as `3000:61000,4000:61001`; `parse_ports` reads it."""
     return ",".join(f"{target}:{port}" for target, port in sorted(ports.items()))
 
 

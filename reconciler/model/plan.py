@@ -18,6 +18,7 @@ class Reason(StrEnum):
     means: str
 
     def __new__(cls, value: str, means: str) -> Self:
+        """From the text that it is, and what that means."""
         reason = str.__new__(cls, value)
         reason._value_, reason.means = value, means
         return reason
@@ -86,6 +87,8 @@ class Reason(StrEnum):
 
 
 class Verdict(StrEnum):
+    """What is to be done with a sandbox."""
+
     KEEP = "KEEP"
     CREATE = "CREATE"
     START = "START"
@@ -107,6 +110,8 @@ def _short(container: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CreateNetwork:
+    """Makes the network of the instance."""
+
     name: str
 
     def __str__(self) -> str:
@@ -125,6 +130,8 @@ class RemoveNetwork:
 
 @dataclass(frozen=True, slots=True)
 class Pull:
+    """Fetches an image."""
+
     reference: str
 
     def __str__(self) -> str:
@@ -133,6 +140,8 @@ class Pull:
 
 @dataclass(frozen=True, slots=True)
 class Create:
+    """Makes a container, and does not start it."""
+
     rendered: Rendered
 
     def __str__(self) -> str:
@@ -152,6 +161,8 @@ class Verify:
 
 @dataclass(frozen=True, slots=True)
 class Start:
+    """Starts a container that was verified."""
+
     container: str = NEW
 
     def __str__(self) -> str:
@@ -160,6 +171,8 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
+    """Asks a container to end, and kills it after `grace_seconds`."""
+
     container: str
     grace_seconds: int
 
@@ -169,6 +182,8 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Unpause:
+    """Lets a paused container go on."""
+
     container: str
 
     def __str__(self) -> str:
@@ -177,6 +192,8 @@ class Unpause:
 
 @dataclass(frozen=True, slots=True)
 class Rename:
+    """Gives a container the name that it should have."""
+
     container: str
     name: str
 
@@ -186,6 +203,8 @@ class Rename:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
+    """Removes a container that does not run."""
+
     container: str
 
     def __str__(self) -> str:
@@ -240,6 +259,7 @@ class Removals:
 
     @property
     def ids(self) -> frozenset[str]:
+        """Of all the containers."""
         return frozenset(container for ids in self.containers.values() for container in ids)
 
 
@@ -260,6 +280,7 @@ class Plan:
 
     @property
     def changes_nothing(self) -> bool:
+        """Whether no action is planned."""
         return not self.setup and not any(planned.actions for planned in self.sandboxes)
 
 

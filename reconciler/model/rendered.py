@@ -26,6 +26,7 @@ class Rendered:
 
     @property
     def image(self) -> str:
+        """In full, with its tag or digest."""
         return self.spec.image
 
 

@@ -34,6 +34,8 @@ class Phase(StrEnum):
 
 
 class ConditionType(StrEnum):
+    """The questions that are answered of each sandbox."""
+
     ACCEPTED = "Accepted"
     SYNCED = "Synced"
     READY = "Ready"
@@ -151,6 +153,7 @@ class SandboxStatus(BaseModel):
         return [one for one in conditions if _entry(one, "type") in kinds and _entry(one, "reason") in reasons]
 
     def condition(self, kind: ConditionType) -> Condition | None:
+        """None before it was answered for the first time."""
         return next((condition for condition in self.conditions if condition.type is kind), None)
 
     @property
@@ -199,6 +202,8 @@ class RecentRemovals(BaseModel):
 
 
 class EngineStatus(BaseModel):
+    """What the engine says about itself."""
+
     model_config = FIELD
     name: str
     version: str
@@ -273,6 +278,7 @@ class Heartbeat:
         return max(0.0, now - self.at)
 
     def alive(self, now: float) -> bool:
+        """Whether the controller lives and works; `now` is in seconds since the epoch."""
         return self.pid is not None and self.locked is not False and self.age_seconds(now) < SILENT_SECONDS
 
     def well(self, now: float) -> bool:

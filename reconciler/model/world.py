@@ -27,6 +27,8 @@ UP = frozenset({State.RUNNING, State.PAUSED, State.RESTARTING})
 
 
 class Health(StrEnum):
+    """What a container's health check says."""
+
     STARTING = "starting"
     HEALTHY = "healthy"
     UNHEALTHY = "unhealthy"
@@ -107,6 +109,7 @@ class Observed:
 
     @property
     def up(self) -> bool:
+        """Whether it holds a place under the limit."""
         return self.state in UP
 
 
@@ -233,6 +236,7 @@ class World:
         return found
 
     def of(self, sandbox: str) -> tuple[Observed, ...]:
+        """The containers of the sandbox, in any state."""
         return self.by_sandbox.get(sandbox, ())
 
     def in_place_of(self, sandbox: str) -> Unmanaged | None:
@@ -242,6 +246,8 @@ class World:
 
 
 class Happening(StrEnum):
+    """What an event tells."""
+
     SUBSCRIBED = "subscribed"
     CHANGED = "changed"
     REMOVED = "removed"

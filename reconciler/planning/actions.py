@@ -16,6 +16,7 @@ FORCED_GRACE_SECONDS = 1
 
 
 def stops(containers: Iterable[Observed], grace_seconds_max: int | None = None) -> Iterator[Action]:
+    """Each with its own grace period, or a shorter one."""
     for container in containers:
         spec = container.inspection.spec
         own = spec.stop_grace_period if spec else None
@@ -24,12 +25,14 @@ def stops(containers: Iterable[Observed], grace_seconds_max: int | None = None) 
 
 
 def removes(containers: Iterable[Observed]) -> Iterator[Action]:
+    """Of those that are not being removed already."""
     for container in containers:
         if container.state is not State.REMOVING:
             yield Remove(container.id)
 
 
 def stop_and_remove(containers: Sequence[Observed], grace_seconds_max: int | None = None) -> Iterator[Action]:
+    """Of whatever state they are in."""
     yield from stops((container for container in containers if container.up), grace_seconds_max)
     yield from removes(containers)
 

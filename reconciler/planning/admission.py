@@ -68,6 +68,7 @@ def _violations_of(sandbox: Sandbox, policy: Policy, sources: Mapping[str, Sourc
 
 
 def image_refused(image: Reference, policy: Policy) -> Iterator[_Violation]:
+    """When no pattern of the policy allows the image."""
     if not any(pattern.allows(image) for pattern in policy.image_patterns):
         allowed = ", ".join(policy.images) or "well-known public registries"
         hint = f"allowed: {allowed}; the policy's owner can list {image.repository}"
@@ -83,6 +84,7 @@ def user_refused(user: str, policy: Policy) -> Iterator[_Violation]:
 
 
 def over_ceilings(sandbox: Sandbox | ContainerSpec, policy: Policy) -> Iterator[_Violation]:
+    """One for each limit that is more than the policy's."""
     ceilings = policy.limits
     sizes = [mount.size for mount in sandbox.tmpfs]
     asked: list[tuple[str, float, float, Callable[[Any], str]]] = [

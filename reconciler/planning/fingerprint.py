@@ -47,6 +47,7 @@ class Fingerprints(NamedTuple):
 
 
 def fingerprints(spec: ContainerSpec, salt: str) -> Fingerprints:
+    """The same for the same spec and salt, in every process."""
     without_values = replace(spec, environment=dict.fromkeys(spec.environment, ""))
     public = hashlib.sha256(_text([EPOCH, without_values])).hexdigest()
     salted = hmac.digest(salt.encode(), _text([public, spec.environment]), "sha256").hex()

@@ -28,9 +28,11 @@ class Memo:
         self._now = _Known(dict)
 
     def next_pass(self) -> None:
+        """Forgets what the pass before the last one asked for."""
         self._before, self._now = self._now, _Known(dict)
 
     def __call__(self, function: Callable[[*Arguments], Answer], about: str, *arguments: *Arguments) -> Answer:
+        """What the function answers; `about` tells apart the things that it is asked about."""
         known = self._before[function].get(about)
         if known is None or not all(map(_same, known[0], arguments)):
             known = arguments, function(*arguments)

@@ -38,6 +38,7 @@ def counted(summary: Summary, why: str, source: str = "") -> Unmanaged:
 
 
 def is_misnamed(summary: Summary, owner: Owner) -> bool:
+    """Whether its name is another than its labels say."""
     sandbox, fingerprint = summary.labels[labels.SANDBOX], summary.labels[labels.FINGERPRINT]
     return summary.name != labels.container_name(owner.instance, sandbox, fingerprint)
 

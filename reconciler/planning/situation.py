@@ -103,6 +103,7 @@ class Situation:
         return {name: self.render(name, sandbox, ports[name]) for name, sandbox in self.should_run.items()}
 
     def effective(self, name: str, sandbox: Sandbox) -> Sandbox:
+        """The sandbox over the policy's defaults."""
         return self.memo(effective, name, sandbox, self.policy)
 
     def render(self, name: str, sandbox: Sandbox, ports: Mapping[int, int]) -> Rendered:

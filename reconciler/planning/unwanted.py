@@ -30,6 +30,7 @@ def plan_unwanted(situation: Situation) -> tuple[list[SandboxPlan], Removals]:
 
 
 def in_flight(name: str) -> SandboxPlan:
+    """The plan of a sandbox that has one already."""
     return SandboxPlan(name, Verdict.WAIT, Reason.IN_FLIGHT, "its last plan is still being carried out")
 
 

@@ -23,14 +23,17 @@ class Wanted:
 
     @property
     def name(self) -> str:
+        """The sandbox's own."""
         return self.rendered.sandbox
 
     @cached_property
     def containers(self) -> tuple[Observed, ...]:
+        """All that it has, in any state."""
         return self.situation.world.of(self.name)
 
     @cached_property
     def status(self) -> SandboxStatus:
+        """What was told of it last."""
         return self.situation.status(self.name)
 
     @cached_property
@@ -52,6 +55,7 @@ class Wanted:
 
     @cached_property
     def others(self) -> tuple[Observed, ...]:
+        """Its containers but the current one."""
         return tuple(container for container in self.containers if container is not self.current)
 
     @cached_property

@@ -13,6 +13,8 @@ KEPT = 3
 
 
 class Journal:
+    """A file of lines in JSON, of bounded size."""
+
     def __init__(self, path: Path, bytes_max: int = BYTES_MAX) -> None:
         self._path = path
         self._file = BoundedFile(path, bytes_max, KEPT)

@@ -41,6 +41,7 @@ class Store:
     # --- reading -------------------------------------------------------------------------------------------------
 
     def controller(self) -> ControllerStatus | None:
+        """None where it was never written, or cannot be read."""
         return _read(self._controller, ControllerStatus)
 
     def statuses(self) -> dict[str, SandboxStatus]:
@@ -69,6 +70,7 @@ class Store:
 
     @property
     def logs(self) -> Path:
+        """The directory of what sandboxes have said."""
         return self.directory / "logs"
 
     @property
@@ -135,6 +137,7 @@ class Store:
                     path.replace(path.with_suffix(".corrupt"))
 
     def write_controller(self, status: ControllerStatus) -> None:
+        """Logs a failure, and tries again with the next one."""
         self._write(self._controller, status)
 
     def write_status(self, status: SandboxStatus) -> bool:
@@ -169,6 +172,7 @@ class Store:
             raise StateUnusable(f"cannot write {self._approval}")
 
     def spend_approval(self) -> None:
+        """It counts no more."""
         self._written.pop(self._approval, None)
         with contextlib.suppress(OSError):
             self._approval.unlink(missing_ok=True)

@@ -119,6 +119,7 @@ class Document:
         return self.values[path]
 
     def place_of_key(self, path: KeyPath) -> Place:
+        """Of a key, or as `place` where there is none."""
         return self.keys.get(path) or self.place(path)
 
 

@@ -27,6 +27,7 @@ def meant(file: str) -> bool:
 
 
 def stem_of(file: str) -> str:
+    """The file's name without its suffix."""
     return file.rpartition(".")[0]
 
 
@@ -39,6 +40,7 @@ def by_folded_stem(files: Iterable[str]) -> dict[str, list[str]]:
 
 
 def is_sandbox_name(stem: str) -> bool:
+    """Whether a sandbox can have this name."""
     return re.fullmatch(SANDBOX_NAME, stem) is not None
 
 

@@ -178,11 +178,13 @@ def matching(pattern: str) -> WithJsonSchema:
 
 
 def size_schema(minimum: int) -> WithJsonSchema:
+    """Of bytes, as a number or such as `64m`."""
     pattern = whole(SIZE.pattern)
     return WithJsonSchema({"type": ["string", "integer"], "minimum": minimum, "pattern": pattern, "examples": ["64m"]})
 
 
 def duration_schema(minimum: float) -> WithJsonSchema:
+    """Of seconds, as a number or such as `1m30s`."""
     bounds = {"minimum": minimum, "maximum": DURATION_SECONDS_MAX}
     pattern = whole(DURATION.pattern)
     return WithJsonSchema({"type": ["string", "number"], **bounds, "pattern": pattern, "examples": ["1m30s"]})

@@ -100,6 +100,7 @@ class Reference(NamedTuple):
 
     @property
     def repository(self) -> str:
+        """Without tag and digest."""
         return f"{self.domain}/{self.path}"
 
     def __str__(self) -> str:
@@ -131,6 +132,7 @@ class ImagePattern:
         return cls((_glob(domain, "[^.:]*"), _glob(path, "[^/]*"), _glob(tag or "*", ".*"), _glob(digests, ".+")))
 
     def allows(self, reference: Reference) -> bool:
+        """Whether each part of the reference matches."""
         return all(glob.fullmatch(part) for glob, part in zip(self.globs, reference, strict=True))
 
 

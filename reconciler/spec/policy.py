@@ -166,11 +166,13 @@ class Policy(BaseModel):
 
     @cached_property
     def published_ports(self) -> range:
+        """The host ports that sandboxes may take."""
         first, last = map(int, self.published.split("-"))
         return range(first, last + 1)
 
     @cached_property
     def image_patterns(self) -> tuple[ImagePattern, ...]:
+        """The owner's own, or those of the built-in registries."""
         return tuple(map(ImagePattern.parse, self.images or [f"{registry}/**" for registry in PUBLIC_REGISTRIES]))
 
     @cached_property

@@ -38,6 +38,8 @@ _USER = re.compile(r"(0|[1-9][0-9]{0,9}):(0|[1-9][0-9]{0,9})")
 
 
 class PullPolicy(StrEnum):
+    """When the image is pulled."""
+
     MISSING = "missing"
     ALWAYS = "always"
     NEVER = "never"
@@ -52,6 +54,8 @@ class Restart(StrEnum):
 
 
 class DesiredState(StrEnum):
+    """Whether it should run."""
+
     RUNNING = "running"
     STOPPED = "stopped"
 
@@ -228,10 +232,12 @@ class Sandbox(BaseModel):
 
     @property
     def uid(self) -> int:
+        """The numeric user."""
         return int(self.user.partition(":")[0])
 
     @property
     def gid(self) -> int:
+        """The numeric group."""
         return int(self.user.partition(":")[2])
 
     def over(self, defaults: "Sandbox") -> "Sandbox":

@@ -37,6 +37,7 @@ class Excerpt(NamedTuple):
 
     @property
     def mark(self) -> str:
+        """Carets, to stand under what is marked."""
         return " " * cells(self.before) + "^" * max(cells(self.marked), 1)
 
 

@@ -61,6 +61,7 @@ def addresses(status: SandboxStatus) -> str:
 
 
 def phase_style(status: SandboxStatus) -> Style:
+    """Green where all is as declared, yellow where something is under way, red for the rest."""
     if status.as_declared:
         return good
     return busy if status.phase in UNDER_WAY | {Phase.WAITING} else wrong

@@ -11,22 +11,27 @@ Style = Callable[[str], str]
 
 
 def good(text: str) -> str:
+    """In green."""
     return click.style(text, fg="green")
 
 
 def busy(text: str) -> str:
+    """In yellow."""
     return click.style(text, fg="yellow")
 
 
 def wrong(text: str) -> str:
+    """In red."""
     return click.style(text, fg="red")
 
 
 def dim(text: str) -> str:
+    """In grey: beside the point."""
     return click.style(text, dim=True)
 
 
 def cells(text: str) -> int:
+    """How many columns of a terminal the text takes up."""
     return sum(map(_cells_of, text))
 
 

@@ -138,6 +138,7 @@ def _is_no_new_privileges(option: str) -> bool:
 
 
 def healthcheck(check: Answer) -> HealthcheckSpec | None:
+    """None where there is none, or nothing is tested."""
     if not check.get("Test"):
         return None
     times = ("Interval", "Timeout", "StartPeriod", "StartInterval")
