@@ -23,18 +23,18 @@ from reconciler.report.store import Store
 from reconciler.spec.text import printable
 
 
-@click.command(short_help="Converge once, and say what was done.")
+@click.command(short_help="Converge once and print what was done.")
 @click.option("--timeout", default=300.0, show_default=True, metavar="SECONDS", help="Give up waiting after this time.")
 @click.pass_obj
 def apply(settings: Settings, timeout: float) -> None:
-    """Converge once, and say per sandbox what was done.
+    """Converge once and print what was done for each sandbox.
 
-    Waits for health checks, but not for what failed to be tried again. Exit code 0: all is as declared; 1: something is
+    Waits for health checks, but not for retries of what failed. Exit code 0: all is as declared; 1: something is
     not.
 
     \b
     Examples:
-      reconciler apply                 let what `reconciler plan` shows happen
+      reconciler apply                 do what `reconciler plan` shows
       reconciler apply --timeout 60    give up waiting after a minute
     """
     done = defaultdict[str, list[Outcome]](list)
@@ -79,6 +79,6 @@ def _shown_meanwhile(store: Store) -> AbstractContextManager[None]:
 
     def picture(width: int) -> list[str]:
         under_way = [status for status in store.statuses().values() if status.phase in UNDER_WAY]
-        return table(under_way, time.time(), width) if under_way else ["looking at the directory and the engine"]
+        return table(under_way, time.time(), width) if under_way else ["reading the directory and the engine"]
 
     return shown_meanwhile(picture)

@@ -55,9 +55,9 @@ class Row(NamedTuple):
 @click.option("--container", is_flag=True, help="Show the request that creates the container instead, as JSON.")
 @click.pass_obj
 def explain(settings: Settings, name: str, output: str, *, container: bool) -> None:
-    """Show what a sandbox is configured as, where each value comes from, and what the policy says of it.
+    """Show the configuration of a sandbox, the source of each value, and whether the policy accepts it.
 
-    Needs no engine. A host port that is not fixed is the one in the status file, or (random) where there is none.
+    Needs no engine. A host port that is not fixed is taken from the status file, or shown as (random).
     Values of environment are never shown. Exit code 0, also for what the policy refuses; 1: an error.
 
     \b
@@ -65,12 +65,12 @@ def explain(settings: Settings, name: str, output: str, *, container: bool) -> N
         name, file and accepted
         problems   of each: file, line, column, message, hint, rule
         values     of each: key, value, source
-        container  the request that creates it; a host port 0 is drawn later
+        container  the request that creates it; host port 0: chosen later
 
     \b
     Examples:
-      reconciler explain hello                 each value, and who said it
-      reconciler explain hello --container     what the engine is asked for
+      reconciler explain hello                 each value and its source
+      reconciler explain hello --container     the request to the engine
     """
     declaration, policy = _declared(Directory(settings.directory).scan(), name), settings.policy()
     sources = Volumes(settings.engine_host).examined([declaration], policy)

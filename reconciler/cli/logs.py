@@ -21,29 +21,29 @@ LOOK_SECONDS = 0.2
 MILLISECONDS = len("2026-11-23T16:17:21.540")
 
 
-@click.command(short_help="Show what a sandbox has said.")
+@click.command(short_help="Show the output of a sandbox.")
 @click.argument("name", shell_complete=known_names)
 @click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines.")
-@click.option("-f", "--follow", is_flag=True, help="Go on with what comes, also over restarts, until Ctrl-C.")
-@click.option("--since", metavar="TIME", help="Only what came since: `10m` ago, or `2026-11-23T16:00:00Z`.")
-@click.option("--raw", is_flag=True, help="Just the bytes that the sandbox wrote: no times, nothing escaped.")
+@click.option("-f", "--follow", is_flag=True, help="Follow new output, also across restarts, until Ctrl-C.")
+@click.option("--since", metavar="TIME", help="Only output since: `10m` ago, or `2026-11-23T16:00:00Z`.")
+@click.option("--raw", is_flag=True, help="The bytes as the sandbox wrote them: no times, nothing escaped.")
 @click.pass_obj
 def logs(settings: Settings, name: str, *, tail: int | None, follow: bool, since: str | None, raw: bool) -> None:
-    """Show what a sandbox has said, also one that is gone, with the engine's time of each line, in UTC.
+    """Show the output of a sandbox, also of a removed one, with the engine's time of each line, in UTC.
 
-    Reads what the controller has written down; needs no engine. Control characters are escaped unless `--raw`.
-    Exit code 1: no such output is known.
+    Reads the log files of the controller; needs no engine. Control characters are escaped unless `--raw`.
+    Exit code 1: there is no output of that name.
 
     \b
     Examples:
-      reconciler logs hello --tail 20 -f                      the end, and what comes
+      reconciler logs hello --tail 20 -f                      the last lines, then new ones
       reconciler logs hello --since 1h30m --raw > hello.txt   the bytes themselves
     """
     store = Store(settings.state)
     file = store.logs / f"{name}.log"
     while name in store.names() and not file.exists():
         if not follow:
-            click.echo(f"{name} has said nothing yet", err=True)
+            click.echo(f"{name} has no output yet", err=True)
             return
         time.sleep(LOOK_SECONDS)
     begin = b"" if since is None else _moment(since)

@@ -147,13 +147,13 @@ def cli(
     log_format: str,
     log_level: str,
 ) -> None:
-    """Keeps the sandboxes of a Docker Engine as a directory of YAML files declares them.
+    """Keeps the sandboxes of a Docker Engine as declared in a directory of YAML files.
 
     \b
-    reconciler validate     are the files good?
+    reconciler validate     are the files valid?
     reconciler plan         what would happen?
-    reconciler apply        let it happen once
-    reconciler run          keep it so
+    reconciler apply        do it once
+    reconciler run          do it continuously
     reconciler status       what is there, and what is wrong?
     reconciler doctor       what can go wrong around it?
 
@@ -173,7 +173,7 @@ def cli(
 
 
 def main() -> None:
-    """Runs a command; every error is told on stderr, with exit code 1."""
+    """Runs a command; every error is printed on stderr, with exit code 1."""
     try:
         sys.exit(cli.main(prog_name="reconciler", standalone_mode=False))
     except click.exceptions.Abort:
@@ -186,7 +186,7 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(1)
     except Exception:
-        _fail(f"this is a fault of reconciler's own; please report it, with these lines\n{traceback.format_exc()}")
+        _fail(f"internal error; please report it with these lines\n{traceback.format_exc()}")
 
 
 def _fail(message: str) -> None:

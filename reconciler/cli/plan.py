@@ -35,22 +35,22 @@ def plan(settings: Settings, output: str, against: TextIO | None) -> None:
     """Show what a pass would do to each sandbox and why, field by field; change nothing, write nothing.
 
     Values of environment are never shown, only that they change. Exit code 0: nothing to do, or not
-    before git is done; 2: changes; 1: an error, or a file is broken or refused, whatever else there is to do.
+    before git is done; 2: changes; 1: an error, or a file is invalid or refused, whatever else there is to do.
 
     \b
     --against needs no engine, so that a plan can be shown before a merge:
         reconciler status -o json > status.json         where the controller runs
         reconciler --policy FILE plan --against status.json -o markdown
 
-    The policy must be the host's own; the instance is the one that was saved. Volumes count as they are named: behind
-    a link on the host they seem to change. Values of environment are not saved, and so not compared: that one changes
-    is not told. What somebody has done to a container since is not known.
+    The policy must be the host's own; the instance is the one that was saved. Volumes are compared by name: one
+    behind a symbolic link on the host seems to change. Values of environment are not saved, so they are not compared.
+    Changes made to a container since then are unknown.
 
     -o markdown is for a comment in a pull request. -o json has everything:
 
     \b
         summary    the last line of the text
-        changes    whether anything is done now
+        changes    whether anything would be done now
         waits      why nothing is done until git is done; empty when nothing waits
         unseen     what this plan does not compare; empty when it compares all
         setup      what is done first, for all
@@ -58,8 +58,9 @@ def plan(settings: Settings, output: str, against: TextIO | None) -> None:
                    changes (field, old, new; of environment only what happens),
                    problems (file, line, column, message, hint, rule), and
                    retry_at (seconds since the epoch; 0: never)
-        ignored    the problems of files that no sandbox can come of
-        withheld   containers whose removal waits for approval, by sandbox
+        ignored    the problems of files with names that no sandbox can have
+        pending_approval
+                   containers whose removal needs approval, by sandbox
 
     \b
     Examples:
@@ -67,7 +68,7 @@ def plan(settings: Settings, output: str, against: TextIO | None) -> None:
       reconciler plan -o json | jq .changes
     """
     now = time.time()
-    found, desired = _compared(settings) if against is None else _remembered(settings, against, now)
+    found, desired = _against_engine(settings) if against is None else _against_saved(settings, against, now)
     if output == "json":
         click.echo(as_json(found, desired, now))
     else:
@@ -77,8 +78,8 @@ def plan(settings: Settings, output: str, against: TextIO | None) -> None:
     sys.exit(2 if changes(found, desired) else 0)
 
 
-def _compared(settings: Settings) -> tuple[Plan, Desired]:
-    """With what the engine says now. Only here are docker-py and its kin needed, which are slow to import."""
+def _against_engine(settings: Settings) -> tuple[Plan, Desired]:
+    """Against the engine. Imports here, since docker-py is slow to import."""
     from reconciler.control.dependencies import SystemClock
     from reconciler.control.reconcile import reconcile_once
     from reconciler.engine.docker.client import DockerEngine
@@ -88,13 +89,15 @@ def _compared(settings: Settings) -> tuple[Plan, Desired]:
     return cycle.plan, cycle.reading.desired
 
 
-def _remembered(settings: Settings, against: TextIO, now: float) -> tuple[Plan, Desired]:
-    """With what a saved status says."""
+def _against_saved(settings: Settings, against: TextIO, now: float) -> tuple[Plan, Desired]:
+    """Against a saved status."""
     reading = read_once(settings.policy, Directory(settings.directory).scan)
     try:
         saved = Saved.model_validate_json(against.read())
     except (ValidationError, UnicodeDecodeError):
-        raise click.ClickException(f"{against.name} is no status: save one with `reconciler status -o json`") from None
+        raise click.ClickException(
+            f"{against.name} is not a saved status: save one with `reconciler status -o json`"
+        ) from None
     if not saved.controller.available:
         raise click.ClickException(f"{against.name} does not say what ran: it was saved while no engine answered")
     if len(saved.sandboxes) < sum(saved.controller.counts.values()):

@@ -11,16 +11,16 @@ from reconciler.control.signals import on_signals
 from reconciler.engine.docker.client import DockerEngine
 
 
-@click.command(short_help="Keep the sandboxes as declared, until it is told to stop.")
+@click.command(short_help="Keep the sandboxes as declared, until stopped.")
 @click.pass_obj
 def run(settings: Settings) -> None:
-    """Keep the sandboxes as declared, until it is told to stop.
+    """Keep the sandboxes as declared, until stopped.
 
-    Reacts at once to saved files and to the engine, and looks by itself once a minute. SIGHUP asks for a full look now.
-    SIGTERM and Ctrl-C end it; the sandboxes run on. What it does is in `reconciler status` and in journal.jsonl.
+    Reacts at once to changed files and engine events, and resyncs once a minute. SIGHUP starts a full resync now.
+    SIGTERM and Ctrl-C end it; the sandboxes keep running. `reconciler status` and journal.jsonl show what it does.
 
-    A service manager that speaks systemd's protocol is told when it is ready, how many sandboxes run, and that it is
-    alive; `reconciler systemd` prints a unit for it. Exit code 0: it was told to stop; 1: it could not begin.
+    It notifies systemd of readiness, the number of running sandboxes, and its heartbeat; `reconciler systemd` prints a
+    unit. Exit code 0: it was told to stop; 1: it could not start.
 
     \b
     Examples:

@@ -21,22 +21,22 @@ from reconciler.report.store import Store
 from reconciler.spec.text import printable
 
 
-@click.command(short_help="Show what is there, and what is wrong.")
+@click.command(short_help="Show the sandboxes, and what is wrong.")
 @click.argument("name", required=False, shell_complete=known_names)
 @click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("-w", "--watch", is_flag=True, help="Keep the table up to date on the terminal, until Ctrl-C.")
 @click.pass_obj
 def status(settings: Settings, name: str | None, output: str, *, watch: bool) -> None:
-    """Show what is there, and what is wrong, from the status files; needs no engine. With NAME, all of one sandbox.
+    """Show the sandboxes, and what is wrong, from the status files; needs no engine. With NAME, all about one sandbox.
 
-    Exit code 0: all is as declared, or --watch was ended; 1: something is not, or the controller has died, hangs, or
-    cannot write. That it ended in good order is told, and is no error: after `reconciler apply` none runs.
+    Exit code 0: all is as declared, or --watch was ended; 1: something is not, or the controller has died, is hung, or
+    cannot write. A controller that shut down cleanly is no error: after `reconciler apply` none is running.
 
     \b
     Examples:
       reconciler status                     everything, what is wrong first
       reconciler status --watch             the same, kept up to date
-      reconciler status hello               all that is known of one sandbox
+      reconciler status hello               all about one sandbox
       reconciler status -o json             for programs, and for `plan --against`
     """
     store = Store(settings.state)
@@ -117,7 +117,7 @@ def _watch(store: Store, *, table_alone: bool) -> None:
 
 def _nothing_yet(store: Store, heartbeat: Heartbeat) -> str:
     if heartbeat.pid is None:
-        return printable(f"no controller has written to {store.directory}; begin with `reconciler run`", 2000)
+        return printable(f"no controller has written to {store.directory}; start one with `reconciler run`", 2000)
     why = f": {heartbeat.unwritten_why}" if heartbeat.unwritten_why else ""
     return printable(f"the controller (pid {heartbeat.pid}) has not written to {store.directory} yet{why}", 2000)
 

@@ -27,15 +27,15 @@ from reconciler.sources.names import display
 def validate(settings: Settings, files: tuple[Path, ...], output: str) -> None:
     """Check files and policy, without an engine: all of the directory, or the FILEs that are named.
 
-    Tells all problems of all files in one run. `-o github` annotates the lines of a pull request, `-o sarif` is for
-    whatever shows results of code analysis. Directories in the directory are ignored, and noted. Exit code 0: all
-    is good; 1: something is not.
+    Prints all problems of all files. `-o github` annotates the lines of a pull request, `-o sarif` is for
+    whatever shows results of code analysis. Subdirectories are ignored, with a note. Exit code 0: no
+    problems; 1: problems.
 
     \b
     Examples:
       reconciler validate
       reconciler validate -o github                        in a workflow on GitHub
-      reconciler --policy policy.yaml validate new.yaml    before it is put into place
+      reconciler --policy policy.yaml validate new.yaml    before it is moved into place
     """
     settings = replace(settings, policy_file=settings.policy_file and nearby(settings.policy_file))
     found = _Found()
@@ -100,8 +100,8 @@ class _Found:
     def problems(self, settings: Settings) -> list[Problem]:
         """Also what the policy forbids, of broken files too; those of a whole file come after its others."""
         problems = [*self._broken, *chain(*port_clashes(self._named).values())]
-        is_in_backoff = filter(None, (rest_of(Path(file)) for file in {problem.file for problem in self._broken}))
-        problems += _judged(self.declarations, list(is_in_backoff), settings)
+        remainders = filter(None, (rest_of(Path(file)) for file in {problem.file for problem in self._broken}))
+        problems += _violations(self.declarations, list(remainders), settings)
         return sorted(problems, key=lambda problem: (problem.file, not problem.line, problem))
 
 
@@ -109,15 +109,17 @@ def _below(path: Path, file: str) -> str:
     return display(str(path / file))
 
 
-def _judged(declarations: list[Declaration], is_in_backoff: list[Declaration], settings: Settings) -> Iterator[Problem]:
-    """What is wrong with the policy; if nothing is, what it forbids."""
+def _violations(
+    declarations: list[Declaration], remainders: list[Declaration], settings: Settings
+) -> Iterator[Problem]:
+    """The problems of the policy file or, if it has none, the violations of the policy."""
     try:
         policy = settings.policy()
     except PolicyInvalid as error:
         yield from error.problems
         return
-    sources = Volumes(settings.engine_host).examined([*declarations, *is_in_backoff], policy)
+    sources = Volumes(settings.engine_host).examined([*declarations, *remainders], policy)
     for declaration in declarations:
         yield from violations(declaration, policy, sources)
-    for rest in is_in_backoff:  # what it lacks may be what is wrong in it
+    for rest in remainders:  # what it lacks may be what is wrong in it
         yield from (problem for problem in violations(rest, policy, sources) if problem.line)

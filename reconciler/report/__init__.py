@@ -1,1 +1,1 @@
-"""What is told: the status files, the journal, the logs and the metrics."""
+"""What the controller writes for others: the status files, the journal, the logs and the metrics."""

@@ -1,4 +1,4 @@
-"""A file that grows by whole lines and never takes more than its share of the disk."""
+"""A file of lines, rotated so that its size on disk is bounded."""
 
 import contextlib
 import os
@@ -8,28 +8,28 @@ MODE = 0o640
 
 
 class BoundedFile:
-    """Full at `bytes_max`, it becomes `NAME.1`, what was that becomes `NAME.2`, and so on; `kept` of them stay.
+    """At `bytes_max` it is renamed to `NAME.1`, `NAME.1` to `NAME.2`, and so on; `kept` of them are kept.
 
-    It may be deleted at any time. One process writes at a time.
+    It may be deleted at any time. Only one process may write at a time.
     """
 
     def __init__(self, path: Path, bytes_max: int, kept: int) -> None:
         self._path, self._bytes_max, self._kept = path, bytes_max, kept
-        self._mended = False
+        self._checked_end = False
 
     @property
     def paths(self) -> list[Path]:
-        """The files that are there, the newest first."""
+        """The existing files, newest first."""
         return [path for path in (self._path, *map(self._numbered, range(1, self._kept + 1))) if path.exists()]
 
     def append(self, lines: bytes) -> None:
-        """Appends all of it or nothing; raises OSError."""
+        """Appends all of `lines` or nothing; raises `OSError`."""
         with contextlib.suppress(FileNotFoundError):
-            if not self._mended:
-                _drop_cut_line(self._path)
+            if not self._checked_end:
+                _drop_incomplete_line(self._path)
             if self._path.stat().st_size + len(lines) > self._bytes_max:
                 self._rotate()
-        self._mended = True
+        self._checked_end = True
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, MODE)
         try:
             _write(descriptor, lines)
@@ -57,8 +57,8 @@ def _write(descriptor: int, lines: bytes) -> None:
         raise
 
 
-def _drop_cut_line(path: Path) -> None:
-    """A host that lost its power may have left half a line at the end."""
+def _drop_incomplete_line(path: Path) -> None:
+    """Removes an incomplete last line, as a power failure may leave."""
     with path.open("rb+") as file:
         end = file.seek(0, os.SEEK_END)
         while end:

@@ -20,7 +20,7 @@ class Journal:
         self._file = BoundedFile(path, bytes_max, KEPT)
 
     def write(self, entry: JournalEntry) -> None:
-        """Appends one line. A write that fails is logged; it never fails the caller."""
+        """Appends one line. A failed write is logged and never fails the caller."""
         try:
             self._file.append(entry.model_dump_json().encode("utf-8", "backslashreplace") + b"\n")
         except OSError as error:

@@ -1,11 +1,11 @@
-"""The state directory's lock file: who has the directory, when it last gave a sign of life, and what is not written.
+"""The state directory's lock file: which process holds the directory, its last heartbeat, and what it failed to write.
 
-Its one line has a fixed width and is written in place, which takes no room on a full disk: the PID, SINCE when (seconds
-since the epoch, 0: all is written) what was found is not in the files, the DEVICE that the file is on, and WHY.
+Its single line has a fixed width and is written in place, which needs no space on a full disk: the PID, SINCE when
+(seconds since the epoch, 0: everything is written) files are out of date, the DEVICE that the file is on, and WHY.
 
-Two locks are held. `flock` keeps others out, versions before this one among them. The other lies on the byte whose
-number is the process's id: whoever may read the file can ask the kernel who holds it, without taking it. Only those who
-see the file on the same DEVICE hear of it: another host, or another layer of an overlay, has locks of its own.
+Two locks are held. `flock` excludes other controllers, older versions included. The other is a lock on the byte whose
+offset is the process id: whoever may read the file can ask the kernel who holds it, without taking it. It is visible
+only where the file is on the same DEVICE: another host, or another layer of an overlay, has its own locks.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ class Lock:
         self._device = ""
 
     def take(self) -> None:
-        """For this process alone; raises `BlockingIOError` when another has it, and other `OSError`s."""
+        """Takes the lock for this process; raises `BlockingIOError` when another holds it, and other `OSError`s."""
         file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -48,17 +48,17 @@ class Lock:
             raise
         self._file = file
         byte = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, os.getpid(), 1, 0)
-        with contextlib.suppress(OSError, AttributeError):  # where there is no such lock, signs of life must do
+        with contextlib.suppress(OSError, AttributeError):  # without such locks, the heartbeat has to do
             fcntl.fcntl(file, fcntl.F_OFD_SETLK, byte)
             self._device = str(os.fstat(file).st_dev)
 
     def heartbeat_now(self, since: float, why: str) -> None:
-        """A sign of life of whoever has taken it; raises `OSError`."""
+        """Writes a heartbeat if this process holds the lock; raises `OSError`."""
         if self._file is not None:
             self._write(self._file, str(os.getpid()), since, why)
 
     def release(self, since: float, why: str) -> None:
-        """The end in good order: nobody's process id is left in the file."""
+        """A clean shutdown: no process id is left in the file."""
         if self._file is not None:
             with contextlib.suppress(OSError):
                 self._write(self._file, "", since, why)
@@ -70,10 +70,10 @@ class Lock:
         os.pwrite(file, line.encode("ascii", "replace"), 0)
 
     def heartbeat(self) -> Heartbeat:
-        """The last sign of life of whoever has taken it; raises `StateUnusable` when the file cannot be read."""
+        """The last heartbeat of the holder; raises `StateUnusable` when the file cannot be read."""
         try:
             with self.path.open("rb") as file:
-                line, holder = _asked(file.fileno())
+                line, holder = _line_and_holder(file.fileno())
                 status = os.fstat(file.fileno())
         except FileNotFoundError:
             return Heartbeat(None, 0)
@@ -91,8 +91,8 @@ class Lock:
         )
 
 
-def _asked(file: int) -> tuple[str, int | None]:
-    """The line, and who holds the lock: None for nobody, 0 where that is not said. Neither changed meanwhile."""
+def _line_and_holder(file: int) -> tuple[str, int | None]:
+    """The line and, from the same moment, the process that holds the lock: None for nobody, 0 for unknown."""
     before = None
     while before != (line := os.pread(file, LENGTH, 0)):
         before, holder = line, _holder(file)

@@ -1,4 +1,4 @@
-"""`metrics.prom`: figures for Prometheus, written for the textfile collector of node_exporter."""
+"""`metrics.prom`: metrics for Prometheus, written for the textfile collector of node_exporter."""
 
 import logging
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ PULL_SECONDS = (1, 5, 10, 30, 60, 120, 300, 600)
 
 
 class Metrics:
-    """Counters begin at 0 with each controller. Times are in seconds, moments in seconds since the epoch."""
+    """Counters start at 0 with each controller. Durations are in seconds, timestamps in seconds since the epoch."""
 
     def __init__(self, path: Path) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -94,7 +94,7 @@ class Metrics:
             self._attestations.labels("ok" if after.attested.ok else "mismatch").inc()
 
     def passed(self, controller: ControllerStatus, sandboxes: Iterable[SandboxStatus]) -> None:
-        """After a pass; writes everything down. A write that fails is logged once; it never fails the caller."""
+        """After a pass; writes the file. A failed write is logged once and never fails the caller."""
         self._available.set(controller.available)
         self._scanned.set(controller.last_scan_at)
         self._passed.set(controller.last_pass_at)

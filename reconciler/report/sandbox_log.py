@@ -1,9 +1,9 @@
-"""`logs/NAME.log`: what a sandbox has said, over restarts and replacements, bounded by rotation.
+"""`logs/NAME.log`: the output of a sandbox, across restarts and replacements, bounded by rotation.
 
 Each line is `TIME CONTAINER STREAM TAG TEXT`: the engine's time, twelve digits of the container's id, `stdout` or
-`stderr`, and `F`, or `P` for a piece of a line that goes on. So the file itself tells how far each container was read:
-what is written and what is remembered cannot differ. The text is as the sandbox wrote it: read it with
-`reconciler logs`, which escapes what would steer a terminal.
+`stderr`, and `F` for a full line or `P` for a part of one. The file itself records how far each container was read, so
+that position and content cannot disagree. The text is as the sandbox wrote it: read it with `reconciler logs`, which
+escapes control characters.
 """
 
 import mmap
@@ -26,14 +26,14 @@ TAIL_BYTES = 64 * 1024
 
 
 class Position(NamedTuple):
-    """The time of the last line that was written of a container, and how many lines of that time were."""
+    """The time of the last line written for a container, and how many written lines have that time."""
 
     at: bytes = b""
     lines: int = 0
 
 
 class Line(NamedTuple):
-    """One line of the file. `whole` is false for a piece that goes on in the next line of the same stream."""
+    """One line of the file. `whole` is false for a part that the next line of the same stream continues."""
 
     at: bytes
     container: bytes
@@ -43,14 +43,14 @@ class Line(NamedTuple):
 
 
 class SandboxLog:
-    """The output of one sandbox. One thread writes at a time."""
+    """The output of one sandbox. Only one thread may write at a time."""
 
     def __init__(self, path: Path, bytes_max: int = BYTES_MAX) -> None:
         self._file = BoundedFile(path, bytes_max, KEPT)
         self._read = ("", Position())
 
     def append(self, container: str, outputs: Iterable[Output]) -> None:
-        """Writes down what a container said, in one piece; raises OSError when none of it is written."""
+        """Appends the output of a container, all or nothing; raises `OSError`."""
         at, count = self.position(container)
         lines = []
         for output in outputs:
@@ -61,21 +61,21 @@ class SandboxLog:
             self._read = container, Position(at, count)
 
     def position(self, container: str) -> Position:
-        """How far the container has been read, also by a controller before this one."""
+        """How far the container has been read, also by earlier controllers."""
         if self._read[0] != container:
             found = (_position(path, _short(container)) for path in self._file.paths)
             self._read = container, next(filter(None, found), Position())
         return self._read[1]
 
     def last_output(self, container: str, count: int) -> tuple[bytes, ...]:
-        """The last lines of a container, as far as they are at hand; a line in pieces counts as one."""
+        """The last lines of a container, of those near the end of the files; a line in parts counts as one."""
         end = b"".join(map(_end, reversed(self._file.paths)))
         ours = (line for line in map(parsed, end.split(b"\n")) if line and line.container == _short(container))
         return tuple(deque(joined(ours), maxlen=count))
 
 
 class LogReader:
-    """Reads a log that another process may be writing, from its oldest line on. Raises `FileNotFoundError`."""
+    """Reads a log from its oldest line on, while another process may be writing it. Raises `FileNotFoundError`."""
 
     def __init__(self, path: Path) -> None:
         self._files = BoundedFile(path, BYTES_MAX, KEPT)
@@ -90,7 +90,7 @@ class LogReader:
         self._file.close()
 
     def more(self) -> Iterator[Line]:
-        """What has come since the last time."""
+        """The lines added since the last call."""
         while True:
             for line in self._file:
                 if not line.endswith(b"\n"):
@@ -109,7 +109,7 @@ class LogReader:
 
 
 def parsed(line: bytes) -> Line | None:
-    """None for what is no line of such a file."""
+    """None for a malformed line."""
     parts = line.removesuffix(b"\n").split(b" ", 4)
     if len(parts) != 5 or len(parts[0]) != TIME_LENGTH or parts[3] not in {b"F", b"P"}:
         return None
@@ -117,7 +117,7 @@ def parsed(line: bytes) -> Line | None:
 
 
 def joined(lines: Iterable[Line]) -> Iterator[bytes]:
-    """The texts of whole lines, their pieces put together."""
+    """The texts of whole lines, their parts joined."""
     begun: dict[bytes, list[bytes]] = {}
     for line in lines:
         pieces = begun.setdefault(line.stream, [])
@@ -137,7 +137,7 @@ def _short(container: str) -> bytes:
 
 
 def _position(path: Path, container: bytes) -> Position | None:
-    """Only at its own place in a line is the id ours: a sandbox may print whatever it likes."""
+    """Matches the id only in its own column: a sandbox may print anything."""
     at, count = b"", 0
     for line in _backwards(path, b"Z %b " % container):
         if at and line[:TIME_LENGTH] != at:
@@ -147,7 +147,7 @@ def _position(path: Path, container: bytes) -> Position | None:
 
 
 def _backwards(path: Path, mark: bytes) -> Iterator[bytes]:
-    """The lines that have the mark at the end of their time, the last first."""
+    """The lines with the mark at the end of their time, last first."""
     with path.open("rb") as file:
         if not file.seek(0, os.SEEK_END):
             return

@@ -1,4 +1,4 @@
-"""The state directory: a cache of statuses that is always whole, whatever happens to the process or the disk.
+"""The state directory: a cache of statuses whose files are always complete, whatever happens to process or disk.
 
 Layout: `controller.json`, `status/NAME.json`, `logs/NAME.log`, `journal.jsonl`, `metrics.prom`,
 `approval/removals.json`, `lock`. Deleting it is safe.
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 Model = TypeVar("Model", bound=BaseModel)
 
 GONE_LOGS_KEPT = 20
-"""Of so many sandboxes that are gone, what they have said is kept."""
+"""The number of removed sandboxes whose output is kept."""
 
 
 class Store:
@@ -34,9 +34,9 @@ class Store:
         self._lock = Lock(directory / "lock")
         self._written: dict[Path, str] = {}
         self._failing: dict[Path, str] = {}
-        """Files that are not as they should be, and why; empty for what is still to be written for the first time."""
+        """Files that could not be written, and why; the reason is empty for a file not written yet."""
         self._unwritten: tuple[float, str] = (0, "")
-        """Since when any file is failing, and why."""
+        """Since when any file is out of date, and why."""
 
     # --- reading -------------------------------------------------------------------------------------------------
 
@@ -45,16 +45,16 @@ class Store:
         return _read(self._controller, ControllerStatus)
 
     def statuses(self) -> dict[str, SandboxStatus]:
-        """All statuses that can be read, by name; raises `StateUnusable` as `names` does."""
+        """All readable statuses, by name; raises `StateUnusable` when the directory cannot be read."""
         found = (_read(path, SandboxStatus) for path in self._status_files())
         return {status.name: status for status in found if status is not None}
 
     def heartbeat(self) -> Heartbeat:
-        """The last sign of life of whoever claimed the directory; raises `StateUnusable` when it cannot be read."""
+        """The last heartbeat of the controller; raises `StateUnusable` when it cannot be read."""
         return self._lock.heartbeat()
 
     def names(self) -> list[str]:
-        """Of the sandboxes that have a status, which is not read; raises `StateUnusable` when nobody may look."""
+        """The names of the sandboxes with a status file; raises `StateUnusable` when the directory cannot be read."""
         return [path.stem for path in self._status_files()]
 
     def _status_files(self) -> list[Path]:
@@ -89,7 +89,7 @@ class Store:
     # --- writing -------------------------------------------------------------------------------------------------
 
     def lock(self) -> None:
-        """Makes the directory and takes it for this process alone; raises `StateUnusable`."""
+        """Creates the directory and locks it for this process; raises `StateUnusable`."""
         try:
             for path in (self.directory, self.directory / "status", self.logs, self.approvals):
                 path.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -105,22 +105,22 @@ class Store:
             ) from error
         except OSError as error:
             raise StateUnusable(f"cannot use the state directory {self.directory}: {error.strerror}") from error
-        self._clear_half_written()
+        self._delete_temporary_files()
         self._set_aside_corrupt()
 
     def heartbeat_now(self) -> None:
-        """A sign of life, which says too whether what is there is of now."""
+        """Writes a heartbeat, which also says whether the files are up to date."""
         try:
             self._lock.heartbeat_now(*self._unwritten)
         except OSError as error:
             log.warning("cannot write %s: %s", self._lock.path, error.strerror)
 
     def release(self) -> None:
-        """The end in good order. What could not be written until now is told even after it."""
+        """A clean shutdown; the lock file still says what could not be written."""
         self._lock.release(*self._unwritten)
 
-    def _clear_half_written(self) -> None:
-        """What a controller that was killed has left; not among the approvals, where others write."""
+    def _delete_temporary_files(self) -> None:
+        """Deletes temporary files of a killed controller; not among the approvals, where others write."""
         for pattern in (".*.json.*", "status/.*.json.*", "metrics.prom.*"):
             for path in self.directory.glob(pattern):
                 with contextlib.suppress(OSError):
@@ -132,7 +132,7 @@ class Store:
         models |= dict.fromkeys(self._status_files(), SandboxStatus)
         for path, model in models.items():
             if path.exists() and _read(path, model) is None:
-                log.warning("set aside %s, which cannot be read", path)
+                log.warning("cannot parse %s: renamed to .corrupt", path)
                 with contextlib.suppress(OSError):
                     path.replace(path.with_suffix(".corrupt"))
 
@@ -141,11 +141,11 @@ class Store:
         self._write(self._controller, status)
 
     def write_status(self, status: SandboxStatus) -> bool:
-        """Whether it is written."""
+        """Returns whether the status is in the file."""
         return self._write(self._status(status.name), status)
 
     def forget(self, name: str) -> bool:
-        """Whether the sandbox's status is gone."""
+        """Deletes the status of a sandbox; returns whether it is gone."""
         path = self._status(name)
         self._written.pop(path, None)
         try:
@@ -158,7 +158,7 @@ class Store:
         return True
 
     def _forget_old_output(self) -> None:
-        """Sandboxes come and go; the disk stays."""
+        """Deletes the output of removed sandboxes but for the newest `GONE_LOGS_KEPT`."""
         with contextlib.suppress(OSError, StateUnusable):
             known = set(self.names())
             gone = (path for path in self.logs.glob("*.log") if path.stem not in known)
@@ -167,7 +167,7 @@ class Store:
                     path.unlink()
 
     def approve(self, approval: Approval) -> None:
-        """Raises `StateUnusable` when it cannot be written: an approval must not be lost in silence."""
+        """Raises `StateUnusable` when it cannot be written: an approval must not be lost silently."""
         if not self._write(self._approval, approval):
             raise StateUnusable(f"cannot write {self._approval}")
 
@@ -181,7 +181,7 @@ class Store:
         return self.directory / "status" / f"{name}.json"
 
     def _write(self, path: Path, model: BaseModel) -> bool:
-        """Writes what is not there yet, and says whether it is there now."""
+        """Writes the file unless it has this content already; returns whether it has it now."""
         text = model.model_dump_json(indent=2) + "\n"
         if self._written.get(path) == text:
             return True
@@ -196,7 +196,7 @@ class Store:
         return True
 
     def _note(self, path: Path, why: str = "") -> None:
-        """Whether a file is as it should be; what is wrong is told once, however often it is tried again."""
+        """Records whether a file could be written; a failure is logged once, however often it is retried."""
         if why and not self._failing.get(path):
             log.warning("cannot write %s: %s", path, why)
         if why:
@@ -211,7 +211,7 @@ class Store:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """The file has the old content or the new one at any moment, also after a crash or on a full disk."""
+    """Replaces a file atomically: it has the old or the new content, also after a crash or on a full disk."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -121,7 +121,7 @@ def test_status_says_who_looks_after_the_sandboxes(operator: Operator) -> None:
         told = operator.reconciler("status", code=0).stdout
         assert "controller alive for " in told
         assert "commit 4ab01c9d4ab0, changes unknown · engine answers" in told  # there is no index
-    assert "no controller runs: it ended " in operator.reconciler("status", code=0).stdout
+    assert "no controller is running: it ended " in operator.reconciler("status", code=0).stdout
     with suppress(AssertionError), operator.run() as process:
         process.kill()
         process.wait()

@@ -74,7 +74,7 @@ def test_what_says_nothing(operator: Operator) -> None:
     """A sandbox that has said nothing yet is no error, and who follows it waits."""
     operator.declare("web", command=["sleep", "1000"])
     operator.reconciler("apply", code=0)
-    assert operator.reconciler("logs", "web", code=0).stderr == "web has said nothing yet\n"
+    assert operator.reconciler("logs", "web", code=0).stderr == "web has no output yet\n"
 
 
 def test_reading(operator: Operator) -> None:

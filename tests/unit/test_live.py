@@ -84,11 +84,11 @@ def test_apply_shows_what_is_under_way_and_leaves_its_last_lines_alone(tmp_path:
     places = ("--dir", tmp_path / "sandboxes.d", "--state", tmp_path / "state", "--host", f"unix://{tmp_path}/none")
     with terminal(*places, "apply") as shown:
         assert shown.end() == 1
-    assert b"looking at the directory" in shown.written
+    assert b"reading the directory" in shown.written
     meanwhile, _, at_last = shown.written.rpartition(CURSOR + ON)
     assert b"ERROR   the engine is not available" in meanwhile
     assert b"the engine is not available" in at_last
-    assert b"looking at the directory" not in at_last
+    assert b"reading the directory" not in at_last
     assert SCREEN not in shown.written
 
 

@@ -278,7 +278,7 @@ def test_a_file_that_cannot_be_applied_fails_the_plan(settled: House, edit: str)
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        (lambda told: told.pop("controller"), "is no status"),
+        (lambda told: told.pop("controller"), "is not a saved status"),
         (lambda told: told["sandboxes"].pop(), "does not hold all sandboxes"),
         (lambda told: told["controller"].update(available=False), "saved while no engine answered"),
     ],

@@ -76,10 +76,11 @@ def test_a_plan_is_read_from_what_is_done_to_what_needs_somebody(edited: Scene) 
 . wait     new     4 of 4 slots are used; stop or remove one, or raise
                    sandboxes_max; used by gone, off, same, web
 ! hold     held    it is suspended: ask @octocat
-! refuse   greedy  the policy forbids it; what there is stays as it is
+! refuse   greedy  the policy forbids it; the running container is left
+                   unchanged
     greedy.yaml: mem_limit 1g is over the policy's ceiling (at most 512m)
-! broken   bad     its file is broken; until it is mended, what there is stays
-                   as it is
+! broken   bad     invalid file; the running container is left unchanged until
+                   it is fixed
     bad.yaml:1:1: it is broken
 Plan: 1 to replace, 1 to stop, 1 to remove, 1 waits, 1 held, 1 refused, 1 broken, 1 unchanged.
 """
@@ -94,7 +95,7 @@ def test_markdown_is_a_summary_a_table_and_details(edited: Scene) -> None:
 **Plan: 1 to replace, 1 to stop, 1 to remove, 1 waits, 1 held, 1 refused, 1 broken, 1 unchanged.**
 
 > [!CAUTION]
-> Not accepted, or held back: <code>held</code>, <code>greedy</code>, <code>bad</code>.
+> Not accepted, or on hold: <code>held</code>, <code>greedy</code>, <code>bad</code>.
 
 | sandbox | what | why |
 |---|---|---|
@@ -104,8 +105,8 @@ def test_markdown_is_a_summary_a_table_and_details(edited: Scene) -> None:
 | <code>new</code> | **wait** | 4 of 4 slots are used; stop or remove one, or raise sandboxes&#95;max; used by \
 gone, off, same, web |
 | <code>held</code> | **hold** | it is suspended: ask &#64;&#8203;octocat |
-| <code>greedy</code> | **refuse** | the policy forbids it; what there is stays as it is |
-| <code>bad</code> | **broken** | its file is broken; until it is mended, what there is stays as it is |
+| <code>greedy</code> | **refuse** | the policy forbids it; the running container is left unchanged |
+| <code>bad</code> | **broken** | invalid file; the running container is left unchanged until it is fixed |
 
 <details><summary>replace <code>web</code></summary>
 
@@ -231,7 +232,7 @@ def test_files_that_no_sandbox_can_come_of_are_told() -> None:
     invalid_name = Problem("Bad Name.yaml", 0, 0, "is not NAME.yaml", "rename it to bad-name.yaml")
     plan, desired = scene.plan(), replace(scene.desired(), invalid_names={"badname": (invalid_name,)})
     assert entries(plan, desired, NOW) == [
-        Entry("ignore", "Bad Name.yaml", "no sandbox can come of this file", (), (str(invalid_name),))
+        Entry("ignore", "Bad Name.yaml", "not the file of a sandbox", (), (str(invalid_name),))
     ]
     assert summary(plan, desired) == "Plan: nothing to do, 1 file ignored."
 

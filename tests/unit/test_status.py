@@ -106,8 +106,8 @@ def test_80_columns() -> None:
         shown(lines)
         == """\
 controller alive for 3h12m (pid 4711) · commit 4ab01c9d3f2e · engine answers
-! removals are withheld: 4 removals at once, with 5 running, are over the budget
-  of 3
+! removals are pending approval: 4 removals at once, with 5 running, are over
+  the budget of 3
 
 NAME              PHASE    READY  SYNCED  ADDRESS                RESTARTS  AGE
 api               Backoff  no     no      -                      0         5m
@@ -237,16 +237,16 @@ def test_a_long_sentence_about_one_sandbox_is_wrapped() -> None:
         (ALIVE, "controller alive for 3h12m (pid 4711)"),
         (Heartbeat(12, NOW - 5), "controller alive (pid 12)"),
         (Heartbeat(4711, NOW + HOUR), "controller alive for 3h12m (pid 4711)"),
-        (Heartbeat(None, NOW - HOUR), "no controller runs: it ended 1h ago · the rest is 1m old"),
-        (Heartbeat(None, NOW - 42), "no controller runs: it ended 42s ago · the rest is 42s old"),
-        (Heartbeat(None, 0), "no controller runs · the rest is 1m old"),
+        (Heartbeat(None, NOW - HOUR), "no controller is running: it ended 1h ago · the rest is 1m old"),
+        (Heartbeat(None, NOW - 42), "no controller is running: it ended 42s ago · the rest is 42s old"),
+        (Heartbeat(None, 0), "no controller is running · the rest is 1m old"),
         (
             Heartbeat(4711, NOW - 50),
-            "no sign of life from the controller for 50s (pid 4711): it was killed, or hangs · the rest is 50s old",
+            "no heartbeat for 50s: controller killed or hung (pid 4711) · the rest is 50s old",
         ),
         (
             Heartbeat(4711, NOW - 50, locked=True),
-            "no sign of life from the controller for 50s (pid 4711): it hangs, or cannot write · the rest is 50s old",
+            "no heartbeat for 50s: controller hung, or cannot write (pid 4711) · the rest is 50s old",
         ),
         (Heartbeat(4711, NOW - 5, locked=False), "the controller has died (pid 4711) · the rest is 5s old"),
         (
@@ -259,7 +259,8 @@ def test_a_long_sentence_about_one_sandbox_is_wrapped() -> None:
         ),
         (
             Heartbeat(None, NOW - 5, unwritten_since=NOW - 720, unwritten_why="No space left on device"),
-            "not written for 12m: No space left on device · no controller runs: it ended 5s ago · the rest is 12m old",
+            "not written for 12m: No space left on device · no controller is running: it ended 5s ago "
+            "· the rest is 12m old",
         ),
         (
             Heartbeat(4711, NOW, locked=True, unwritten_since=NOW - 9),
@@ -296,8 +297,8 @@ def test_a_heading_that_is_too_long_has_several_lines() -> None:
     assert (
         shown(lines)
         == """\
-no sign of life from the controller for 50s (pid 4711): it was killed, or hangs
-the rest is 50s old · no git commit · engine was unavailable
+no heartbeat for 50s: controller killed or hung (pid 4711) · the rest is 50s old
+no git commit · engine was unavailable
 """
     )
 
@@ -396,12 +397,12 @@ web  Backoff, not ready
   Ready      no   OOMKilled             2023-11-14 22:08:20 (5m ago)
 
   LAST FAILURE
-  OOMKilled, number 3 in a row, 2023-11-14 22:12:21 (59s ago)
+  OOMKilled, 3 failures in a row, 2023-11-14 22:12:21 (59s ago)
   it was killed: out of memory
-  not tried again before 2023-11-14 22:13:24 (in 4s)
+  next attempt at 2023-11-14 22:13:24 (in 4s)
 
   ATTESTATION
-  not as rendered under policy 0f3c0f3c0f3c, 2023-11-14 22:08:20 (5m ago)
+  verification failed against policy 0f3c0f3c0f3c, 2023-11-14 22:08:20 (5m ago)
   mem_limit: 1g -> 512m
 """
     )
@@ -411,7 +412,7 @@ def test_of_a_new_sandbox_little_is_known() -> None:
     """What is not known takes no line."""
     assert shown(details(SandboxStatus(name="web"), NOW, 80)).split() == [
         *("web", "Starting,", "not", "ready", "Absent", *Reason.ABSENT.means.split()),
-        *("file", "none:", "it", "is", "gone", "restarts", "0"),
+        *("file", "none:", "deleted", "restarts", "0"),
     ]
 
 
@@ -449,10 +450,10 @@ def test_json_tells_of_the_heartbeat(state: Path) -> None:
 def test_that_no_controller_runs_is_no_error(state: Path) -> None:
     """After `apply` none does; what is not as declared is one."""
     done = run(state)
-    assert (done.exit_code, "no controller runs: it ended" in done.output) == (1, True)
+    assert (done.exit_code, "no controller is running: it ended" in done.output) == (1, True)
     Store(state).forget("api")
     done = run(state)
-    assert (done.exit_code, "no controller runs: it ended" in done.output) == (0, True)
+    assert (done.exit_code, "no controller is running: it ended" in done.output) == (0, True)
     assert run(state, "web").exit_code == 0
 
 
@@ -472,7 +473,7 @@ def test_a_controller_that_died_or_cannot_write_is_an_error(state: Path) -> None
 def test_a_controller_that_has_written_nothing_yet_is_named(tmp_path: Path) -> None:
     """Nobody is told to begin what has begun."""
     store = Store(tmp_path)
-    assert "begin with `reconciler run`" in run(tmp_path).output
+    assert "start one with `reconciler run`" in run(tmp_path).output
     store.lock()
     assert f"the controller (pid {os.getpid()}) has not written to {tmp_path} yet" in run(tmp_path).output
     store.release()

@@ -12,7 +12,7 @@ from reconciler.spec.text import printable
 MESSAGE_MAX = 2000
 SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 DECLARATION = "declaration"
-"""The rule that every problem breaks which no policy could allow."""
+"""The rule id of problems that no policy could allow."""
 
 
 def rule_id(problem: Problem) -> str:
@@ -21,7 +21,7 @@ def rule_id(problem: Problem) -> str:
 
 
 def sentence(problem: Problem) -> str:
-    """What is wrong and how to mend it, on one line."""
+    """What is wrong and how to fix it, on one line."""
     return printable(f"{problem.message} ({problem.hint})" if problem.hint else problem.message, MESSAGE_MAX)
 
 
@@ -54,7 +54,7 @@ def sarif(problems: Sequence[Problem], notes: Sequence[Problem] = ()) -> dict[st
 
 def _rule(id_: str) -> dict[str, Any]:
     key = id_.removeprefix("policy/")
-    text = "A file says what can be said." if id_ == DECLARATION else f"A sandbox keeps to the policy's `{key}`."
+    text = "A file is a valid declaration." if id_ == DECLARATION else f"A sandbox complies with `{key}` of the policy."
     return {"id": id_, "shortDescription": {"text": text}, "defaultConfiguration": {"level": "error"}}
 
 

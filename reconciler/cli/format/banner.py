@@ -1,4 +1,4 @@
-"""What is told of the controller as a whole: whether it lives, which commit is applied, what is wrong."""
+"""The state of the controller: whether it is alive, which commit is applied, what is wrong."""
 
 from collections.abc import Iterable, Iterator
 
@@ -19,8 +19,8 @@ Part = tuple[str, Style]
 def banner(controller: ControllerStatus, heartbeat: Heartbeat, now: float, width: int | None) -> list[str]:
     """Whether a controller is alive, which commit it has applied, whether the engine answers: one line, if it fits.
 
-    What it says of now holds while a controller lives and can write. Otherwise it says how old everything else is, and
-    before all why nothing is written.
+    If no controller is alive or it cannot write, the line also says how old everything else is; first comes why
+    nothing is written.
     """
     unwritten = heartbeat.unwritten_since
     of_now = heartbeat.alive(now) and not unwritten
@@ -46,11 +46,11 @@ def _life(controller: ControllerStatus, heartbeat: Heartbeat, now: float) -> Par
         since = f" for {age_text(now - controller.started_at)}" if told else ""
         return f"controller alive{since} (pid {pid})", good
     if pid is None:
-        return "no controller runs" + (f": it ended {silent} ago" if heartbeat.at else ""), busy
+        return "no controller is running" + (f": it ended {silent} ago" if heartbeat.at else ""), busy
     if heartbeat.locked is False:
         return f"the controller has died (pid {pid})", wrong
-    why = "it hangs, or cannot write" if heartbeat.locked else "it was killed, or hangs"
-    return f"no sign of life from the controller for {silent} (pid {pid}): {why}", wrong
+    why = "hung, or cannot write" if heartbeat.locked else "killed or hung"
+    return f"no heartbeat for {silent}: controller {why} (pid {pid})", wrong
 
 
 def _joined(parts: list[Part], width: int | None) -> list[str]:
@@ -69,13 +69,13 @@ def _joined(parts: list[Part], width: int | None) -> list[str]:
 
 
 def problems(controller: ControllerStatus, statuses: Iterable[SandboxStatus]) -> Iterator[str]:
-    """What is wrong with the whole, a sentence each, with what to do; not what is told of a sandbox already."""
+    """What is wrong beyond single sandboxes, one sentence each; not what the status of a sandbox says already."""
     if not controller.available:
         yield f"the engine is not available: {controller.unavailable_reason}"
     if controller.scan_error:
         yield f"nothing is removed: {controller.scan_error}"
     elif controller.frozen:
-        yield f"removals are withheld: {controller.frozen_reason}"
+        yield f"removals are pending approval: {controller.frozen_reason}"
     if controller.pass_error:
         yield f"the last pass failed: {controller.pass_error}"
     if controller.policy_error:

@@ -1,4 +1,4 @@
-"""All that is known of one sandbox, in blocks."""
+"""Everything known about one sandbox, in blocks."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -44,7 +44,7 @@ def _summary(status: SandboxStatus, _: float) -> list[str]:
 
 def _container(status: SandboxStatus, now: float) -> list[str]:
     fields = [
-        ("file", status.file or "none: it is gone"),
+        ("file", status.file or "none: deleted"),
         ("image", status.image),
         ("digest", status.digest or status.image_id),
         ("container", f"{status.container_name} {status.container_id[:SHORT_ID]}".strip()),
@@ -66,7 +66,7 @@ def _exit(status: SandboxStatus, now: float) -> str:
 
 
 def _disk(status: SandboxStatus) -> str:
-    """Of its container; empty before it was measured."""
+    """What its container has written; empty before the first measurement."""
     written = status.disk_bytes.get(status.container_id)
     return "" if written is None else f"{written / MIB:.1f}m written"
 
@@ -84,25 +84,25 @@ def _failure(status: SandboxStatus, now: float) -> list[str]:
     if status.failure is None:
         return []
     failure = status.failure
-    row = f", number {status.failures} in a row" if status.failures > 1 else ""
-    again = f"not tried again before {moment(status.retry_at, now)}" if status.retry_at > now else ""
+    row = f", {status.failures} failures in a row" if status.failures > 1 else ""
+    again = f"next attempt at {moment(status.retry_at, now)}" if status.retry_at > now else ""
     first = f"{wrong(failure.reason)}{row}, {moment(failure.at, now)}"
     return [*_title("LAST FAILURE"), INDENT + first, *_indented(failure.message), *_indented(again)]
 
 
-def _last_words(status: SandboxStatus, _: float) -> list[str]:
-    """Shown as they were said; the status has them escaped."""
-    return [*_title("LAST WORDS"), *map(dim, map(INDENT.__add__, status.last_output))] if status.last_output else []
+def _last_output(status: SandboxStatus, _: float) -> list[str]:
+    """The status has the lines escaped already."""
+    return [*_title("LAST OUTPUT"), *map(dim, map(INDENT.__add__, status.last_output))] if status.last_output else []
 
 
 def _attestation(status: SandboxStatus, now: float) -> list[str]:
     if status.attested is None:
         return []
     attested = status.attested
-    verdict = good("as rendered") if attested.ok else wrong("not as rendered")
-    under = f"under policy {printable(attested.policy[:SHORT_ID])}, {moment(attested.at, now)}"
+    result = good("verified") if attested.ok else wrong("verification failed")
+    against = f"against policy {printable(attested.policy[:SHORT_ID])}, {moment(attested.at, now)}"
     mismatches = [line for mismatch in attested.mismatches for line in _indented(mismatch)]
-    return [*_title("ATTESTATION"), f"{INDENT}{verdict} {under}", *mismatches]
+    return [*_title("ATTESTATION"), f"{INDENT}{result} {against}", *mismatches]
 
 
 def _title(text: str) -> list[str]:
@@ -120,5 +120,5 @@ def _indented(text: str) -> list[str]:
     return [f"{INDENT}{printable(text, TEXT_MAX)}"] if text else []
 
 
-BLOCKS: tuple[Block, ...] = (_summary, _container, _conditions, _failure, _last_words, _attestation)
+BLOCKS: tuple[Block, ...] = (_summary, _container, _conditions, _failure, _last_output, _attestation)
 """In the order in which they are shown."""

@@ -1,4 +1,4 @@
-"""Lines that are redrawn in place on a terminal, for as long as something goes on."""
+"""Lines that are redrawn in place on a terminal."""
 
 import logging
 import signal

@@ -1,4 +1,4 @@
-"""What is said about a plan, whatever the form: for people who review it."""
+"""The entries of a plan, in the same words for every output format."""
 
 import json
 from collections import Counter
@@ -22,13 +22,13 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.CONFIGURATION_CHANGED: "its configuration has changed",
     Reason.PORTS_CHANGED: "its ports have changed",
     Reason.DRIFTED: "somebody has changed its container",
-    Reason.INVALID_FILE: "its file is broken; until it is mended, what there is stays as it is",
+    Reason.INVALID_FILE: "invalid file; the running container is left unchanged until it is fixed",
 }
-"""For causes that need no more; the others are explained by the lane's own message."""
+"""For causes that need no more; the others are explained by the message in the plan."""
 
 UNSEEN = (
-    "its configuration has changed, in what cannot be told here: a value of environment, a path on the host, or what "
-    "reconciler itself sets"
+    "its configuration has changed, in a field that this plan cannot show: a value of environment, a path on the "
+    "host, or what reconciler itself sets"
 )
 
 SUMMARY: Mapping[str, tuple[str, str]] = {
@@ -60,7 +60,7 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What happens to one sandbox, and why, in texts that are fit to be shown."""
+    """What happens to one sandbox, and why, as printable text."""
 
     does: str
     name: str
@@ -70,10 +70,10 @@ class Entry:
 
 
 def entries(plan: Plan, desired: Desired, now: float) -> list[Entry]:
-    """Of all that is not simply unchanged: what is done first, what nobody may overlook last."""
+    """Everything but the unchanged: first what is done, last what must not be overlooked."""
     told = [*_setup(plan), *(entry(planned, now) for planned in plan.sandboxes if planned.verdict is not Verdict.KEEP)]
     told += [
-        _entry("ignore", invalid_name.file, "no sandbox can come of this file", (), (invalid_name,))
+        _entry("ignore", invalid_name.file, "not the file of a sandbox", (), (invalid_name,))
         for invalid_name in desired.ignored
     ]
     return sorted(told, key=lambda entry: list(SUMMARY).index(entry.does) if entry.does in ALARMING | {"wait"} else 0)
@@ -111,7 +111,7 @@ def _does(planned: SandboxPlan) -> str:
 
 def _why(planned: SandboxPlan, now: float) -> str:
     if planned.cause is Reason.POLICY_VIOLATION and planned.problems:
-        return "the policy forbids it" + ("" if planned.actions else "; what there is stays as it is")
+        return "the policy forbids it" + ("" if planned.actions else "; the running container is left unchanged")
     if planned.cause is Reason.SUSPENDED:
         return f"it is suspended: {planned.message}"
     if planned.verdict is Verdict.WAIT and planned.retry_at:
@@ -128,7 +128,7 @@ def changes(plan: Plan, desired: Desired) -> bool:
 
 
 def note(plan: Plan, desired: Desired) -> str:
-    """What is to be known before all else; mostly nothing."""
+    """What the reader has to know first; usually empty."""
     waits = f"{desired.waits}: until it is over, nothing of this is done" if desired.waits else ""
     return "; ".join(filter(None, [waits, plan.unseen]))
 

@@ -17,7 +17,7 @@ def lines(entries: list[Entry], summary: str, note: str = "") -> Iterator[str]:
     if alarms:
         yield ""
         yield "> [!CAUTION]"
-        yield f"> Not accepted, or held back: {', '.join(_code(entry.name) for entry in alarms)}."
+        yield f"> Not accepted, or on hold: {', '.join(_code(entry.name) for entry in alarms)}."
     if entries:
         yield ""
         yield "| sandbox | what | why |"

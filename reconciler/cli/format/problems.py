@@ -1,4 +1,4 @@
-"""Problems for people: what is wrong, the line with a mark under its place, how to mend it, and whose rule it is."""
+"""Problems for people: what is wrong, the line with a mark under its place, how to fix it, and which rule it breaks."""
 
 import shutil
 import textwrap
@@ -20,7 +20,7 @@ ERROR, NOTE = (click.style(word, fg=colour, bold=True) for word, colour in (("er
 
 
 def print_problems(problems: Sequence[Problem], notes: Sequence[Problem], policy_file: Path | None) -> None:
-    """Tells problems, in the order of their files, on stderr, each as a good compiler does; then notes."""
+    """Prints the problems on stderr, file by file, as a compiler does; then the notes."""
     columns = shutil.get_terminal_size().columns
     rules = rule_lines(policy_file) if policy_file and any(problem.rule for problem in problems) else {}
     files = 0

@@ -1,4 +1,4 @@
-"""The sandboxes as a table, those first that are not as declared."""
+"""The sandboxes as a table, first those that are not as declared."""
 
 from collections.abc import Iterable
 
@@ -49,14 +49,14 @@ def table(statuses: Iterable[SandboxStatus], now: float, width: int | None) -> l
 
 
 def explanation(status: SandboxStatus) -> str:
-    """What is going on; the reason says little beside the phase when all is well, or on the way."""
+    """The reason and the message; without the reason where the phase says as much."""
     expected = status.reason in PLAIN or (status.message and status.phase in UNDER_WAY)
     message = with_last_output(status)
     return printable(message if expected else f"{status.reason}: {message}".removesuffix(": "))
 
 
 def addresses(status: SandboxStatus) -> str:
-    """Where it can be reached on this host: `127.0.0.1:61000,61001`; empty when it cannot."""
+    """Its address on this host: `127.0.0.1:61000,61001`; empty when it has none."""
     return "127.0.0.1:" + ",".join(map(str, status.ports.values())) if status.ready and status.ports else ""
 
 
@@ -68,7 +68,7 @@ def phase_style(status: SandboxStatus) -> Style:
 
 
 def bar(share: float) -> str:
-    """A line that is filled from the left, and how much that is."""
+    """A progress bar with its percentage."""
     done = round(max(0.0, min(share, 1.0)) * BAR_CELLS)
     return f"{good('━' * done)}{dim('─' * (BAR_CELLS - done))} {share:4.0%}".replace("%", " %")
 
@@ -87,7 +87,7 @@ def _row(status: SandboxStatus, now: float) -> list[Cell]:
 
 
 def _answer(status: SandboxStatus, kind: ConditionType) -> Cell:
-    """That something is not so is wrong only when nobody has asked for it."""
+    """A `no` is in the colour of an error only when it is not as declared."""
     condition = status.condition(kind)
     if condition is None:
         return "-", dim
@@ -95,7 +95,7 @@ def _answer(status: SandboxStatus, kind: ConditionType) -> Cell:
 
 
 def _age(status: SandboxStatus, now: float) -> str:
-    """How long it is ready, or is not."""
+    """How long it has been ready, or not ready."""
     ready = status.condition(ConditionType.READY)
     return age_text(now - ready.since) if ready else ""
 

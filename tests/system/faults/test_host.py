@@ -108,7 +108,7 @@ def test_fault_23_apply_on_a_full_disk(operator: Operator) -> None:
             assert "new: create" in done.stdout
             assert f"cannot write to {operator.state}: No space left on device" in done.stderr
             assert operator.versions() == {"web": "2", "new": ""}
-            assert "No space left on device · no controller runs" in operator.reconciler("status", code=1).stdout
+            assert "No space left on device · no controller is running" in operator.reconciler("status", code=1).stdout
         operator.reconciler("apply", code=0)
         assert "No space left" not in operator.reconciler("status", code=0).stdout
 
