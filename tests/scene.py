@@ -26,6 +26,8 @@ from tests.fake_container import NEVER
 NOW = 1_000_000.0
 DIRECTORY = (1, 2)
 IMAGE = "app:1"
+BROUGHT: dict[str, Any] = {"environment": {"PATH": "/bin"}, "working_dir": "/"}
+"""What each image brings along, by the fields of `Image`."""
 SECRET = b"of this controller"
 
 
@@ -56,6 +58,7 @@ class Scene:
     seed: int | None = 0
     secret: bytes = SECRET
     images: set[str] = field(default_factory=lambda: {IMAGE})
+    image_id: str = "sha256:0"
     brought: dict[str, Any] = field(default_factory=dict)
     """What all of them bring along, by the fields of `Image`."""
     sources: dict[str, Source] = field(default_factory=dict)
@@ -168,7 +171,7 @@ class Scene:
             engine=EngineFacts("Docker", "20.10", "1.41", ALL | dict.fromkeys(self.lacking, SetBy.NOBODY)),
             network=self.network,
             containers=tuple(self.containers),
-            images={reference: Image(reference, "sha256:0", "", **self.brought) for reference in self.images},
+            images={one: Image(one, self.image_id, "", **(BROUGHT | self.brought)) for one in self.images},
             sources=self.sources,
         )
 

@@ -27,6 +27,7 @@ from reconciler.model.world import (
 )
 from reconciler.planning import ownership
 from reconciler.planning.memo import Memo
+from reconciler.spec.mistake import Mistake
 from reconciler.spec.policy import Policy
 
 
@@ -112,7 +113,7 @@ class Observer:
             network=self._network,
             containers=tuple(self._memo(_observed, one, self._seen[one]) for one in self._seen if one in self._ours),
             unmanaged=(*filter(None, by_labels.values()), *unreadable, *misnamed),
-            images=self._present(_references(desired, policy)),
+            images=self._present(desired, policy),
             sources=self.volumes.examined(desired.declared.values(), policy, facts.data, self._writable),
         )
 
@@ -136,10 +137,7 @@ class Observer:
         summary = seen.summary
         if summary.id in self._ours or not ownership.is_misnamed(summary, self._owner):
             return None
-        try:
-            image = self._engine.image(seen.inspection.image_id)
-        except EngineRefused:
-            image = None
+        image = self._image(seen.inspection.image_id)
         return ownership.not_ours_by_proof(summary, seen.inspection, image, self._owner)
 
     def _confirm_gone(self, listed: set[str]) -> None:
@@ -179,16 +177,26 @@ class Observer:
         except EngineRefused as error:
             raise EngineUnavailable(f"the engine answers in part: {error}") from error
 
-    def _present(self, references: Iterable[str]) -> dict[str, Image]:
-        for reference in sorted(references):
-            if reference not in self._images:
-                try:
-                    image = self._engine.image(reference)
-                except EngineRefused:
-                    image = None
-                if image is not None:
-                    self._images[reference] = image
+    def _present(self, desired: Desired, policy: Policy) -> dict[str, Image]:
+        """Those of the references, and of the containers that were made when a reference meant another one."""
+        references = _references(desired, policy)
+        self._keep(references)
+        known = {image.id for image in self._images.values()}
+        inspections = [seen.inspection for seen in self._seen.values()]
+        moved = {one.image_id for one in inspections if one.spec and one.spec.image in references} - known
+        self._keep(moved)
         return dict(self._images)
+
+    def _keep(self, references: Iterable[str]) -> None:
+        for reference in sorted(references):
+            if reference not in self._images and (image := self._image(reference)):
+                self._images[reference] = image
+
+    def _image(self, reference: str) -> Image | None:
+        try:
+            return self._engine.image(reference)
+        except (EngineRefused, Mistake):
+            return None
 
 
 def _references(desired: Desired, policy: Policy) -> set[str]:

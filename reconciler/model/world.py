@@ -151,7 +151,7 @@ class Network:
 class Image:
     """An image that the engine has. `digest` is `repository@sha256:...`, empty for one that was never pulled.
 
-    `healthcheck` and `volumes`, which are paths, are what its containers get, unless they are told otherwise.
+    The other fields are what its containers get, unless they are told otherwise; `volumes` are paths.
     """
 
     reference: str
@@ -160,6 +160,10 @@ class Image:
     labels: Mapping[str, str] = field(default_factory=dict)
     healthcheck: HealthcheckSpec | None = None
     volumes: tuple[str, ...] = ()
+    command: tuple[str, ...] | None = None
+    entrypoint: tuple[str, ...] | None = None
+    working_dir: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +227,7 @@ class World:
     containers: tuple[Observed, ...] = ()
     unmanaged: tuple[Unmanaged, ...] = ()
     images: Mapping[str, Image] = field(default_factory=dict)
-    """The images that are there, by the reference that the sandboxes use."""
+    """The images that are there, by the reference that the sandboxes use, or by their id when that means another."""
     sources: Mapping[str, Source] = field(default_factory=dict)
     """What the sandboxes' volumes and the policy's roots are on the host, by path."""
 
@@ -234,6 +238,14 @@ class World:
         for container in sorted(self.containers, key=lambda container: (container.created_at, container.id)):
             found[container.sandbox] = (*found.get(container.sandbox, ()), container)
         return found
+
+    @cached_property
+    def _images_by_id(self) -> Mapping[str, Image]:
+        return {image.id: image for image in self.images.values()}
+
+    def image_of(self, container: Observed) -> Image | None:
+        """The one that it was made from, None when the engine has it no more."""
+        return self._images_by_id.get(container.inspection.image_id)
 
     def of(self, sandbox: str) -> tuple[Observed, ...]:
         """The containers of the sandbox, in any state."""

@@ -47,6 +47,7 @@ def creation(wanted: Wanted, before: Sequence[Observed]) -> Iterator[Action]:
     in_the_way = [other for other in before if other.name == rendered.name]
     if pull is PullPolicy.ALWAYS or (pull is PullPolicy.MISSING and image is None):
         yield Pull(rendered.image)
+        image = None  # which one it will be is not known yet
     yield from stop_and_remove(in_the_way)
     yield Create(fitted(rendered, image))
     yield from start_after(wanted, [other for other in before if other not in in_the_way], NEW)

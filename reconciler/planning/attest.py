@@ -6,26 +6,29 @@ from dataclasses import replace
 from reconciler.model import labels
 from reconciler.model.container import ContainerSpec
 from reconciler.model.rendered import Mismatch, Rendered
-from reconciler.model.world import UP, Inspection, Network
+from reconciler.model.world import UP, Image, Inspection, Network
 from reconciler.planning.describe import KNOBS, NOTHING, TEXT_MAX, said
-from reconciler.planning.images import is_too_frequent, slowed
+from reconciler.planning.images import filled, is_too_frequent, slowed
 from reconciler.spec.text import printable
 
 OPEN = frozenset({"command", "entrypoint", "working_dir", "healthcheck", "runtime"})
 """Knobs that are the image's, or the engine's own, where the spec does not say them."""
 
 
-def attest(rendered: Rendered, inspection: Inspection) -> tuple[Mismatch, ...]:
+def attest(rendered: Rendered, inspection: Inspection, image: Image | None = None) -> tuple[Mismatch, ...]:
     """Every knob of the container that is not as rendered; empty when all of them are.
 
-    No value of `environment` is in a mismatch.
+    `image` is the one that it was made from: where that is not known, what the spec leaves to it is not compared. No
+    value of `environment` is in a mismatch.
     """
-    return tuple(_mismatches(rendered.spec, inspection))
+    return tuple(_mismatches(rendered.spec, inspection, image))
 
 
-def start_blockers(rendered: Rendered, inspection: Inspection, network: Network | None) -> tuple[Mismatch, ...]:
+def start_blockers(
+    rendered: Rendered, inspection: Inspection, image: Image | None, network: Network | None
+) -> tuple[Mismatch, ...]:
     """Why a container that claims to be as rendered must not be started, or run on; empty when it may."""
-    return attest(rendered, inspection) + _stranded(rendered.spec, inspection, network)
+    return attest(rendered, inspection, image) + _stranded(rendered.spec, inspection, network)
 
 
 def _stranded(spec: ContainerSpec, inspection: Inspection, network: Network | None) -> tuple[Mismatch, ...]:
@@ -37,20 +40,23 @@ def _stranded(spec: ContainerSpec, inspection: Inspection, network: Network | No
     return (Mismatch("network", there[:12], f"{was[:12]}, which is gone"),)
 
 
-def _mismatches(spec: ContainerSpec, inspection: Inspection) -> Iterator[Mismatch]:
+def _mismatches(spec: ContainerSpec, inspection: Inspection, image: Image | None) -> Iterator[Mismatch]:
     actual = inspection.spec
     if actual is None:
         yield Mismatch("container", "as rendered", "unknown")
         return
+    declared, unknown = spec.environment, OPEN
+    if image:
+        spec, unknown = filled(spec, image), frozenset({"runtime"})
     for knob in KNOBS:
         expected, found = getattr(spec, knob), getattr(actual, knob)
         if knob == "healthcheck" and expected and found:  # an engine takes what is left out from the image
             expected = replace(expected, start_period=expected.start_period or found.start_period)
         if knob == "environment":
-            yield from _environment(expected, found)
+            yield from _environment(expected, found, declared, complete=image is not None)
         elif knob == "labels":
             yield from _labels(expected, found)
-        elif expected != found and not (knob in OPEN and expected is None):
+        elif expected != found and not (knob in unknown and expected is None):
             yield Mismatch(knob, said(knob, expected), said(knob, found))
     if actual.healthcheck and is_too_frequent(actual.healthcheck):
         usual = slowed(actual.healthcheck)
@@ -62,11 +68,16 @@ def _mismatches(spec: ContainerSpec, inspection: Inspection) -> Iterator[Mismatc
         yield Mismatch("ports", said("ports", spec.ports), said("ports", inspection.published))
 
 
-def _environment(expected: Mapping[str, str], actual: Mapping[str, str]) -> Iterator[Mismatch]:
-    """The image's own variables may stand beside ours."""
+def _environment(
+    expected: Mapping[str, str], actual: Mapping[str, str], declared: Mapping[str, str], *, complete: bool
+) -> Iterator[Mismatch]:
+    """The image's own variables stand beside ours; where nobody knows them, others may."""
     for key, value in expected.items():
         if actual.get(key) != value:
-            yield Mismatch(f"environment.{key}", "the value declared", "another or none")
+            whose = "declared" if key in declared else "of the image"
+            yield Mismatch(printable(f"environment.{key}", TEXT_MAX), f"the value {whose}", "another or none")
+    for key in sorted(actual.keys() - expected.keys() if complete else ()):
+        yield Mismatch(printable(f"environment.{key}", TEXT_MAX), NOTHING, "a value")
 
 
 def _labels(expected: Mapping[str, str], actual: Mapping[str, str]) -> Iterator[Mismatch]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from posixpath import normpath
 
+from reconciler.model import labels
 from reconciler.model.container import ContainerSpec, HealthcheckSpec
 from reconciler.model.rendered import Rendered
 from reconciler.model.world import Image
@@ -46,6 +47,23 @@ def slowed(check: HealthcheckSpec) -> HealthcheckSpec:
         interval=least(check.interval),
         timeout=least(check.timeout),
         start_interval=least(check.start_interval),
+    )
+
+
+def filled(spec: ContainerSpec, image: Image) -> ContainerSpec:
+    """The spec with what it leaves to its image, as an engine fills it in; never labels under our prefix."""
+    own, brought = spec.healthcheck, image.healthcheck and slowed(image.healthcheck)
+    if own and brought:
+        own = replace(own, start_period=own.start_period or brought.start_period)
+    other_labels = {key: value for key, value in image.labels.items() if not key.startswith(labels.PREFIX)}
+    return replace(
+        spec,
+        command=spec.command or (None if spec.entrypoint else image.command),
+        entrypoint=spec.entrypoint or image.entrypoint,
+        working_dir=spec.working_dir or image.working_dir,
+        healthcheck=own or brought,
+        environment={**image.environment, **spec.environment},
+        labels={**other_labels, **spec.labels},
     )
 
 

@@ -39,11 +39,11 @@ class Wanted:
     @cached_property
     def mismatches(self) -> dict[str, tuple[Mismatch, ...]]:
         """By id, what is not as rendered of the containers that claim to be."""
-        memo, network = self.situation.memo, self.situation.world.network
+        memo, world = self.situation.memo, self.situation.world
         return {
-            container.id: memo(start_blockers, container.id, self.rendered, container.inspection, network)
-            for container in self.containers
-            if container.fingerprint == self.rendered.fingerprint and container.ports == self.rendered.ports
+            one.id: memo(start_blockers, one.id, self.rendered, one.inspection, world.image_of(one), world.network)
+            for one in self.containers
+            if one.fingerprint == self.rendered.fingerprint and one.ports == self.rendered.ports
         }
 
     @cached_property

@@ -29,6 +29,7 @@ class Stranger:
         changes += [f"VOLUME {volume}" for volume in config.get("Volumes", {})]
         changes += [f"EXPOSE {port}" for port in config.get("ExposedPorts", {})]
         changes += [f"{word.upper()} {json.dumps(config[word])}" for word in ("Entrypoint", "Cmd") if word in config]
+        changes += [f"WORKDIR {config['WorkingDir']}"] if "WorkingDir" in config else []
         make_image(self._host, reference, changes)
 
     def add_network(

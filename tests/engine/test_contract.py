@@ -231,6 +231,29 @@ def test_environment_of_the_image_stands_beside_ours(bench: Bench) -> None:
     assert environment == {"A": "ours", "B": "image"}
 
 
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"command": None},
+        {"command": None, "entrypoint": ["sh"]},
+        {"command": ["sh"], "environment": {"B": "ours"}, "labels": {"maintainer": "ours"}},
+        {"working_dir": "/tmp"},
+    ],
+    ids=["nothing", "an entrypoint", "a command, a variable and a label", "a directory"],
+)
+def test_what_is_left_to_the_image_is_the_images(bench: Bench, own: dict[str, Any]) -> None:
+    """Whatever part of it a file leaves out, it is compared with the image's, and does not differ."""
+    brought = {"Env": ["A=image", "B=image"], "Labels": {"maintainer": "image"}, "WorkingDir": "/srv/x/"}
+    bench.outside.add_image("whole:test", Entrypoint=["image-entry"], Cmd=["image-command"], **brought)
+    rendered = bench.rendered(image="whole:test", **own)
+    inspection = bench.engine.inspect(bench.engine.create(rendered.name, rendered.spec))
+    image = bench.engine.image("whole:test")
+    assert image is not None
+    assert image.id == inspection.image_id
+    assert attest(rendered, inspection, image) == ()
+    assert attest(rendered, inspection, replace(image, environment={"A": "another"}))
+
+
 def test_an_entrypoint_drops_the_command_of_the_image(bench: Bench) -> None:
     """Who sets the entrypoint and no command gets no command; who sets neither gets the image's."""
     bench.outside.add_image("entry:test", Entrypoint=["image-entry"], Cmd=["image-command"])

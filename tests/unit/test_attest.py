@@ -4,11 +4,14 @@ from typing import Any
 
 import pytest
 
+from reconciler.engine.docker import decode
 from reconciler.engine.docker.decode_spec import MUST_BE_EMPTY
 from reconciler.engine.docker.encode import encode
+from reconciler.model.plan import Reason
 from reconciler.model.rendered import Rendered
 from reconciler.model.world import Network, State
 from reconciler.planning.attest import attest, start_blockers
+from tests.fake_container import inspected
 from tests.scene import Scene, read, readback
 
 SECRET = "correct-horse-battery-staple"  # noqa: S105 - it must not turn up anywhere
@@ -34,6 +37,99 @@ def knobs(rendered: Rendered, raw: dict[str, Any]) -> set[str]:
 def test_what_is_as_rendered_has_no_mismatch(rendered: Rendered) -> None:
     """A faithful readback, with the image's own environment beside ours, is right."""
     assert knobs(rendered, readback(rendered, State.RUNNING, {})) == set()
+
+
+OF_THE_IMAGE: dict[str, Any] = {
+    "Entrypoint": ["/entry"],
+    "Cmd": ["serve", "--all"],
+    "WorkingDir": "/app/",
+    "Env": ["PATH=/bin", "MODE=safe"],
+    "Healthcheck": {"Test": ["CMD", "true"], "Interval": 2_000_000_000, "Retries": 5},
+    "Labels": {"maintainer": "x", "reconciler.sandbox": "another"},
+}
+IMAGE = decode.image("app:1", {"Id": "sha256:0", "Config": OF_THE_IMAGE})
+
+
+def left_open(**own: Any) -> tuple[Rendered, dict[str, Any]]:
+    """A sandbox that leaves to its image what `own` does not say, and its container as Docker makes it."""
+    rendered = Scene().rendered("web", 61000, **{"environment": {"TOKEN": SECRET}, **own})
+    body = encode(rendered.spec)
+    return rendered, inspected("1" * 64, "web", body, {"Id": "sha256:0", "Config": OF_THE_IMAGE}, 0)
+
+
+OWN: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "a command": {"command": ["other"]},
+    "an entrypoint": {"entrypoint": ["/other"]},
+    "a directory": {"working_dir": "/srv"},
+    "a check without a time": {"healthcheck": {"test": ["CMD", "false"]}},
+    "the same variable": {"environment": {"MODE": "other"}},
+    "the same label": {"labels": {"maintainer": "y"}},
+}
+
+
+@pytest.mark.parametrize("own", OWN.values(), ids=OWN)
+def test_what_a_file_leaves_to_the_image_is_the_images(own: dict[str, Any]) -> None:
+    """As an engine merges the two, nothing differs."""
+    rendered, raw = left_open(**own)
+    assert attest(rendered, read(raw), IMAGE) == ()
+
+
+NOT_OF_THE_IMAGE: dict[str, tuple[dict[str, Any], str]] = {
+    "command": ({"Cmd": ["sh"]}, "command"),
+    "no command": ({"Cmd": None}, "command"),
+    "entrypoint": ({"Entrypoint": ["sh"]}, "entrypoint"),
+    "no entrypoint": ({"Entrypoint": None}, "entrypoint"),
+    "directory": ({"WorkingDir": "/tmp"}, "working_dir"),
+    "no directory": ({"WorkingDir": ""}, "working_dir"),
+    "check": ({"Healthcheck": {"Test": ["CMD", "false"], "Interval": 2_000_000_000, "Retries": 5}}, "healthcheck"),
+    "no check": ({"Healthcheck": None}, "healthcheck"),
+    "variable": ({"Env": [f"TOKEN={SECRET}", "PATH=/bin", "MODE=fast"]}, "environment.MODE"),
+    "no variable": ({"Env": [f"TOKEN={SECRET}", "PATH=/bin"]}, "environment.MODE"),
+    "one more": ({"Env": [f"TOKEN={SECRET}", "PATH=/bin", "MODE=safe", "LD_PRELOAD=x"]}, "environment.LD_PRELOAD"),
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "knob"),
+    [
+        ({"Cmd": ["sh"]}, "command"),
+        ({"Entrypoint": ["sh"]}, "entrypoint"),
+        ({"WorkingDir": "/tmp"}, "working_dir"),
+        ({"Healthcheck": {"Test": ["CMD", "true"]}}, "healthcheck"),
+        ({"Env": ["A=b"]}, "environment.A"),
+    ],
+)
+def test_what_even_the_image_does_not_say_is_drift(changed: dict[str, Any], knob: str) -> None:
+    """An image that says nothing leaves nothing open."""
+    rendered = Scene().rendered("web", 61000)
+    raw = inspected("1" * 64, "web", encode(rendered.spec), {"Id": "sha256:0", "Config": {}}, 0)
+    bare = decode.image("app:1", {"Id": "sha256:0", "Config": None})
+    assert attest(rendered, read(raw), bare) == ()
+    raw["Config"] |= changed
+    assert [one.knob for one in attest(rendered, read(raw), bare)] == [knob]
+
+
+@pytest.mark.parametrize(("changed", "knob"), NOT_OF_THE_IMAGE.values(), ids=NOT_OF_THE_IMAGE)
+def test_what_is_not_the_images_is_drift(changed: dict[str, Any], knob: str) -> None:
+    """Although the file does not say it; where nobody knows the image, no drift is made up."""
+    rendered, raw = left_open()
+    raw["Config"] |= changed
+    found = attest(rendered, read(raw), IMAGE)
+    assert [one.knob for one in found] == [knob]
+    assert attest(rendered, read(raw)) == ()
+    assert not any(value in str(found) for value in (SECRET, "fast", "safe", "x should"))
+
+
+def test_only_the_image_that_a_container_was_made_from_counts() -> None:
+    """A reference may mean another one by now: that is no drift, as long as the old one is not known either."""
+    scene = Scene()
+    scene.declare("web")
+    scene.container("web")
+    scene.brought = {"working_dir": "/elsewhere"}
+    assert scene.plan().sandboxes[0].cause is Reason.DRIFTED
+    scene.image_id = "sha256:1"
+    assert scene.plan().sandboxes[0].cause is Reason.RUNNING
 
 
 WRONG_HOST: dict[str, Any] = {
@@ -183,9 +279,9 @@ def test_a_container_of_a_network_that_is_gone_is_stranded(rendered: Rendered) -
     raw = readback(rendered, State.EXITED, {})
     raw["NetworkSettings"]["Networks"]["reconciler.default"] = {"NetworkID": "n" * 64}
     inspection = read(raw)
-    assert start_blockers(rendered, inspection, there) == attest(rendered, inspection)
+    assert start_blockers(rendered, inspection, None, there) == attest(rendered, inspection)
     for network in (gone, None):
-        (found,) = set(start_blockers(rendered, inspection, network)) - set(attest(rendered, inspection))
+        (found,) = set(start_blockers(rendered, inspection, None, network)) - set(attest(rendered, inspection))
         assert found.knob == "network"
 
 

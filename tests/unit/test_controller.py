@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from copy import deepcopy
 
 import pytest
 
@@ -357,6 +358,23 @@ def test_unhealthy_is_told_when_it_begins_and_when_it_ends(house: House) -> None
         ("Healthy", "ok", "its health check passes again"),
     ]
     assert (house.status("web").failures, house.status("web").restarts, house.writes()) == (1, 0, [])
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_what_takes_the_place_of_ours_with_another_command_is_drift(house: House, moved: bool) -> None:
+    """It has the name and all labels of ours, and the file leaves the command to the image, which may have moved."""
+    house.declare("web")
+    house.apply()
+    raw = deepcopy(house.engine.raw_containers[house.id_of("web")])
+    house.engine.remove_by_force(raw["Id"])
+    own = {key: raw["Config"][key] for key in ("User", "Env", "Labels", "ExposedPorts", "StopTimeout")}
+    forged = {**own, "HostConfig": raw["HostConfig"], "Cmd": ["mine"]}
+    container = house.engine.run_foreign(raw["Name"][1:], IMAGE, **forged)
+    if moved:
+        house.engine.add_image(IMAGE)
+    house.apply()
+    assert container not in {one.id for one in house.engine.containers()}
+    assert house.running() == ["web"]
 
 
 def test_a_second_network_is_removed(house: House) -> None:

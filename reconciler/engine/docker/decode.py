@@ -9,7 +9,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from reconciler.engine.docker.decode_spec import decode, healthcheck, published_ports
+from reconciler.engine.docker.decode_spec import (
+    decode,
+    environment,
+    healthcheck,
+    own_labels,
+    published_ports,
+    words,
+    working_dir,
+)
 from reconciler.engine.docker.encode import number
 from reconciler.model import labels
 from reconciler.model.capabilities import ALL, Knob, SetBy
@@ -224,9 +232,13 @@ def image(reference: str, raw: Answer) -> Image:
         reference,
         str(raw["Id"]),
         max(digests, key=lambda one: _likeness(reference, one), default=""),
-        {str(key): str(value) for key, value in (config.get("Labels") or {}).items()},
+        own_labels(config),
         healthcheck(config.get("Healthcheck") or {}),
         tuple(sorted(map(str, config.get("Volumes") or {}))),
+        words(config.get("Cmd")),
+        words(config.get("Entrypoint")),
+        working_dir(config),
+        environment(config),
     )
 
 

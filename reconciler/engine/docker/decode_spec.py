@@ -5,6 +5,7 @@ What the spec cannot hold becomes a deviation, so that nothing an engine says is
 
 import re
 from collections.abc import Iterator, Mapping
+from posixpath import normpath
 from typing import Any
 
 from reconciler.engine.docker.encode import NANOSECONDS
@@ -75,11 +76,11 @@ def decode(raw: Answer) -> tuple[ContainerSpec, tuple[Deviation, ...]]:
     spec = ContainerSpec(
         image=str(config.get("Image") or ""),
         user=str(config.get("User") or ""),
-        command=_words(config.get("Cmd")),
-        entrypoint=_words(config.get("Entrypoint")),
-        working_dir=config.get("WorkingDir") or None,
-        environment=dict(_pair(entry) for entry in config.get("Env") or ()),
-        labels={str(key): str(value) for key, value in (config.get("Labels") or {}).items()},
+        command=words(config.get("Cmd")),
+        entrypoint=words(config.get("Entrypoint")),
+        working_dir=working_dir(config),
+        environment=environment(config),
+        labels=own_labels(config),
         healthcheck=healthcheck(config.get("Healthcheck") or {}),
         stop_grace_period=config.get("StopTimeout"),
         mem_limit=int(host.get("Memory") or 0),
@@ -92,8 +93,8 @@ def decode(raw: Answer) -> tuple[ContainerSpec, tuple[Deviation, ...]]:
         tmpfs=tuple(_tmpfs(*mount) for mount in sorted((host.get("Tmpfs") or {}).items())),
         volumes=tuple(filter(None, map(_bind_mount, host.get("Mounts") or ()))),
         runtime=host.get("Runtime") or None,
-        cap_add=_words(host.get("CapAdd")) or (),
-        cap_drop=_words(host.get("CapDrop")) or (),
+        cap_add=words(host.get("CapAdd")) or (),
+        cap_drop=words(host.get("CapDrop")) or (),
         no_new_privileges=any(map(_is_no_new_privileges, security)),
         seccomp=next((option[8:] for option in security if option[:8] in {"seccomp=", "seccomp:"}), "default"),
         privileged=bool(host.get("Privileged")),
@@ -124,13 +125,25 @@ def _published(port: str, bound: Answer) -> PublishedPort:
     return PublishedPort(int(target), int(bound.get("HostPort") or 0), bound.get("HostIp") or "", protocol)
 
 
-def _words(value: list[str] | None) -> tuple[str, ...] | None:
+def words(value: list[str] | None) -> tuple[str, ...] | None:
+    """None also for an empty list."""
     return tuple(map(str, value)) if value else None
 
 
-def _pair(entry: str) -> tuple[str, str]:
-    key, _, value = entry.partition("=")
-    return key, value
+def working_dir(config: Answer) -> str:
+    """Some engines normalise it, and some leave out what is the default."""
+    return "/" + normpath(config.get("WorkingDir") or "/").lstrip("/")
+
+
+def environment(config: Answer) -> dict[str, str]:
+    """Of a container, or of an image; of two variables with one name the last."""
+    pairs = (entry.partition("=") for entry in config.get("Env") or ())
+    return {key: value for key, _, value in pairs}
+
+
+def own_labels(config: Answer) -> dict[str, str]:
+    """Of a container, or of an image."""
+    return {str(key): str(value) for key, value in (config.get("Labels") or {}).items()}
 
 
 def _is_no_new_privileges(option: str) -> bool:
