@@ -4,6 +4,7 @@ The version before is the commit with which the present epoch began to be worked
 """
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -65,7 +66,7 @@ def test_every_sandbox_port_and_failure_is_kept(operator: Operator, old: OldOper
     operator.declare("crash", command=["sh", "-c", "exit 3"])
     old.reconciler("apply", "--timeout", "10")
     before, failures = ports(operator), operator.status("crash")["failures"]
-    first = {row["Id"] for row in operator.containers(running=True)}
+    first = {operator.container(name) for name in NAMES}
     assert before.keys() == set(NAMES)
     assert failures > 0
     with operator.run():
@@ -77,7 +78,8 @@ def test_every_sandbox_port_and_failure_is_kept(operator: Operator, old: OldOper
     updates = [one for one in operator.journal() if one["cause"] == "ConfigurationChanged" and one["sandbox"] in NAMES]
     replaced = [entry["action"].split(" ")[0] for entry in updates]
     assert 0 < max(_under_way(replaced)) <= 2
-    operator.reconciler("plan", code=0)
+    plan = json.loads(operator.reconciler("plan", "-o", "json").stdout)
+    assert [one["verdict"] for one in plan["sandboxes"] if one["name"] in NAMES] == ["KEEP"] * len(NAMES)
     old.reconciler("apply", "--timeout", "20")
     assert ports(operator) == before
 
@@ -101,6 +103,7 @@ def test_what_was_approved_before_is_removed(operator: Operator, old: OldOperato
     old.reconciler("apply", "--timeout", "5", code=1)
     operator.reconciler("apply", "--timeout", "5", code=1)
     assert set(NAMES) <= ports(operator).keys()
+    old.reconciler("apply", "--timeout", "5", code=1)
     old.reconciler("approve", code=0)
     operator.reconciler("apply", code=0)
     assert ports(operator).keys() == {"z"}
