@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run test test-unit test-slow check docs simulate fuzz soak bench clean
+.PHONY: help run test test-unit test-slow check docs simulate mutants fuzz soak bench clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -37,6 +37,12 @@ FROM ?= 0
 
 simulate: .venv/made ## play SEEDS stories of faults to the controller, from the seed FROM on, on all cores
 	$(BIN)/python -m tests.simulation.seeds $(SEEDS) $(FROM)
+
+MUTANTS ?= 20
+SEED ?=
+
+mutants: .venv/made ## plant MUTANTS random mistakes in reconciler/planning, by SEED, and list those that no test and no story notices
+	@$(BIN)/python -m tests.mutants $(MUTANTS) $(SEED)
 
 MINUTES ?= 10
 
