@@ -144,7 +144,7 @@ class Scene:
         )
 
     def plan(self) -> Plan:
-        return decide(self.desired(), self.policy, self._world(), self._memory(), NOW)
+        return decide(self.desired(), self.policy, self.world(), self._memory(), NOW)
 
     def lines(self) -> list[str]:
         """The plan's text, with the random parts of names cut off."""
@@ -165,7 +165,7 @@ class Scene:
             waits=self.waits,
         )
 
-    def _world(self) -> World:
+    def world(self) -> World:
         return World(
             owner=Owner("default"),
             engine=EngineFacts("Docker", "20.10", "1.41", ALL | dict.fromkeys(self.lacking, SetBy.NOBODY)),

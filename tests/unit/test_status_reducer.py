@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -21,8 +22,8 @@ from reconciler.model.plan import (
     Verify,
 )
 from reconciler.model.rendered import Mismatch
-from reconciler.model.status import ConditionType, Failure, Phase, SandboxStatus
-from reconciler.model.world import Health, State
+from reconciler.model.status import Attestation, ConditionType, Failure, Phase, SandboxStatus
+from reconciler.model.world import Health, Image, State
 from reconciler.planning import backoff, status_reducer
 from reconciler.spec.policy import Policy
 from tests.scene import NOW, Scene, up_to
@@ -695,3 +696,238 @@ def test_what_a_container_was_made_from_is_known_as_long_as_it_stands_for_the_sa
     scene.remember("web", container_id="another", configuration={"mem_limit": "64m"})
     assert after_plan(scene).container_id == old.id
     assert after_plan(scene).configuration == {}
+
+
+def attestation(scene: Scene, **remembered: Any) -> Attestation | None:
+    scene.statuses.clear()
+    scene.remember("web", **remembered)
+    return after_plan(scene).attested
+
+
+def test_each_pass_tells_whether_what_is_up_is_still_as_rendered() -> None:
+    """An alert rests on it: what was found, of which container and when, under which policy."""
+    scene = web()
+    container = scene.container("web")
+    policy = scene.policy.fingerprint
+    fine = Attestation(at=NOW - 1, ok=True, container_id=container.id, policy=policy)
+    assert attestation(scene) == fine
+    scene.containers[0] = replace(container, state=State.PAUSED)
+    assert attestation(scene) == fine
+    scene.containers.clear()
+    scene.container("web", drift={"Privileged": True})
+    told = ("privileged: true should be false",)
+    assert attestation(scene) == fine.model_copy(update={"ok": False, "mismatches": told})
+
+
+@pytest.mark.parametrize("state", [State.EXITED, State.CREATED])
+def test_what_is_down_or_made_from_something_else_is_not_attested(state: State) -> None:
+    """What was found before stays: there is nothing new to tell."""
+    scene = web()
+    before = Attestation(at=NOW - 50, ok=True, container_id="a" * 64, policy="p")
+    scene.container("web", state)
+    assert attestation(scene, attested=before) == before
+    scene.containers.clear()
+    scene.container("web", mem_limit="256m")
+    assert attestation(scene, attested=before) == before
+
+
+def verified(container: str, failure: Reason | None = None, **remembered: Any) -> SandboxStatus:
+    scene = web()
+    scene.remember("web", scene.container("web", mem_limit="256m"), **remembered)
+    planned = lane_of(scene)
+    assert planned.rendered
+    action = Verify(planned.rendered, container)
+    return status_reducer.on_outcome(scene.statuses["web"], Outcome(planned, action, container, failure), NOW)
+
+
+def test_a_replacement_that_is_not_as_rendered_takes_no_attestation_from_what_runs() -> None:
+    """Unless that has none, or a bad one; a good replacement is attested, and so is what runs itself."""
+    old, new = "1" * 64, "9" * 64
+    bad = Attestation(at=NOW - 50, ok=False, container_id=old, policy="p")
+    other = Attestation(at=NOW - 50, ok=True, container_id="8" * 64, policy="p")
+    failed = Reason.VERIFICATION_FAILED
+    for status, container in [
+        (verified(new, failed), old),
+        (verified(old, failed), old),
+        (verified(new), new),
+        (verified(new, failed, attested=None), new),
+        (verified(new, failed, attested=bad), new),
+        (verified(new, failed, attested=other), new),
+        (verified(new, Reason.ENGINE_UNAVAILABLE), old),
+        (verified(new, Reason.INTERNAL_ERROR), old),
+    ]:
+        assert status.attested
+        assert status.attested.container_id == container
+
+
+PHASE_OF: dict[tuple[Verdict, Phase], tuple[Reason, ...]] = {
+    (Verdict.KEEP, Phase.RUNNING): (Reason.RUNNING, Reason.HEALTHY, Reason.UNHEALTHY),
+    (Verdict.KEEP, Phase.STARTING): (Reason.STARTING,),
+    (Verdict.KEEP, Phase.STOPPED): (Reason.STOPPED,),
+    (Verdict.KEEP, Phase.COMPLETED): (Reason.COMPLETED,),
+    (Verdict.KEEP, Phase.FAILED): (
+        *(Reason.EXIT_CODE, Reason.OOM_KILLED, Reason.DISK_EXCEEDED, Reason.LOG_RATE_EXCEEDED),
+    ),
+    (Verdict.WAIT, Phase.WAITING): (
+        *(Reason.LIMIT_EXCEEDED, Reason.REPLACEMENT_QUEUED, Reason.ENGINE_BUSY, Reason.UNMANAGED),
+    ),
+    (Verdict.WAIT, Phase.REFUSED): (Reason.ENGINE_UNFIT, Reason.NETWORK_UNFIT),
+    (Verdict.WAIT, Phase.BACKOFF): (Reason.IMAGE_PULL_FAILED, Reason.EXIT_CODE),
+    (Verdict.HOLD, Phase.REFUSED): (Reason.POLICY_VIOLATION,),
+    (Verdict.HOLD, Phase.HELD): (Reason.SUSPENDED, Reason.INVALID_FILE, Reason.OWNED_BY_ANOTHER),
+}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "reason", "phase"),
+    [(verdict, reason, phase) for (verdict, phase), reasons in PHASE_OF.items() for reason in reasons],
+)
+def test_each_cause_has_its_phase(verdict: Verdict, reason: Reason, phase: Phase) -> None:
+    """Of what is not acted on; what has come to a bad end, or needs a mended engine, is stalled at once."""
+    planned = SandboxPlan("web", verdict, reason, "why")
+    status = status_reducer.on_planned(SandboxStatus(name="web"), planned, "web.yaml", {}, NOW)
+    assert (status.phase, status.reason, status.message, status.file) == (phase, reason, "why", "web.yaml")
+    stalled = status.condition(ConditionType.STALLED)
+    assert stalled
+    assert stalled.status is (phase is Phase.FAILED or reason in {Reason.ENGINE_UNFIT, Reason.NETWORK_UNFIT})
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        (Reason.POLICY_VIOLATION, True),
+        (Reason.DRIFTED, True),
+        (Reason.DISK_EXCEEDED, True),
+        (Reason.LOG_RATE_EXCEEDED, True),
+        (Reason.LIMIT_EXCEEDED, False),
+        (Reason.STOP_DECLARED, False),
+    ],
+)
+def test_a_stop_that_the_file_does_not_ask_for_is_remembered(reason: Reason, told: bool) -> None:
+    """With its reason, its sentence and its time; only of a stop, and not of a replacement."""
+    stop = SandboxPlan("web", Verdict.STOP, reason, "why", (Stop("1" * 64, 1),))
+    status = status_reducer.on_planned(SandboxStatus(name="web"), stop, "web.yaml", {}, NOW)
+    assert status.stopped == (Failure(reason=reason, message="why", at=NOW) if told else None)
+    replaced = replace(stop, verdict=Verdict.REPLACE)
+    assert status_reducer.on_planned(SandboxStatus(name="web"), replaced, "web.yaml", {}, NOW).stopped is None
+
+
+def test_a_removal_makes_a_busy_engine_good() -> None:
+    """As a stop does; a start makes all good that is no failure of a run."""
+    scene = web()
+    table: list[tuple[Reason, Action, int]] = [
+        (Reason.ENGINE_BUSY, Remove("1" * 64), 0),
+        (Reason.ENGINE_BUSY, Rename("1" * 64, "web"), 2),
+        (Reason.IMAGE_PULL_FAILED, Start("1" * 64), 0),
+        (Reason.EXIT_CODE, Start("1" * 64), 2),
+        (Reason.MOUNT_MISMATCH, Start("1" * 64), 2),
+    ]
+    for reason, action, left in table:
+        scene.failed("web", reason, failures=2)
+        planned = SandboxPlan("web", Verdict.START, Reason.NOT_STARTED, actions=(action,))
+        status = status_reducer.on_outcome(scene.statuses["web"], Outcome(planned, action, "1" * 64), NOW)
+        assert status.failures == left
+        assert (status.failure is None, status.retry_at == 0) == (not left, not left)
+
+
+def test_what_runs_goes_on_being_told_though_something_beside_it_fails() -> None:
+    """Its phase stays, and its readiness; what failed is told, and stalls it after five times."""
+    scene = web()
+    scene.container("web")
+    ready = after_plan(scene)
+    pull = Outcome(lane_of(scene), Pull("app:2"), failure=Reason.IMAGE_PULL_FAILED, message="no such image")
+    for failures in range(1, 6):
+        ready = status_reducer.on_outcome(ready, pull, NOW)
+        stalled = ready.condition(ConditionType.STALLED)
+        assert stalled
+        assert (ready.phase, ready.ready, ready.failures) == (Phase.RUNNING, True, failures)
+        assert (stalled.status, stalled.message) == (failures == 5, "no such image")
+
+
+def test_only_a_stop_of_the_sandboxs_own_container_ends_its_readiness() -> None:
+    """And only when it comes next; one that is left over is stopped beside it."""
+    scene = web()
+    scene.container("web")
+    ready = after_plan(scene)
+    assert lane_of(scene).rendered
+    one, other, create = Stop("1" * 64, 10), Stop("2" * 64, 10), Pull("app:1")
+    table: list[tuple[tuple[Action, ...], Action, bool]] = [
+        ((create, one), create, False),
+        ((create, other), create, True),
+        ((create, other, one), create, True),
+        ((other, one), other, False),
+        ((one, create), one, True),
+    ]
+    for actions, done, still in table:
+        planned = SandboxPlan("web", Verdict.REPLACE, Reason.LEFTOVER, "why", actions)
+        assert status_reducer.on_outcome(ready, Outcome(planned, done, "2" * 64), NOW).ready is still
+        before = replace(planned, current=scene.containers[0])
+        assert status_reducer.on_planned(ready, before, "web.yaml", {}, NOW).ready is (actions[0] != one)
+
+
+def test_what_is_known_of_the_container_that_stands_for_a_sandbox() -> None:
+    """Its id, name, image and ports; the digest only of the image that it was made from."""
+    scene = web()
+    container = scene.container("web", port=61234)
+    image = Image("app:1", "sha256:0", "app@sha256:0")
+    status = SandboxStatus(name="web", image="app:1")
+    planned = lane_of(scene)
+    known = status_reducer.on_planned(status, planned, "web.yaml", {"app:1": image}, NOW)
+    assert (known.container_id, known.container_name) == (container.id, container.name)
+    assert (known.image, known.image_id, known.digest) == ("app:1", "sha256:0", "app@sha256:0")
+    assert known.ports == {3000: 61234}
+    other = replace(image, id="sha256:1")
+    assert status_reducer.on_planned(status, planned, "web.yaml", {"app:1": other}, NOW).digest == ""
+    scene.containers[0] = replace(container, state=State.EXITED)
+    down = status_reducer.on_planned(status, lane_of(scene), "web.yaml", {}, NOW)
+    assert (down.container_id, down.ports) == (container.id, {})
+
+
+def test_an_exit_is_told_with_what_the_engine_says_of_it() -> None:
+    """What it said before is forgotten, as its own last output is yet to be read; one of another container is not."""
+    container = web().container("web", State.EXITED, exit_code=3)
+    status = SandboxStatus(name="web", container_id=container.id, last_output=("old",))
+    after = status_reducer.on_observed(status, [container], NOW)
+    assert (after.exit_code, after.exited_at, after.oom_killed, after.last_output) == (3, NOW - 5, False, ())
+    assert after.failure == Failure(reason=Reason.EXIT_CODE, message="exited with code 3", at=NOW)
+    clean = replace(container, inspection=replace(container.inspection, exit_code=0))
+    failure = status_reducer.on_observed(status, [clean], NOW).failure
+    assert failure
+    assert failure.reason is Reason.EXITED
+    another = status.model_copy(update={"container_id": "another"})
+    assert status_reducer.on_observed(another, [container], NOW) is another
+
+
+def test_a_timed_out_pull_is_no_start_that_may_still_take_effect() -> None:
+    """The phase is as it was, and the reason is the engine's."""
+    scene = web()
+    before = after_plan(scene)
+    lost = Outcome(lane_of(scene), Pull("app:1"), failure=Reason.ENGINE_UNAVAILABLE, message="gone")
+    status = status_reducer.on_outcome(before, lost, NOW)
+    assert (status.phase, status.reason, status.message) == (before.phase, Reason.ENGINE_UNAVAILABLE, "gone")
+    assert (status.unconfirmed_start, status.failures) == ("", 0)
+
+
+def test_a_start_tells_all_of_what_was_started() -> None:
+    """Name, ports and what it was made from; that it was stopped is over."""
+    scene = web()
+    planned = lane_of(scene)
+    assert planned.rendered
+    stopped = Failure(reason=Reason.DRIFTED, message="why", at=NOW - 9)
+    before = SandboxStatus(name="web", stopped_by_us=("8" * 64, "9" * 64), stopped=stopped, over_log_rate="8" * 64)
+    status = status_reducer.on_outcome(before, Outcome(planned, Start(), "9" * 64), NOW)
+    assert (status.container_id, status.container_name) == ("9" * 64, planned.rendered.name)
+    assert (status.started_at, status.ports) == (NOW, planned.rendered.ports)
+    assert status.configuration["mem_limit"] == "512m"
+    assert (status.stopped_by_us, status.stopped, status.over_log_rate) == (("8" * 64,), None, "")
+    assert (status.restarts, status.updated_at) == (0, NOW)
+
+
+@pytest.mark.parametrize("cause", [Reason.EXITED, Reason.UNHEALTHY, Reason.NOT_STARTED, Reason.CONFIGURATION_CHANGED])
+def test_a_restart_is_counted_of_what_ran_before(cause: Reason) -> None:
+    """What was stopped by us, or is new, is merely started."""
+    planned = SandboxPlan("web", Verdict.START, cause, actions=(Start("1" * 64),))
+    status = status_reducer.on_outcome(
+        SandboxStatus(name="web", restarts=4), Outcome(planned, Start("1" * 64), "1" * 64), NOW
+    )
+    assert status.restarts == (5 if cause in {Reason.EXITED, Reason.UNHEALTHY} else 4)
