@@ -39,12 +39,12 @@ def likenesses(stem: str) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """One whole scan. Every file is in exactly one of `declared`, `broken` and `strays`.
+    """One whole scan. Every file is in exactly one of `declared`, `broken` and `invalid_names`.
 
-    `strays` are files that no sandbox can come from, because their name is no sandbox's name; by each of its
+    `invalid_names` are files that declare nothing, because their name is no sandbox's name; by each of its
     likenesses. `notes` are what is passed over, and is no mistake. `directory` is `(st_dev, st_ino)` of the directory
-    that was read. `sound` is false for a scan kept from earlier because the directory cannot be read now: it says what
-    should run, but removes nothing. `waits` says why what the files say must not be acted on yet, empty when it may.
+    that was read. `complete` is false for a scan kept from earlier because the directory cannot be read now: it says
+    what should run, but removes nothing. `waits` says why the files must not be acted on yet, empty when they may.
     `commit` is the git commit that was checked out there, empty when none was; `uncommitted` whether the files are
     others than that commit's, as far as that can be told, None when it cannot. `last_good` is what files that cannot be
     used now said last, as far as that is known.
@@ -68,7 +68,7 @@ class Desired:
         return next((problem.file for problem in self.problems_of(name)), "")
 
     def problems_of(self, name: str) -> tuple[Problem, ...]:
-        """Why the sandbox's file cannot be used. Where it has none, a stray that may be meant as it stands for it."""
+        """Why the sandbox's file cannot be used; where it has none, why one cannot whose name is like its name."""
         if name in self.declared:
             return ()
         return self.broken.get(name) or self.invalid_names.get(likeness(name), ())
@@ -80,12 +80,12 @@ class Desired:
 
     @property
     def meant(self) -> frozenset[str]:
-        """All sandboxes that have a file, and what the names of the strays are like."""
+        """All sandboxes that have a file, and the likenesses of all invalid names."""
         return self.names | frozenset(self.invalid_names)
 
     @property
     def ignored(self) -> list[Problem]:
-        """The problems of all strays, one each."""
+        """The problems of all files with an invalid name, one each."""
         return sorted({problem for invalid_names in self.invalid_names.values() for problem in invalid_names})
 
     @property

@@ -1,4 +1,4 @@
-"""What to do: one lane per sandbox, each with a verdict, a cause and the engine calls in their order."""
+"""What to do: one plan per sandbox, with a verdict, a cause and the engine calls in their order."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -101,11 +101,17 @@ class Verdict(StrEnum):
 
 
 NEW = "new"
-"""Stands for the container that the lane itself creates, whose id is not known yet."""
+"""Stands for the container that the plan itself creates, whose id is not known yet."""
 
 
-def _short(container: str) -> str:
-    return container[:12]
+class _OfContainer:
+    """Says `stop 0123456789ab`."""
+
+    __slots__ = ()
+    container: str
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__.lower()} {self.container[:12]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,45 +155,33 @@ class Create:
 
 
 @dataclass(frozen=True, slots=True)
-class Verify:
-    """Inspect the container and compare it with what was rendered: the lane goes on only if all is equal."""
+class Verify(_OfContainer):
+    """Inspect the container and compare it with what was rendered: the plan goes on only if all is equal."""
 
     rendered: Rendered
     container: str = NEW
 
-    def __str__(self) -> str:
-        return f"verify {_short(self.container)}"
-
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class Start(_OfContainer):
     """Starts a container that was verified."""
 
     container: str = NEW
 
-    def __str__(self) -> str:
-        return f"start {_short(self.container)}"
-
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(_OfContainer):
     """Asks a container to end, and kills it after `grace_seconds`."""
 
     container: str
     grace_seconds: int
 
-    def __str__(self) -> str:
-        return f"stop {_short(self.container)}"
-
 
 @dataclass(frozen=True, slots=True)
-class Unpause:
+class Unpause(_OfContainer):
     """Lets a paused container go on."""
 
     container: str
-
-    def __str__(self) -> str:
-        return f"unpause {_short(self.container)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,17 +192,14 @@ class Rename:
     name: str
 
     def __str__(self) -> str:
-        return f"rename {_short(self.container)} to {self.name}"
+        return f"rename {self.container[:12]} to {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
-class Remove:
+class Remove(_OfContainer):
     """Removes a container that does not run."""
 
     container: str
-
-    def __str__(self) -> str:
-        return f"remove {_short(self.container)}"
 
 
 Action = CreateNetwork | RemoveNetwork | Pull | Create | Verify | Start | Stop | Unpause | Rename | Remove
@@ -256,11 +247,6 @@ class Removals:
 
     containers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     reason: Reason | None = None
-
-    @property
-    def ids(self) -> frozenset[str]:
-        """Of all the containers."""
-        return frozenset(container for ids in self.containers.values() for container in ids)
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ class SandboxStatus(BaseModel):
         {}, description="What the container was made from, by field, in the words of the file; no value of environment."
     )
     restarts: int = Field(
-        0, description="How often it was started again: after an exit of its own, as unhealthy, or as it said too much."
+        0, description="How often it was started again: after an exit of its own, as unhealthy, or for too much output."
     )
     exit_code: int | None = Field(None, description="Of the last exit; null before the first.")
     oom_killed: bool = Field(False, description="Whether the last exit was for want of memory.")
@@ -129,12 +129,12 @@ class SandboxStatus(BaseModel):
         None, description="Why the controller itself has stopped it, where that was not for its file; a run clears it."
     )
     unconfirmed_start: str = Field(
-        "", description="Id of the container whose start got no answer, and may happen late."
+        "", description="Id of the container whose start timed out, and may still take effect."
     )
     added_at: float = Field(0, description="Since when it is known; 0: for long.")
     updated_at: float = Field(0, description="When anything here last changed.")
     over_log_rate: str = Field(
-        "", description="Id of the container that was stopped for saying too much; its start clears it."
+        "", description="Id of the container that was stopped for too much output; its start clears it."
     )
     disk_bytes: dict[str, int] = Field(
         {}, description="What each of its containers has written when that was last measured, by full id."

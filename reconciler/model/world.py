@@ -23,7 +23,7 @@ class State(StrEnum):
 
 
 UP = frozenset({State.RUNNING, State.PAUSED, State.RESTARTING})
-"""The states in which a container holds a place under the limit."""
+"""The states in which a container uses a slot."""
 
 
 class Health(StrEnum):
@@ -253,8 +253,7 @@ class World:
 
     def in_place_of(self, sandbox: str) -> Unmanaged | None:
         """What is not ours and stands for the sandbox. One that is down may still start, by an old request."""
-        standing = (one for one in self.unmanaged if one.sandbox == sandbox)
-        return next(standing, None)
+        return next((one for one in self.unmanaged if one.sandbox == sandbox), None)
 
 
 class Happening(StrEnum):

@@ -20,7 +20,7 @@ SHOWN_MAX = 200
 def effective(sandbox: Sandbox, policy: Policy) -> Sandbox:
     """What the sandbox says, over the policy's defaults, over the built-in ones.
 
-    A built-in default never exceeds the policy's ceiling; what somebody wrote is left for `judge` to refuse.
+    A built-in default never exceeds the policy's ceiling; what somebody wrote is left for `violations` to refuse.
     """
     said = sandbox.over(policy.defaults)
     lowered = {
@@ -48,7 +48,7 @@ def violations(
 
 
 _Violation = tuple[str, str, str, str]
-"""The full name of a value, such as `volumes[1].source`; what is wrong with it; how to mend it; the policy's rule."""
+"""The full name of a value, such as `volumes[1].source`; what is wrong; how to correct it; the policy's rule."""
 
 
 def _violations_of(sandbox: Sandbox, policy: Policy, sources: Mapping[str, Source]) -> Iterator[_Violation]:

@@ -8,6 +8,7 @@ from reconciler.model.container import ContainerSpec
 from reconciler.model.rendered import Mismatch, Rendered
 from reconciler.model.world import UP, Image, Inspection, Network
 from reconciler.planning.describe import KNOBS, NOTHING, TEXT_MAX, said
+from reconciler.planning.floor import beside_the_spec
 from reconciler.planning.images import filled, is_too_frequent, slowed
 from reconciler.spec.text import printable
 
@@ -61,9 +62,7 @@ def _mismatches(spec: ContainerSpec, inspection: Inspection, image: Image | None
     if actual.healthcheck and is_too_frequent(actual.healthcheck):
         usual = slowed(actual.healthcheck)
         yield Mismatch("healthcheck", said("healthcheck", usual), said("healthcheck", actual.healthcheck))
-    yield from (Mismatch(deviation.knob, NOTHING, deviation.value) for deviation in inspection.deviations)
-    if list(inspection.networks) != [spec.network_mode]:
-        yield Mismatch("networks", spec.network_mode, said("", ", ".join(sorted(inspection.networks))))
+    yield from beside_the_spec(inspection, spec.network_mode)
     if inspection.state in UP and inspection.published != spec.ports:
         yield Mismatch("ports", said("ports", spec.ports), said("ports", inspection.published))
 

@@ -20,10 +20,10 @@ AFTER_START = RUN | {Reason.MOUNT_MISMATCH}
 """Failures that starting once more does not make good."""
 
 STOP_AND_REMOVE = frozenset({Reason.STOP_FAILED, Reason.REMOVE_FAILED, Reason.ENGINE_BUSY})
-"""Failures after which stopping and removing rest."""
+"""Failures after which nothing is stopped or removed until the backoff ends."""
 
 START = frozenset(Reason) - STOP_AND_REMOVE
-"""Failures after which starting rests."""
+"""Failures after which nothing is started until the backoff ends."""
 
 
 def delay_seconds(failures: int, reason: Reason) -> float:
@@ -37,7 +37,7 @@ def delay_seconds(failures: int, reason: Reason) -> float:
 
 
 def is_in_backoff(status: SandboxStatus, after: frozenset[Reason], now: float) -> bool:
-    """Whether a failure of this kind still rests; a time too far ahead comes from a clock that was set back."""
+    """Whether the last failure is one of these and its backoff lasts; one that ends too late is of a clock set back."""
     if status.failure is None or status.failure.reason not in after:
         return False
     return 0 < status.retry_at - now <= MAX_SECONDS
@@ -50,7 +50,7 @@ def ready_at(status: SandboxStatus, started_at: float, now: float) -> float:
 
 
 def wait(planned: SandboxPlan, status: SandboxStatus) -> SandboxPlan:
-    """The same lane, put off until the failure has rested."""
+    """The same plan, put off until the backoff of the last failure ends."""
     if status.failure is None:
         return planned
     return replace(

@@ -15,8 +15,8 @@ CHANGED = "(changed)"
 def changes(rendered: Rendered, old: Inspection, known: Mapping[str, str]) -> tuple[Mismatch, ...]:
     """What somebody asked for, and not what only follows from it, by field. No value of `environment` is in it.
 
-    `known` is the `configuration` of the old one. Where nobody remembers it, what was taken away cannot be told from
-    what the image brings along, and is left out.
+    `known` is the `configuration` of the old one. Where nobody remembers it, what was taken away looks like what the
+    image brings along, and is left out.
     """
     found = [change for change in _changes(rendered, old, known) if not _follows(change)]
     return tuple(sorted(found, key=lambda change: change.knob))

@@ -4,16 +4,15 @@ import shlex
 from dataclasses import replace
 
 from reconciler.model.plan import Reason, Remove, Rename, SandboxPlan, Unpause, Verdict
-from reconciler.model.world import Health, Observed, State, Unmanaged
+from reconciler.model.world import Health, Observed, State, Unmanaged, World
 from reconciler.planning import backoff
 from reconciler.planning.actions import FORCED_GRACE_SECONDS, creation, start_after, stop_and_remove, stops
 from reconciler.planning.changes import changes
-from reconciler.planning.excess import excess
 from reconciler.planning.exits import exit_message
+from reconciler.planning.held import excess
 from reconciler.planning.situation import Situation
-from reconciler.planning.unfit import unfit
 from reconciler.planning.wanted import Wanted
-from reconciler.spec.sandbox import Restart
+from reconciler.spec.sandbox import Restart, Sandbox
 from reconciler.spec.text import printable
 
 
@@ -162,8 +161,22 @@ def _start_refused(wanted: Wanted, current: Observed | None) -> SandboxPlan | No
     """Why nothing may be started for this sandbox, or on this engine, now; None when it may."""
     if other := wanted.situation.world.in_place_of(wanted.name):
         return _kept_out(wanted.name, other, current)
-    if why := unfit(wanted.sandbox, wanted.situation.world):
+    if why := _unfit(wanted.sandbox, wanted.situation.world):
         return SandboxPlan(wanted.name, Verdict.WAIT, *why, current=current)
+    return None
+
+
+def _unfit(sandbox: Sandbox, world: World) -> tuple[Reason, str] | None:
+    """Why the engine and its network are unfit for it, whatever its container is like; None when they are fit."""
+    if lacking := world.engine.lacking:
+        return Reason.ENGINE_UNFIT, f"the engine cannot enforce {', '.join(lacking)}; see `reconciler doctor`"
+    network = world.network
+    if network is None or sandbox.network_mode is not None:
+        return None
+    if network.why_unfit:
+        return Reason.NETWORK_UNFIT, f"{network.why_unfit}; remove the network: {network.name}"
+    if network.unfiltered:
+        return Reason.NETWORK_UNFIT, f"{network.unfiltered}; see `reconciler doctor`"
     return None
 
 

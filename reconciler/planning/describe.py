@@ -6,14 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from reconciler.model.container import (
-    BindMount,
-    ContainerSpec,
-    HealthcheckSpec,
-    Logging,
-    PublishedPort,
-    TmpfsMount,
-)
+from reconciler.model.container import BindMount, ContainerSpec, HealthcheckSpec, Logging, PublishedPort, TmpfsMount
 from reconciler.model.labels import PREFIX
 from reconciler.spec.text import printable
 from reconciler.spec.units import duration_text, size_text

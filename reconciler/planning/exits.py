@@ -1,4 +1,4 @@
-"""How a sandbox's end is told: why first, and what it said last."""
+"""The sentence about a sandbox that has ended: why first, then its last output."""
 
 import re
 
@@ -26,7 +26,7 @@ def exit_message(inspection: Inspection) -> str:
 
 
 def with_last_output(status: SandboxStatus) -> str:
-    """The status's message; of what ended by itself with the last error that it told, or what mends it, in one line."""
+    """The status's message; of what ended by itself, with the last error in its output or what helps, in one line."""
     words = [line.strip() for line in status.last_output if line.strip()]
     if status.reason not in EXITS or not status.message or not status.exit_code or not words:
         return status.message

@@ -1,7 +1,7 @@
-"""Which containers are made of the same, told to nobody who could guess from it what that is.
+"""Which containers are made of the same, without a hash that tells anybody what that is.
 
 Neighbours read the names of containers over DNS, and many read statuses. A value of `environment` may be one of few:
-whoever can work out the same hash finds it by trying them all. So what covers values needs a salt that is never told.
+whoever can work out the same hash finds it by trying them all. So a hash of values needs a secret salt.
 """
 
 import hashlib

@@ -26,10 +26,11 @@ def outside_floor(inspection: Inspection, network: str) -> tuple[Mismatch, ...]:
     spec = inspection.spec
     if spec is None:
         return (Mismatch("container", "known", "unknown"),)
-    return (*_knobs(spec), *_ports(spec, inspection), *_networks(spec, inspection, network))
+    beside = beside_the_spec(inspection, spec.network_mode)
+    return (*_knobs(spec, network), *_ports(spec, inspection), *beside)
 
 
-def _knobs(spec: ContainerSpec) -> Iterator[Mismatch]:
+def _knobs(spec: ContainerSpec, network: str) -> Iterator[Mismatch]:
     for knob, expected in FIXED.items():
         if getattr(spec, knob) != expected:
             yield Mismatch(knob, said(knob, expected), said(knob, getattr(spec, knob)))
@@ -43,6 +44,8 @@ def _knobs(spec: ContainerSpec) -> Iterator[Mismatch]:
     for mount in spec.tmpfs:
         if not mount.size or not set(TmpfsMount("", 0).options) <= set(mount.options):
             yield Mismatch("tmpfs", "limited, nosuid, nodev, noexec", said("tmpfs", (mount,)))
+    if spec.network_mode not in {"none", network}:
+        yield Mismatch("network_mode", network, said("network_mode", spec.network_mode))
 
 
 def _ports(spec: ContainerSpec, inspection: Inspection) -> Iterator[Mismatch]:
@@ -51,10 +54,8 @@ def _ports(spec: ContainerSpec, inspection: Inspection) -> Iterator[Mismatch]:
             yield Mismatch("ports", f"on {LOOPBACK}", said("ports", ports))
 
 
-def _networks(spec: ContainerSpec, inspection: Inspection, network: str) -> Iterator[Mismatch]:
-    """And what the spec cannot hold."""
-    if spec.network_mode not in {"none", network}:
-        yield Mismatch("network_mode", network, said("network_mode", spec.network_mode))
-    if list(inspection.networks) != [spec.network_mode]:
-        yield Mismatch("networks", spec.network_mode, said("", ", ".join(sorted(inspection.networks))))
+def beside_the_spec(inspection: Inspection, network_mode: str) -> Iterator[Mismatch]:
+    """What is not right of a container in this network, and no `ContainerSpec` holds: other networks and deviations."""
+    if list(inspection.networks) != [network_mode]:
+        yield Mismatch("networks", network_mode, said("", ", ".join(sorted(inspection.networks))))
     yield from (Mismatch(deviation.knob, NOTHING, deviation.value) for deviation in inspection.deviations)

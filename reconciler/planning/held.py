@@ -1,4 +1,4 @@
-"""What is judged of a container as it is, where its file says nothing: it is suspended, broken, refused or gone.
+"""What is judged of a container as it is, whatever its file says: what is forbidden, changed, or used too much of.
 
 The policy outranks the file, and nobody asked for what somebody changed behind everybody's back.
 """
@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 
 from reconciler.model.container import ContainerSpec
 from reconciler.model.labels import Owner, network_name
+from reconciler.model.plan import Reason
 from reconciler.model.rendered import Mismatch
-from reconciler.model.world import Image, Inspection, Source
+from reconciler.model.status import SandboxStatus
+from reconciler.model.world import Image, Inspection, Observed, Source
 from reconciler.planning import images
 from reconciler.planning.admission import image_refused, over_ceilings, user_refused, volume_refused
 from reconciler.planning.describe import said
@@ -16,6 +18,7 @@ from reconciler.planning.floor import outside_floor
 from reconciler.spec.image_reference import Reference
 from reconciler.spec.mistake import Mistake
 from reconciler.spec.policy import Policy
+from reconciler.spec.units import MIB, size_text
 
 UPDATABLE = ("mem_limit", "memswap_limit", "cpus", "pids_limit", "restart_policy")
 """Knobs that an engine changes of a container that is there."""
@@ -72,3 +75,19 @@ def drifted(inspection: Inspection, owner: Owner, made_from: Mapping[str, str]) 
         if made_from.get(knob, actual) != actual:
             found[knob] = Mismatch(knob, made_from[knob], actual)
     return tuple(found.values())
+
+
+def over_disk(policy: Policy, container: Observed, status: SandboxStatus) -> bool:
+    """Whether the container had written more than the policy allows when that was last measured."""
+    return status.disk_bytes.get(container.id, 0) > policy.limits.disk
+
+
+def excess(policy: Policy, container: Observed, status: SandboxStatus) -> tuple[Reason, str] | None:
+    """Why a container must not run on, and a sentence for people; None when it may."""
+    if over_disk(policy, container, status):
+        limit, written = size_text(policy.limits.disk), status.disk_bytes[container.id] // MIB
+        message = f"over disk {limit}: it has written {written}m; change its file for a new container"
+        return Reason.DISK_EXCEEDED, message
+    if container.id == status.over_log_rate:
+        return Reason.LOG_RATE_EXCEEDED, f"over log_rate {size_text(policy.limits.log_rate)} a second"
+    return None

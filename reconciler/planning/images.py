@@ -20,7 +20,7 @@ PATH_MAX = 200
 
 
 def forbidden(image: Image, wanted: Sandbox | ContainerSpec) -> Iterator[tuple[str, str, str]]:
-    """Why nothing is made from the image: the key that it concerns, what is wrong and how to mend it."""
+    """Why nothing is made from the image: the key that it concerns, what is wrong and how to correct it."""
     size = sum(len(f"{key}{value}".encode(errors="backslashreplace")) for key, value in image.labels.items())
     if size > LABELS_BYTES_MAX:
         yield "image", f"its image has {size // KIB}k of labels", f"at most {LABELS_BYTES_MAX // KIB}k"
@@ -38,16 +38,8 @@ def is_too_frequent(check: HealthcheckSpec) -> bool:
 
 def slowed(check: HealthcheckSpec) -> HealthcheckSpec:
     """The same check, as often as a file could ask for."""
-
-    def least(seconds: float) -> float:
-        return max(seconds, CHECK_SECONDS_MIN) if seconds else 0
-
-    return replace(
-        check,
-        interval=least(check.interval),
-        timeout=least(check.timeout),
-        start_interval=least(check.start_interval),
-    )
+    times = ((key, getattr(check, key)) for key in ("interval", "timeout", "start_interval"))
+    return replace(check, **{key: max(seconds, CHECK_SECONDS_MIN) for key, seconds in times if seconds})
 
 
 def filled(spec: ContainerSpec, image: Image) -> ContainerSpec:

@@ -11,7 +11,6 @@ Answer = TypeVar("Answer")
 
 _Known = defaultdict[Callable[..., Any], dict[str, tuple[tuple[object, ...], Any]]]
 
-
 _BY_VALUE = (str, dict, Summary, Image)
 """Plain data, which is made anew in every pass."""
 
@@ -19,8 +18,8 @@ _BY_VALUE = (str, dict, Summary, Image)
 class Memo:
     """Asks pure functions, or remembers what each of them answered last about a thing.
 
-    An answer holds for as long as the arguments are the same, so what is recalled differs from what would be worked out
-    in nothing but its cost. What one pass does not ask for, the next one has forgotten.
+    An answer holds for as long as the arguments are the same, so what is remembered differs from what would be worked
+    out in nothing but its cost. What one pass does not ask for, the next one has forgotten.
     """
 
     def __init__(self) -> None:

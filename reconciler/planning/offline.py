@@ -49,7 +49,7 @@ def plan_from(saved: Saved, desired: Desired, policy: Policy, secret: bytes, now
 
 
 def _as_told(planned: SandboxPlan, saved: Saved) -> SandboxPlan:
-    """The lane with the sentence that was saved for its cause, where only an engine can give one."""
+    """The plan with the sentence that was saved for its cause, where only an engine can give one."""
     told = {status.name: status.message for status in saved.sandboxes if status.reason is planned.cause}
     if planned.cause in {Reason.ENGINE_UNFIT, Reason.NETWORK_UNFIT}:  # one engine, one network, one sentence
         return replace(planned, message=next(iter(told.values())))
@@ -76,10 +76,7 @@ def _world(saved: Saved, desired: Desired, policy: Policy) -> World:
     return World(
         owner=owner,
         engine=EngineFacts(
-            name="",
-            version="",
-            api_version="",
-            capabilities={} if Reason.ENGINE_UNFIT in reasons else ALL,
+            name="", version="", api_version="", capabilities={} if Reason.ENGINE_UNFIT in reasons else ALL
         ),
         network=Network(network_name(owner.instance), "", why_unfit="unfit" if Reason.NETWORK_UNFIT in reasons else ""),
         unmanaged=tuple(_unmanaged(saved)),

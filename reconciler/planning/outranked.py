@@ -112,8 +112,7 @@ def _stopped(situation: Situation, planned: SandboxPlan, containers: list[Observ
 
 
 def _within_limits(situation: Situation, planned: SandboxPlan) -> SandboxPlan:
-    stop = excessive(situation, planned.sandbox)
-    if stop is None:
+    if (stop := excessive(situation, planned.sandbox)) is None:
         return planned
     stop = replace(planned, verdict=Verdict.STOP, cause=stop.cause, message=stop.message, actions=stop.actions)
     return situation.unless_in_backoff(stop)

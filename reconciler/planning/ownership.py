@@ -23,12 +23,10 @@ def not_ours_by_labels(summary: Summary, owner: Owner) -> Unmanaged | None:
         return Unmanaged(summary.id, summary.name, "its labels are not complete")
     if not owner.acts_for(source):
         why = f"owned by {source}"  # which an image can bring along, but no name
-        return (
-            Unmanaged(summary.id, summary.name, why) if is_misnamed(summary, owner) else counted(summary, why, source)
-        )
-    if summary.trouble:
-        return counted(summary, summary.trouble)
-    return None
+        if is_misnamed(summary, owner):
+            return Unmanaged(summary.id, summary.name, why)
+        return counted(summary, why, source)
+    return counted(summary, summary.trouble) if summary.trouble else None
 
 
 def counted(summary: Summary, why: str, source: str = "") -> Unmanaged:

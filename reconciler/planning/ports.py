@@ -21,9 +21,9 @@ def allocate_ports(
 ) -> dict[str, dict[int, int]]:
     """Host ports by sandbox and container port, all of them `published` by leave of the policy.
 
-    A port is kept from the sandbox's container, else from its last status; one that turned out to be a stranger's is
-    given up, and so is one that another file fixes, unless the container runs: no file moves its neighbour. A new one
-    is a random port that nobody here has; another `seed` draws others. Without a seed none is drawn: 0 stands for it.
+    A port is kept from the sandbox's container, else from its last status; one that another program turned out to have
+    is given up, and so is one that another file fixes, unless the container runs: no file moves its neighbour. A new
+    one is a random port that nobody here has; another `seed` draws others. Without a seed it is 0, for none.
     """
     kept = {name: _kept(name, world, statuses) for name in wanted}
     fixed = {port.published for sandbox in wanted.values() for port in sandbox.ports if port.published}

@@ -94,8 +94,7 @@ def remembered(
 ) -> RecentRemovals:
     """With those that the plan removes without approval, and without those that no window holds any more."""
     plans = [planned for planned in plan.sandboxes if planned.cause is Reason.FILE_REMOVED and planned.actions]
-    removed = [
-        planned.sandbox for planned in plans if not approved.issuperset(one.id for one in world.of(planned.sandbox))
-    ]
+    names = (planned.sandbox for planned in plans)
+    removed = [name for name in names if not approved.issuperset(one.id for one in world.of(name))]
     kept = {name: at for name, at in recent.removed.items() if abs(now - at) < policy.removals.window}
     return recent.model_copy(update={"removed": kept | dict.fromkeys(removed, now)})

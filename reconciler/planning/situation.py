@@ -19,8 +19,6 @@ from reconciler.planning.render import render
 from reconciler.spec.policy import Policy
 from reconciler.spec.sandbox import DesiredState, Sandbox
 
-ALWAYS_REMEMBERED = RecentRemovals()
-
 
 @dataclass(frozen=True, slots=True)
 class Memory:
@@ -38,7 +36,7 @@ class Memory:
     directory: tuple[int, int] | None = None
     approved: frozenset[str] = frozenset()
     pending_approval: PendingApproval | None = None
-    recent: RecentRemovals = ALWAYS_REMEMBERED
+    recent: RecentRemovals = field(default_factory=RecentRemovals)
     in_flight: frozenset[str] = frozenset()
     replacing: frozenset[str] = frozenset()
     seed: int | None = 0
@@ -71,16 +69,12 @@ class Situation:
     @cached_property
     def problems(self) -> dict[str, tuple[Problem, ...]]:
         """Why the policy refuses each declared sandbox; empty for what it accepts."""
+        policy, sources, images = self.policy, self.world.sources, self.world.images
         return {
             name: self.memo(
-                violations,
-                name,
-                declaration,
-                self.policy,
-                self.world.sources,
-                self.world.images.get(declaration.sandbox.image or self.policy.defaults.image),
+                violations, name, one, policy, sources, images.get(one.sandbox.image or policy.defaults.image)
             )
-            for name, declaration in self.desired.declared.items()
+            for name, one in self.desired.declared.items()
         }
 
     @cached_property

@@ -40,13 +40,13 @@ MADE_GOOD_BY: Mapping[type[Action], frozenset[Reason]] = {
 """Failures that the action makes good once it is done. A start makes good all but those of `backoff.AFTER_START`."""
 
 OUTPUT_LINE_MAX = 200
-"""Of each line of a sandbox's last words."""
+"""Of each line of a sandbox's last output."""
 
 STALLED_AFTER = 5
 """So many failures in a row are not bad luck."""
 
 UNFIT = frozenset({Reason.ENGINE_UNFIT, Reason.NETWORK_UNFIT})
-"""Somebody has to mend the engine before anything is started."""
+"""The engine has to be repaired before anything is started."""
 
 IN_SPITE_OF_THE_FILE = frozenset(
     {Reason.POLICY_VIOLATION, Reason.DRIFTED, Reason.DISK_EXCEEDED, Reason.LOG_RATE_EXCEEDED}
@@ -77,7 +77,7 @@ WAITING: Mapping[Reason, Phase] = {
     Reason.ENGINE_UNFIT: Phase.REFUSED,
     Reason.NETWORK_UNFIT: Phase.REFUSED,
 }
-"""Whoever waits for anything else waits for a failure to rest."""
+"""All other waiting is a backoff."""
 
 ACTING: Mapping[Verdict, Phase] = {
     Verdict.CREATE: Phase.STARTING,
@@ -90,9 +90,9 @@ ACTING: Mapping[Verdict, Phase] = {
 
 
 def on_observed(status: SandboxStatus, containers: Iterable[Observed], now: float) -> SandboxStatus:
-    """After an observation: exits are counted once each, and a long good run makes failures good.
+    """After an observation: exits are counted once each, and a long run without failures clears them.
 
-    A start that got no answer may happen as long as the container is there, also after another start and a stop.
+    A timed-out start may still take effect while the container exists, also after another start and a stop.
     """
     containers = tuple(containers)
     there = {container.id for container in containers}
@@ -100,10 +100,9 @@ def on_observed(status: SandboxStatus, containers: Iterable[Observed], now: floa
         status = _change(status, now, unconfirmed_start="")
     if status.over_log_rate not in there:
         status = _change(status, now, over_log_rate="")
-    if not there.issuperset(status.stopped_by_us):
-        status = _change(status, now, stopped_by_us=tuple(one for one in status.stopped_by_us if one in there))
-    if not there.issuperset(status.disk_bytes):
-        status = _change(status, now, disk_bytes={id_: size for id_, size in status.disk_bytes.items() if id_ in there})
+    stopped_by_us = tuple(one for one in status.stopped_by_us if one in there)
+    disk_bytes = {id_: size for id_, size in status.disk_bytes.items() if id_ in there}
+    status = _change(status, now, stopped_by_us=stopped_by_us, disk_bytes=disk_bytes)
     for container in containers:
         if container.id != status.container_id:
             continue
@@ -143,11 +142,7 @@ def _good_seconds(status: SandboxStatus, now: float) -> float:
 def _exited(status: SandboxStatus, container: Observed, now: float) -> SandboxStatus:
     inspection = container.inspection
     status = _change(
-        status,
-        now,
-        exit_code=inspection.exit_code,
-        oom_killed=inspection.oom_killed,
-        exited_at=inspection.finished_at,
+        status, now, exit_code=inspection.exit_code, oom_killed=inspection.oom_killed, exited_at=inspection.finished_at
     )
     if container.id in status.stopped_by_us:
         return status
@@ -172,17 +167,13 @@ def on_planned(
     if planned.cause is Reason.IN_FLIGHT:
         return status
     changes: dict[str, Any] = {"file": file}
-    if planned.rendered is not None:
-        if status.epoch == EPOCH and not is_about(status, planned.rendered):  # a new version makes no failure good
+    if (rendered := planned.rendered) is not None:
+        if status.epoch == EPOCH and not is_about(status, rendered):  # a new version makes no failure good
             changes |= NO_FAILURES
-        changes |= {"epoch": EPOCH, "fingerprint": planned.rendered.fingerprint}
-        changes |= {
-            "public_fingerprint": planned.rendered.public_fingerprint,
-            "salted_with": planned.rendered.salted_with,
-        }
+        changes |= {"epoch": EPOCH, "image": rendered.image, "fingerprint": rendered.fingerprint}
+        changes |= {"public_fingerprint": rendered.public_fingerprint, "salted_with": rendered.salted_with}
         if any(isinstance(action, Create) for action in planned.actions):
-            changes["ports"] = dict(planned.rendered.ports)
-        changes["image"] = planned.rendered.image
+            changes["ports"] = dict(rendered.ports)
     stops = [action.container for action in planned.actions if isinstance(action, Stop)]
     if stops:
         stopped_by_us = (*_without(status.stopped_by_us, *stops), *stops)
@@ -289,13 +280,13 @@ def on_output_ended(status: SandboxStatus, container: str, last_output: Iterable
 
 
 def on_log_rate_exceeded(status: SandboxStatus, container: str, at: float, now: float) -> SandboxStatus:
-    """After a container was found to have said more than the policy allows: a failure, once in each run.
+    """After a container's output was found to exceed the policy's rate: a failure, once in each run.
 
-    What it said is read with delay: at the moment `at`, another run may have been under way.
+    Output is read with delay: at the moment `at`, another run may have been under way.
     """
     if status.over_log_rate == container or at < status.started_at:
         return status
-    status = _failed(status, Reason.LOG_RATE_EXCEEDED, "it said more than the policy's log_rate allows", now)
+    status = _failed(status, Reason.LOG_RATE_EXCEEDED, "its output exceeded the policy's log_rate", now)
     return _change(status, now, over_log_rate=container)
 
 
@@ -314,9 +305,8 @@ def on_outcome(status: SandboxStatus, outcome: Outcome, now: float) -> SandboxSt
             status = _change(status, now, unconfirmed_start=outcome.container)
         return _phase(status, status.phase, outcome.failure, outcome.message, now)
     if outcome.failure is Reason.MOUNT_MISMATCH:
-        status = _change(
-            status, now, stopped_by_us=(*_without(status.stopped_by_us, outcome.container), outcome.container)
-        )
+        stopped_by_us = (*_without(status.stopped_by_us, outcome.container), outcome.container)
+        status = _change(status, now, stopped_by_us=stopped_by_us)
     if outcome.failure is not None:
         status = _failed(status, outcome.failure, outcome.message, now)
         phase = Phase.RUNNING if status.ready else Phase.BACKOFF
@@ -385,7 +375,7 @@ def _accepted(planned: SandboxPlan, *, broken: bool) -> Answer:
 
 
 def _ready(planned: SandboxPlan) -> Answer:
-    """What is about to be stopped does not count as serving: a stop is told only when it has ended."""
+    """What is about to be stopped does not count as serving: the stop itself is reported only once it has ended."""
     current = planned.current
     if current is None or not current.up or _stops_next(planned.actions, current.id):
         return False, planned.cause, planned.message

@@ -51,7 +51,7 @@ def summary_fields(
 
 
 def _has_slot(planned: SandboxPlan) -> bool:
-    """Of a sandbox that is not up; what has ended, is not meant to run, or is kept out by a stranger has none."""
+    """Of a sandbox that is not up: not if it has ended, is not meant to run, or is kept out by what is not ours."""
     meant = planned.rendered is not None and planned.verdict not in {Verdict.KEEP, Verdict.HOLD}
     return planned.cause is Reason.IN_FLIGHT or (
         meant and planned.cause not in {Reason.LIMIT_EXCEEDED, Reason.UNMANAGED}

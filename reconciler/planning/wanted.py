@@ -7,8 +7,8 @@ from reconciler.model.rendered import Mismatch, Rendered
 from reconciler.model.status import SandboxStatus
 from reconciler.model.world import Observed, State
 from reconciler.planning.attest import start_blockers
-from reconciler.planning.excess import over_disk
 from reconciler.planning.fingerprint import EPOCH, is_about
+from reconciler.planning.held import over_disk
 from reconciler.planning.situation import Situation
 from reconciler.spec.sandbox import Restart, Sandbox
 

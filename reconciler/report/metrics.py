@@ -57,7 +57,7 @@ class Metrics:
         )
         self._restarts = Counter(
             "reconciler_sandbox_restarts",
-            "How often the sandbox was started again: after an exit of its own, as unhealthy, or as it said too much.",
+            "How often the sandbox was started again: after an exit of its own, as unhealthy, or for too much output.",
             ["sandbox"],
             registry=registry,
         )

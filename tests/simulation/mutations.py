@@ -27,12 +27,11 @@ from reconciler.model.status import SandboxStatus
 from reconciler.model.world import Inspection, World
 from reconciler.planning import backoff, converge, decide, memo, outranked, ports, removals, slots, unwanted
 from reconciler.planning.actions import start_after
-from reconciler.planning.excess import excess
 from reconciler.planning.fingerprint import fingerprints, salt_of
+from reconciler.planning.held import excess
 from reconciler.planning.images import fitted
 from reconciler.planning.rollout import few_at_a_time
 from reconciler.planning.situation import Situation
-from reconciler.planning.unfit import unfit
 from reconciler.planning.wanted import Wanted
 from reconciler.sources.directory import port_clashes
 from reconciler.spec.sandbox import Restart
@@ -176,7 +175,7 @@ MUTATIONS = {
         lambda right, lanes, outcome, new: replace(outcome, container=lanes._engine.create(new.name, new.spec))),
     "let an image check as often as it likes": bug(25, fitted, lambda right, rendered, image: rendered),
     "keep what has drifted": bug(29, converge._up, lambda right, *call: left_alone(right(*call), Reason.DRIFTED)),
-    "start on an engine that lacks a knob of the floor": bug(41, unfit,
+    "start on an engine that lacks a knob of the floor": bug(41, converge._unfit,
         lambda right, sandbox, world: None if world.engine.lacking else right(sandbox, world)),
     # lanes
     "go on after a failure": bug(6, Executor.perform, lambda right, *call: replace(right(*call), failure=None)),
