@@ -226,7 +226,7 @@ def observed(
 def readback(rendered: Rendered, state: State, drift: dict[str, Any]) -> dict[str, Any]:
     """What an engine answers for the container when it is inspected."""
     body = encode(rendered.spec)
-    host = body["HostConfig"]
+    host = body.pop("HostConfig")
     hidden = {"MaskedPaths": ["/proc/kcore"], "ReadonlyPaths": ["/proc/sys"]}
     return {
         "Image": "sha256:0",

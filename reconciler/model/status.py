@@ -69,6 +69,7 @@ class Attestation(BaseModel):
     container_id: str
     policy: str = Field(description="Fingerprint of the policy that was in force.")
     mismatches: tuple[str, ...] = Field((), description="What was not as rendered.")
+    notes: tuple[str, ...] = Field((), description="What the engine says of it that this version does not know.")
 
 
 class Failure(BaseModel):

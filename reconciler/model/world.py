@@ -64,7 +64,8 @@ class Inspection:
     """One container, inspected. Times are in seconds since the epoch; 0 means never.
 
     `spec` and `deviations` are what it is now, whoever made it so; `spec` is None where no engine was asked. `networks`
-    are the ids of those that it is connected to, by name; `published` are the ports that are really open.
+    are the ids of those that it is connected to, by name; `published` are the ports that are really open. `notes` are
+    what the engine says of it that this version does not know: shown, and a reason for nothing.
     """
 
     state: State
@@ -81,6 +82,7 @@ class Inspection:
     networks: Mapping[str, str] = field(default_factory=dict)
     published: tuple[PublishedPort, ...] = ()
     pid: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def health_message(self) -> str:

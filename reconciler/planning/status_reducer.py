@@ -256,7 +256,8 @@ def _attestation(planned: SandboxPlan, current: Observed) -> dict[str, Any]:
     if (current.fingerprint, current.ports) != (rendered.fingerprint, rendered.ports):
         return {}
     found = planned.changes if planned.cause is Reason.DRIFTED else ()
-    return {"attested": _attested(current.id, rendered.policy, found, current.inspected_at)}
+    attested = _attested(current.id, rendered.policy, found, current.inspected_at)
+    return {"attested": attested.model_copy(update={"notes": current.inspection.notes})}
 
 
 def _attested(container: str, policy: str, found: tuple[Mismatch, ...], now: float) -> Attestation:

@@ -143,6 +143,7 @@ def test_a_container_reads_back_as_rendered(bench: Bench, keys: dict[str, Any]) 
     assert attest(rendered, bench.engine.inspect(container)) == ()
     bench.engine.stop(container, 0)
     assert attest(rendered, bench.engine.inspect(container)) == ()
+    assert bench.engine.inspect(container).notes == ()
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,14 @@ def test_every_knob_that_is_never_set_is_compared(rendered: Rendered, knob: str)
     assert knobs(rendered, readback(rendered, State.RUNNING, {knob: ["x"]})) == {knob}
 
 
+def test_what_an_engine_says_that_nobody_knows_is_shown_and_stops_nothing(rendered: Rendered) -> None:
+    """Or a newer engine would end all sandboxes; what is empty is not said, and what is known stays a reason."""
+    raw = readback(rendered, State.RUNNING, {"NewKnob": {"of": 30}, "NewSwitch": False, "Devices": ["/dev/sda"]})
+    raw["Config"] |= {"NewName": "x\x1b", "OnBuild": ["x"]}
+    assert read(raw).notes == ("NewKnob {'of': 30}", "NewName x\\x1b")
+    assert knobs(rendered, raw) == {"Devices"}
+
+
 @pytest.mark.parametrize("key", ["Interval", "Timeout", "StartInterval"])
 @pytest.mark.parametrize(("time", "found"), [(1_000_000, {"healthcheck"}), (0, set()), (1_000_000_000, set())])
 def test_the_images_own_check_is_not_too_frequent(key: str, time: int, found: set[str]) -> None:

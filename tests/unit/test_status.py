@@ -371,7 +371,12 @@ def test_one_sandbox_in_full() -> None:
         failure=Failure(reason=Reason.OOM_KILLED, message="it was killed: out of memory", at=NOW - 59),
         retry_at=NOW + 4,
         attested=Attestation(
-            at=NOW - 300, ok=False, container_id="4f" * 32, policy="0f3c" * 16, mismatches=("mem_limit: 1g -> 512m",)
+            at=NOW - 300,
+            ok=False,
+            container_id="4f" * 32,
+            policy="0f3c" * 16,
+            mismatches=("mem_limit: 1g -> 512m",),
+            notes=("NewKnob 1",),
         ),
     )
     assert (
@@ -404,6 +409,7 @@ web  Backoff, not ready
   ATTESTATION
   verification failed against policy 0f3c0f3c0f3c, 2023-11-14 22:08:20 (5m ago)
   mem_limit: 1g -> 512m
+  not known to this version: NewKnob 1
 """
     )
 

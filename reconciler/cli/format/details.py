@@ -102,7 +102,8 @@ def _attestation(status: SandboxStatus, now: float) -> list[str]:
     result = good("verified") if attested.ok else wrong("verification failed")
     against = f"against policy {printable(attested.policy[:SHORT_ID])}, {moment(attested.at, now)}"
     mismatches = [line for mismatch in attested.mismatches for line in _indented(mismatch)]
-    return [*_title("ATTESTATION"), f"{INDENT}{result} {against}", *mismatches]
+    notes = [line for note in attested.notes for line in _indented(f"not known to this version: {note}")]
+    return [*_title("ATTESTATION"), f"{INDENT}{result} {against}", *mismatches, *notes]
 
 
 def _title(text: str) -> list[str]:

@@ -15,6 +15,7 @@ from reconciler.engine.docker.decode_spec import (
     healthcheck,
     own_labels,
     published_ports,
+    unknown,
     words,
     working_dir,
 )
@@ -177,6 +178,7 @@ def inspection(raw: Answer) -> Inspection:
         },
         published=published_ports(settings.get("Ports")),
         pid=int(state.get("Pid") or 0),
+        notes=unknown(raw),
     )
 
 

@@ -66,6 +66,24 @@ Not among them: `Ulimits`, where an engine writes the defaults that its owner co
 MUST_NOT_BE_EMPTY = ("MaskedPaths", "ReadonlyPaths")
 """What the engine hides of the host by itself, unless somebody asked it not to."""
 
+KNOWN = {
+    "HostConfig": {
+        *("Memory", "MemorySwap", "NanoCpus", "PidsLimit", "CapAdd", "CapDrop", "SecurityOpt", "Privileged", "Runtime"),
+        *("NetworkMode", "PortBindings", "PublishAllPorts", "IpcMode", "CgroupnsMode", "PidMode", "UTSMode", "Init"),
+        *("UsernsMode", "ReadonlyRootfs", "ShmSize", "Tmpfs", "Mounts", "LogConfig", "RestartPolicy", "AutoRemove"),
+        *("ConsoleSize", "ContainerIDFile", "KernelMemoryTCP", "MemorySwappiness", "Ulimits"),
+        *("CpuCount", "CpuPercent", "IOMaximumBandwidth", "IOMaximumIOps", "Isolation"),  # of Windows
+        *(*MUST_BE_EMPTY, *MUST_NOT_BE_EMPTY),
+    },
+    "Config": {
+        *("Image", "User", "Cmd", "Entrypoint", "WorkingDir", "Env", "Labels", "Healthcheck", "StopTimeout", "Tty"),
+        *("ArgsEscaped", "AttachStderr", "AttachStdin", "AttachStdout", "Domainname", "ExposedPorts", "Hostname"),
+        *("MacAddress", "NetworkDisabled", "OnBuild", "OpenStdin", "Shell", "StdinOnce", "StopSignal", "Volumes"),
+    },
+}
+"""What is decoded, what is compared, and what engines up to Docker 29 say besides, which loosens nothing."""
+
+NOTE_MAX = 120
 NOTHING = "nothing"
 
 
@@ -113,6 +131,16 @@ def decode(raw: Answer) -> tuple[ContainerSpec, tuple[Deviation, ...]]:
         auto_remove=bool(host.get("AutoRemove")),
     )
     return spec, tuple(_deviations(spec, host, security, raw.get("Mounts") or ()))
+
+
+def unknown(raw: Answer) -> tuple[str, ...]:
+    """What else an engine says of a container, as a newer one may: no reason to stop any, and nothing to keep quiet."""
+    return tuple(
+        printable(f"{key} {value}", NOTE_MAX)
+        for part, known in KNOWN.items()
+        for key, value in sorted((raw.get(part) or {}).items())
+        if value and key not in known
+    )
 
 
 def published_ports(bindings: Answer | None) -> tuple[PublishedPort, ...]:
