@@ -3,11 +3,21 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from reconciler.model.plan import Reason
 
 FIELD = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+
+FORMER_NAMES = {
+    "halted": "stopped_by_us",
+    "doubtful": "unconfirmed_start",
+    "last_words": "last_output",
+    "noisy": "over_log_rate",
+    "withheld": "pending_approval",
+    "limit_held_by": "slots_used_by",
+}
+"""Of fields that an upgrade must not forget, by the name that they had before."""
 
 HEARTBEAT_SECONDS = 10.0
 """How often a controller gives a sign of life."""
@@ -81,10 +91,22 @@ class Failure(BaseModel):
     at: float = Field(description="When, in seconds since the epoch.")
 
 
-class SandboxStatus(BaseModel):
-    """`status/NAME.json`: one sandbox. All times are in seconds since the epoch; 0 means never."""
+class _Renamed(BaseModel):
+    """A file whose fields may still have the names of the version before."""
 
     model_config = FIELD
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_former_names(cls, fields: object) -> object:
+        if not isinstance(fields, dict) or not FORMER_NAMES.keys() & fields.keys():
+            return fields
+        return {FORMER_NAMES.get(name, name): value for name, value in fields.items()}
+
+
+class SandboxStatus(_Renamed):
+    """`status/NAME.json`: one sandbox. All times are in seconds since the epoch; 0 means never."""
+
     name: str = Field(description="Of the sandbox.")
     file: str = Field("", description="The file that declares it; empty once that is gone.")
     phase: Phase = Field(Phase.STARTING, description="Its state in one word.")
@@ -211,10 +233,9 @@ class EngineStatus(BaseModel):
     api_version: str
 
 
-class ControllerStatus(BaseModel):
+class ControllerStatus(_Renamed):
     """`controller.json`: the controller as a whole. All times are in seconds since the epoch; 0 means never."""
 
-    model_config = FIELD
     available: bool = Field(description="Whether the engine answers.")
     unavailable_reason: str = Field("", description="Why it does not.")
     engine: EngineStatus | None = Field(None, description="As it last answered.")

@@ -26,7 +26,7 @@ from tests.bench.measure import Sample, alternate, say, seconds
 from tests.bench.place import expect
 from tests.bench.table import Goal, Line
 from tests.conftest import IMAGE
-from tests.scene import NOW, observed
+from tests.scene import BROUGHT, NOW, observed
 
 FILE = """\
 image: {image}
@@ -67,7 +67,7 @@ def _measured(count: int, rounds: int) -> tuple[Sample, Sample]:
         owner=Owner("default"),
         engine=EngineFacts("Docker", "20.10", "1.41", ALL),
         network=Network("reconciler.default", "n" * 64),
-        images={IMAGE: Image(IMAGE, "sha256:0", "")},
+        images={IMAGE: Image(IMAGE, "sha256:0", "", **BROUGHT)},
     )
     with tempfile.TemporaryDirectory(prefix="bench-files-") as root:
         for number in range(count):

@@ -24,7 +24,7 @@ from reconciler.planning.status_reducer import on_planned
 from reconciler.sources.directory import Directory
 from reconciler.spec.policy import Policy
 from reconciler.spec.sandbox import DesiredState
-from tests.scene import IMAGE, NOW, Scene
+from tests.scene import BROUGHT, IMAGE, NOW, Scene
 
 SUBJECT, NEIGHBOUR = "subject", "neighbour"
 ROOT = "/usr"
@@ -82,7 +82,7 @@ class FromBytes:
             engine=EngineFacts("Docker", "20.10", "1.41", ALL),
             network=Network("reconciler.default", "n" * 64),
             containers=(container,),
-            images={IMAGE: Image(IMAGE, container.inspection.image_id, "")},
+            images={IMAGE: Image(IMAGE, container.inspection.image_id, "", **BROUGHT)},
         )
 
     def __call__(self, data: bytes) -> Reason:

@@ -14,7 +14,14 @@ import pytest
 
 from reconciler.model.errors import StateUnusable
 from reconciler.model.plan import Reason
-from reconciler.model.status import Approval, ControllerStatus, Heartbeat, JournalEntry, SandboxStatus
+from reconciler.model.status import (
+    Approval,
+    ControllerStatus,
+    Heartbeat,
+    JournalEntry,
+    PendingApproval,
+    SandboxStatus,
+)
 from reconciler.report.journal import KEPT, Journal
 from reconciler.report.store import GONE_LOGS_KEPT, Store, write_whole
 
@@ -52,6 +59,19 @@ def test_conditions_of_another_version_are_left_out(store: Store) -> None:
     for garbage in garbages:
         path.write_text(json.dumps({**json.loads(path.read_text()), "conditions": garbage}))
         assert not any(status.conditions for status in store.statuses().values())
+
+
+def test_an_upgrade_keeps_what_was_known_by_former_names(store: Store) -> None:
+    """Fields that were renamed are read by the names of the version before: what waits for approval goes on waiting."""
+    status = SandboxStatus(name="web", stopped_by_us=("a" * 64,), last_output=("bye",))
+    (store.directory / "status").mkdir(exist_ok=True)
+    (store.directory / "status" / "web.json").write_text(
+        status.model_dump_json().replace("stopped_by_us", "halted").replace("last_output", "last_words")
+    )
+    assert store.statuses() == {"web": status}
+    waiting = PendingApproval(reason=Reason.REMOVAL_BUDGET_EXCEEDED, containers={"web": ("a" * 64,)})
+    controller = ControllerStatus.model_validate({**dict(CONTROLLER), "withheld": waiting.model_dump()})
+    assert controller.pending_approval == waiting
 
 
 def test_ports_are_json_objects_keyed_by_container_port(store: Store) -> None:
