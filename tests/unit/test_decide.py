@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.model.capabilities import Knob
 from reconciler.model.container import MOUNTED, Deviation, HealthcheckSpec
-from reconciler.model.plan import Create, Reason, Stop
+from reconciler.model.plan import Create, Reason, Stop, Verdict
 from reconciler.model.world import Health, Network, Observed, Source, State
 from reconciler.spec.policy import Limits, OnViolation, Policy
 from reconciler.spec.sandbox import Sandbox
@@ -1298,3 +1298,88 @@ def test_what_has_changed_gets_a_second_whoever_wants_it_to_stop(declared: dict[
     if declared is not None:
         scene.declare("web", **declared)
     assert Stop(container.id, 1) in scene.plan().sandboxes[0].actions
+
+
+@pytest.mark.parametrize(
+    ("change", "cause", "message"),
+    [
+        (
+            lambda scene: setattr(scene, "lacking", {Knob.SECCOMP, Knob.MEMORY}),
+            Reason.ENGINE_UNFIT,
+            "the engine cannot enforce memory, seccomp; see `reconciler doctor`",
+        ),
+        (
+            lambda scene: setattr(scene, "network", Network("net", "n" * 64, "is odd", unfiltered="the kernel is odd")),
+            Reason.NETWORK_UNFIT,
+            "is odd; remove the network: net",
+        ),
+        (
+            lambda scene: setattr(scene, "network", Network("net", "n" * 64, unfiltered="the kernel is odd")),
+            Reason.NETWORK_UNFIT,
+            "the kernel is odd; see `reconciler doctor`",
+        ),
+    ],
+)
+def test_why_nothing_can_be_started_is_told(change: Callable[[Scene], object], cause: Reason, message: str) -> None:
+    """First what the engine lacks, then what is wrong with its network, then with the host's kernel."""
+    scene = Scene()
+    scene.declare("web")
+    change(scene)
+    (planned,) = scene.plan().sandboxes
+    assert (planned.verdict, planned.cause, planned.message) == (Verdict.WAIT, cause, message)
+
+
+@pytest.mark.parametrize(("number", "more"), [(5, ""), (6, "; and 1 more, see `reconciler validate`")])
+def test_of_many_problems_the_first_are_told(number: int, more: str) -> None:
+    """And how many there are besides."""
+    scene = Scene(policy=Policy(published="8000-8001"))
+    ports = [{"target": target, "published": 9000 + target} for target in range(1, number + 1)]
+    scene.declare("web", ports=ports)
+    (planned,) = scene.plan().sandboxes
+    assert len(planned.problems) == number
+    assert planned.message == "; ".join(map(str, planned.problems[:5])) + more
+
+
+@pytest.mark.parametrize(
+    ("declared", "health", "cause"),
+    [
+        ({}, None, Reason.STARTING),
+        ({}, Health.HEALTHY, Reason.STARTING),
+        ({"restart": "no"}, Health.UNHEALTHY, Reason.UNHEALTHY),
+        ({"suspend": "why"}, None, Reason.SUSPENDED),
+    ],
+)
+def test_what_has_just_started_anew_is_starting_unless_there_is_more_to_say(
+    declared: dict[str, str], health: Health | None, cause: Reason
+) -> None:
+    """What failed before counts as ready only after ten seconds."""
+    scene = Scene()
+    scene.declare("web", **declared)
+    container = scene.container("web", health=health)
+    scene.containers[0] = replace(container, inspection=replace(container.inspection, started_at=NOW - 4))
+    scene.failed("web", Reason.EXIT_CODE, container, retry_in=-1)
+    (planned,) = scene.plan().sandboxes
+    assert (planned.cause, planned.ready_at) == (cause, NOW + 6)
+
+
+OVER = {Reason.REMOVAL_BUDGET_EXCEEDED}
+
+
+@pytest.mark.parametrize(
+    ("running", "removed", "message"),
+    [
+        (4, {}, "4 removals, over the budget of 3; `reconciler approve` allows them"),
+        (2, {"x": NOW - 1, "y": NOW + 1}, "2 removals after 2, over the budget of 3; `reconciler approve` allows them"),
+        (3, {"x": NOW - 600}, ""),
+        (3, {"x": NOW - 599}, "3 removals after 1, over the budget of 3; `reconciler approve` allows them"),
+        (3, {"a": NOW - 1}, ""),
+    ],
+)
+def test_how_many_removals_are_too_many_is_told(running: int, removed: dict[str, float], message: str) -> None:
+    """Those within the window count, each once; one of a clock that was set back too."""
+    scene = Scene(removed=removed)
+    for name in "abcd"[:running]:
+        scene.container(name)
+    plans = scene.plan().sandboxes
+    assert {planned.message for planned in plans if planned.cause in OVER} == ({message} if message else set())
+    assert len([planned for planned in plans if planned.cause in OVER]) == (running if message else 0)

@@ -12,9 +12,10 @@ from reconciler.model.capabilities import ALL
 from reconciler.model.container import MOUNTED, Deviation
 from reconciler.model.errors import EngineRefused, OwnershipUnclear, Refusal
 from reconciler.model.labels import Owner
-from reconciler.model.world import EngineFacts, Image
+from reconciler.model.world import EngineFacts, Image, Inspection, State, Summary, Unmanaged
 from reconciler.planning import ownership
 from tests.house import IMAGE, House
+from tests.scene import Scene
 
 RENAMED = "somebody-renamed-it"
 
@@ -217,3 +218,63 @@ def test_the_sources_of_a_variable_have_a_line_each(monkeypatch: pytest.MonkeyPa
     """The path in one may have blanks."""
     monkeypatch.setenv("RECONCILER_ADOPT", "host:/srv/my boxes\nsecond\n")
     assert cli.make_context("reconciler", ["status"]).params["adopted"] == ("host:/srv/my boxes", "second")
+
+
+OWNED = {"reconciler.sandbox": "web", "reconciler.fingerprint": "a" * 64, "reconciler.source": "mine"}
+NAME = f"reconciler.default.web.{'a' * 8}"
+INCOMPLETE = Unmanaged("1" * 64, NAME, "its labels are not complete")
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({}, None),
+        ({"reconciler.source": ""}, None),
+        ({"reconciler.ports": "3000:61000,80:61001"}, None),
+        ({"reconciler.ports": "3000"}, INCOMPLETE),
+        ({"reconciler.sandbox": ""}, INCOMPLETE),
+        ({"reconciler.sandbox": "Web"}, INCOMPLETE),
+        ({"reconciler.fingerprint": ""}, INCOMPLETE),
+        ({"reconciler.fingerprint": "A" * 64}, INCOMPLETE),
+        ({"reconciler.fingerprint": "a" * 63}, INCOMPLETE),
+        ({"reconciler.source": "x"}, Unmanaged("1" * 64, NAME, "owned by x", "web", up=True, source="x")),
+        (
+            {"reconciler.source": "x", "reconciler.fingerprint": "b" * 64},
+            Unmanaged("1" * 64, NAME, "owned by x"),
+        ),
+    ],
+)
+def test_a_container_is_ours_by_labels_that_are_complete(changed: dict[str, str], found: Unmanaged | None) -> None:
+    """One of another source stands for its sandbox, if it has the name that only we give."""
+    summary = Summary("1" * 64, NAME, OWNED | changed, State.RUNNING, None, 0)
+    assert ownership.not_ours_by_labels(summary, Owner("default", "mine")) == found
+
+
+def test_a_row_that_cannot_be_believed_counts_as_its_sandbox() -> None:
+    """Nothing is started beside it, also while it is down."""
+    summary = Summary("1" * 64, NAME, OWNED, State.EXITED, None, 0, trouble="it is odd")
+    assert ownership.not_ours_by_labels(summary, Owner("default", "mine")) == Unmanaged(
+        "1" * 64, NAME, "it is odd", "web", up=False
+    )
+
+
+def test_a_misnamed_container_is_ours_when_only_we_can_have_made_it() -> None:
+    """Its image must be there, as the labels could be its; one that has our source and was changed may be ours."""
+    inspection = Scene().container("web").inspection
+    changed = replace(inspection, deviations=(Deviation("Devices", "/dev/kmsg"),))
+    image = Image("app:1", "sha256:0", "")
+    copied = replace(image, labels={"reconciler.fingerprint": "a" * 64})
+    summary = Summary("1" * 64, "other", OWNED, State.RUNNING, None, 0)
+    unsourced = replace(summary, labels={key: OWNED[key] for key in OWNED if key != "reconciler.source"})
+    gone, odd = "its image is gone", "its Devices: /dev/kmsg should be nothing"
+
+    def told(summary: Summary, inspection: Inspection, image: Image | None) -> tuple[str, str] | None:
+        found = ownership.not_ours_by_proof(summary, inspection, image, Owner("default", "mine"))
+        return (found.why, found.sandbox) if found else None
+
+    assert told(summary, inspection, image) is None
+    assert told(summary, inspection, copied) == ("its labels are its image's", "")
+    assert told(summary, inspection, None) == (f"its name is not ours, and {gone}", "web")
+    assert told(unsourced, inspection, None) == (f"its name is not ours, and {gone}", "")
+    assert told(summary, changed, image) == (f"its name is not ours, and {odd}", "web")
+    assert told(unsourced, changed, image) == (f"its name is not ours, and {odd}", "")
