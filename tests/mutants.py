@@ -2,7 +2,8 @@
 
 A mutant lives only in the memory of a process of its own, which runs the unit tests of planning and then stories of the
 simulation. It is killed when one of them fails, or when they hang. Sentences stay as they are, and so do the numbers at
-the top of a module: they are choices, and a test could only repeat them.
+the top of a module: they are choices, and a test could only repeat them. A seed draws the same mutants for as long as
+the code in which they are stays the same.
 
 python -m tests.mutants COUNT [SEED]
 """
@@ -15,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from itertools import takewhile
 from multiprocessing import get_context
 from pathlib import Path
@@ -194,7 +196,8 @@ def main(count: int, seed: int) -> int:
         print("The tests fail without a mutant: they would kill each.")
         return 1
     seconds_max = HANGS * (time.monotonic() - begun)
-    drawn = random.Random(seed).sample([mutant for mutant in every if mutant.name not in EQUIVALENT], count)  # noqa: S311 - chance, no secret
+    known = [mutant for mutant in every if mutant.name not in EQUIVALENT]
+    drawn = sorted(known, key=lambda mutant: sha256(f"{seed} {mutant.name}".encode()).digest())[:count]
     survivors = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for mutant, alive in zip(drawn, pool.map(lambda one: survives(one, seconds_max), drawn), strict=True):
