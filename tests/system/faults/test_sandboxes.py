@@ -13,7 +13,7 @@ from tests.system.conftest import STUBBORN, Operator, version
 NO_PROGRAM = "sandbox:no-program"
 """An image whose program is for no machine."""
 
-LONG_SECONDS = 5
+LONG_SECONDS = 10
 """So long a failure must rest at least, for an edit to come before the next attempt."""
 
 FAILING: dict[str, dict[str, Any]] = {
