@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from typing import TypeVarTuple
 
 from reconciler.control.dependencies import Clock
 from reconciler.model.desired import Desired
@@ -14,6 +15,8 @@ from reconciler.report.metrics import Metrics
 from reconciler.report.store import Store
 
 log = logging.getLogger(__name__)
+
+Arguments = TypeVarTuple("Arguments")
 
 
 class StatusWriter:
@@ -68,15 +71,15 @@ class StatusWriter:
 
     def on_progress(self, planned: SandboxPlan, text: str, share: float | None) -> None:
         """While a pull goes on; `share` is 0 to 1, None as long as nobody knows."""
-        self._reduce(planned.sandbox, lambda status, now: status_reducer.on_progress(status, planned, text, share, now))
+        self._reduce(planned.sandbox, status_reducer.on_progress, planned, text, share)
 
     def on_output_ended(self, sandbox: str, container: str, last_output: tuple[bytes, ...]) -> None:
         """After all that a stopped container said was read."""
-        self._reduce(sandbox, lambda status, now: status_reducer.on_output_ended(status, container, last_output, now))
+        self._reduce(sandbox, status_reducer.on_output_ended, container, last_output)
 
     def on_log_rate_exceeded(self, sandbox: str, container: str, at: float) -> None:
         """After a container said more than the policy allows; `at` is by the engine's clock."""
-        self._reduce(sandbox, lambda status, now: status_reducer.on_log_rate_exceeded(status, container, at, now))
+        self._reduce(sandbox, status_reducer.on_log_rate_exceeded, container, at)
 
     def on_disk_measured(self, sizes: Mapping[str, int], sandbox_of: Mapping[str, str]) -> None:
         """`sizes` are the bytes that each container has written; `sandbox_of` tells to which sandbox it belongs."""
@@ -84,12 +87,12 @@ class StatusWriter:
         for container, size in sizes.items():
             sizes_of.setdefault(sandbox_of.get(container, ""), {})[container] = size
         for name, own in sizes_of.items():
-            self._reduce(name, lambda status, now, own=own: status_reducer.on_disk_measured(status, own, now))  # type: ignore[misc]
+            self._reduce(name, status_reducer.on_disk_measured, own)
 
     def on_outcome(self, outcome: Outcome) -> None:
         """After an action; the journal has a line for each."""
         now, planned = self._clock.now(), outcome.planned
-        self._reduce(planned.sandbox, lambda status, now: status_reducer.on_outcome(status, outcome, now))
+        self._reduce(planned.sandbox, status_reducer.on_outcome, outcome)
         self._journal.write(
             JournalEntry(
                 at=now,
@@ -119,10 +122,15 @@ class StatusWriter:
         self._changed = {name for name in changed if not self._store.write_status(self._statuses[name])}
         self._gone = {name for name in self._gone if not self._store.forget(name)}
 
-    def _reduce(self, sandbox: str, reduce: Callable[[SandboxStatus, float], SandboxStatus]) -> None:
-        """The next status of a sandbox, unless it is gone."""
+    def _reduce(
+        self,
+        sandbox: str,
+        reducer: Callable[[SandboxStatus, *Arguments, float], SandboxStatus],
+        *arguments: *Arguments,
+    ) -> None:
+        """Puts the next status of a sandbox, unless it is gone."""
         if sandbox in self._statuses:
-            self._put(reduce(self._statuses[sandbox], self._clock.now()))
+            self._put(reducer(self._statuses[sandbox], *arguments, self._clock.now()))
 
     def _put(self, status: SandboxStatus) -> None:
         before = self._statuses.get(status.name)
