@@ -46,7 +46,7 @@ class Scene:
     lacking: set[Knob] = field(default_factory=set)
     """What the engine cannot enforce."""
     complete: bool = True
-    waits: str = ""
+    waits: str | None = None
     directory: tuple[int, int] = DIRECTORY
     known_directory: tuple[int, int] | None = DIRECTORY
     approved: set[str] = field(default_factory=set)

@@ -166,7 +166,7 @@ class Executor:
             case RemoveNetwork(network):
                 self._engine.remove_network(network)
             case Create(rendered):
-                if why := self._volumes.changed(rendered):
+                if why := self._volumes.why_changed(rendered):
                     return replace(outcome, failure=Reason.CREATE_FAILED, message=why)
                 return self._created(outcome, rendered)
             case Verify(rendered):

@@ -121,9 +121,11 @@ class Observer:
         if self._facts is None:
             self._facts = self._engine.facts()
             self._check_host(self._facts.host)
-        if self._network is None or self._network.why_unfit or self._network.unfiltered:
+        if self._network is None or self._network.why_unfit or self._network.why_unfiltered:
             network = self._engine.network()
-            self._network = network and replace(network, unfiltered=self._host.unfiltered(network, self._facts))
+            if network:
+                network = replace(network, why_unfiltered=self._host.why_unfiltered(network, self._facts))
+            self._network = network
         return self._facts, self._engine.containers()
 
     def _check_host(self, host: str) -> None:

@@ -105,7 +105,7 @@ class Reader:
         self._put(scan_error="", scanned_at=self._clock.now())
         self._believe(scanned)
 
-    def _go_on_without(self, scan_error: str, seconds: float, waits: str = "") -> None:
+    def _go_on_without(self, scan_error: str, seconds: float, waits: str | None = None) -> None:
         if scan_error != self.reading.scan_error:
             log.error("nothing is removed: %s", scan_error)
         desired = replace(self.reading.desired, complete=False, waits=waits)

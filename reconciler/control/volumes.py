@@ -48,13 +48,13 @@ class Volumes:
             self._sources = sources
         return self._sources
 
-    def changed(self, rendered: Rendered) -> str:
-        """Why a source is not what was judged, looked up right before a container is created; empty when all are."""
+    def why_changed(self, rendered: Rendered) -> str | None:
+        """Why a source is not what was judged, looked up right before a container is created; None when all are."""
         for mount in rendered.spec.volumes:
             source = self._host.examine(mount.source, self._protected)
-            if source.trouble or source.real != mount.source:
-                return f"{source.trouble or 'has become a link'}: volume {mount.source}"
-        return ""
+            if source.why_unfit or source.real != mount.source:
+                return f"{source.why_unfit or 'has become a link'}: volume {mount.source}"
+        return None
 
     def witnessed(self, container: str, inspection: Inspection) -> Inspection:
         """The inspection, with a deviation for each volume of which the kernel has mounted another source.
@@ -71,7 +71,7 @@ class Volumes:
 
 
 def _apart(volumes: Mapping[str, Iterable[Volume]], policy: Policy, sources: Mapping[str, Source]) -> dict[str, Source]:
-    """The sources that lie inside a volume which a sandbox can write, with that as their trouble."""
+    """The sources that lie inside a volume which a sandbox can write, with that as why they are unfit."""
     allowed = Protected(
         writable={
             Path(sources[volume.source].real): f"sandbox {name}"
@@ -83,5 +83,5 @@ def _apart(volumes: Mapping[str, Iterable[Volume]], policy: Policy, sources: Map
     return {
         path: judged
         for path, source in sources.items()
-        if not source.trouble and (judged := allowed.judged(Path(source.real))).trouble
+        if not source.why_unfit and (judged := allowed.judged(Path(source.real))).why_unfit
     }

@@ -50,7 +50,7 @@ def collect(settings: Settings) -> Host:
     after = time.time()
     network = health if isinstance(health, Unknown) else _found(lambda: _network(settings, engine, health))
     data = health if isinstance(health, Unknown) else _found(lambda: _local_data(settings, health))
-    policy, policy_trouble = _policy(settings)
+    policy, policy_invalid = _policy(settings)
     return Host(
         address=settings.host,
         socket=_found(lambda: _place(settings.engine_socket, TO_WRITE)),
@@ -68,7 +68,7 @@ def collect(settings: Settings) -> Host:
         state_room=_found(lambda: _room(_existing(settings.state))),
         policy=_found(lambda: _place(settings.policy_file, os.R_OK, with_parents=True)),
         policy_file=settings.policy_file,
-        policy_trouble=policy_trouble,
+        policy_invalid=policy_invalid,
         published=policy.published_ports if policy else None,
         directory=_found(lambda: _place(settings.directory, TO_LIST)),
         directory_path=settings.directory,
@@ -78,7 +78,7 @@ def collect(settings: Settings) -> Host:
 
 def _network(settings: Settings, engine: DockerEngine, health: EngineHealth) -> Network | None:
     network = engine.network()
-    return network and replace(network, unfiltered=settings.engine_host.unfiltered(network, health.facts))
+    return network and replace(network, why_unfiltered=settings.engine_host.why_unfiltered(network, health.facts))
 
 
 def _found(collect: Callable[[], Found]) -> Found | Unknown:
@@ -220,10 +220,10 @@ def _group(gid: int) -> str:
         return str(gid)
 
 
-def _policy(settings: Settings) -> tuple[Policy | None, str]:
+def _policy(settings: Settings) -> tuple[Policy | None, str | None]:
     """The policy, or what is wrong with its file."""
     try:
-        return settings.policy(), ""
+        return settings.policy(), None
     except PolicyInvalid as error:
         return None, str(error.problems[0])
 

@@ -61,8 +61,8 @@ def policy(host: Host) -> Iterator[Finding]:
         yield error("policy", f"{shown} does not exist", why, "# name another one with --policy, or leave that out")
     elif isinstance(host.policy, Unknown):
         yield unchecked("policy", f"{shown}: {host.policy.why}")
-    elif host.policy_trouble:
-        yield error("policy", host.policy_trouble, why, "reconciler validate  # with the same options")
+    elif host.policy_invalid:
+        yield error("policy", host.policy_invalid, why, "reconciler validate  # with the same options")
     else:
         yield _out_of_reach(host.policy, host.authors)
 

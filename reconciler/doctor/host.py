@@ -75,7 +75,7 @@ class Host:
     state_room: Room | Unknown
     policy: PathAccess | Unknown | None
     policy_file: Path | None
-    policy_trouble: str
+    policy_invalid: str | None
     published: range | None
     directory: PathAccess | Unknown | None
     directory_path: Path

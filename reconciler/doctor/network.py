@@ -27,10 +27,10 @@ def bridge(host: Host) -> Iterator[Finding]:
     elif host.network.why_unfit:
         why = "It does not confine sandboxes, so none is started in it."
         yield error("bridge", host.network.why_unfit, why, f"{host.docker} network rm {host.network.name}")
-    elif host.network.unfiltered:
+    elif host.network.why_unfiltered:
         remedy = "sudo modprobe br_netfilter", "sudo sysctl -w net.bridge.bridge-nf-call-iptables=1"
         why = "Sandboxes could reach one another, so none is started."
-        yield error("bridge", host.network.unfiltered, why, *remedy)
+        yield error("bridge", host.network.why_unfiltered, why, *remedy)
     else:
         yield ok("bridge", f"{host.network.name} keeps neighbours apart")
 

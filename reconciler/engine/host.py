@@ -75,21 +75,21 @@ class EngineHost:
             {Path(path).resolve(): who for path, who in writable.items()},
         )
 
-    def unfiltered(self, network: Network, engine: EngineFacts) -> str:
-        """Why traffic between containers of the network gets past the engine's rules; empty also when nobody knows.
+    def why_unfiltered(self, network: Network, engine: EngineFacts) -> str | None:
+        """Why traffic between containers of the network gets past the engine's rules; None also when nobody knows.
 
         It is known of a bridge in this network namespace, where this process may see the kernel's settings.
         """
         interfaces, settings = self.proc / "self/net/dev", self.proc / "sys/net"
         if engine.name != "Docker" or not interfaces.exists() or not settings.exists():
-            return ""
+            return None
         if not re.search(rf"^ *{re.escape(network.bridge)}:", interfaces.read_text(), re.MULTILINE):
-            return ""
+            return None
         try:
             value = (settings / "bridge/bridge-nf-call-iptables").read_text().strip()
         except FileNotFoundError:
             return "the kernel's module br_netfilter is missing"
-        return "" if value == "1" else f"net.bridge.bridge-nf-call-iptables is {value}"
+        return None if value == "1" else f"net.bridge.bridge-nf-call-iptables is {value}"
 
     def examine(self, path: str, protected: Protected) -> Source:
         """What a volume's source really is, and why it cannot be mounted, if it cannot."""

@@ -44,7 +44,7 @@ class Desired:
     `invalid_names` are files that declare nothing, because their name is no sandbox's name; by each of its
     likenesses. `notes` are what is passed over, and is no mistake. `directory` is `(st_dev, st_ino)` of the directory
     that was read. `complete` is false for a scan kept from earlier because the directory cannot be read now: it says
-    what should run, but removes nothing. `waits` says why the files must not be acted on yet, empty when they may.
+    what should run, but removes nothing. `waits` says why the files must not be acted on yet, None when they may.
     `commit` is the git commit that was checked out there, empty when none was; `uncommitted` whether the files are
     others than that commit's, as far as that can be told, None when it cannot. `last_good` is what files that cannot be
     used now said last, as far as that is known.
@@ -57,7 +57,7 @@ class Desired:
     notes: tuple[Problem, ...] = ()
     last_good: Mapping[str, Declaration] = field(default_factory=dict)
     complete: bool = True
-    waits: str = ""
+    waits: str | None = None
     commit: str = ""
     uncommitted: bool | None = False
 

@@ -44,12 +44,12 @@ def container_name(instance: str, sandbox: str, fingerprint: str) -> str:
     return f"reconciler.{instance}.{sandbox}.{fingerprint[:8]}"
 
 
-def sandbox_of(name: str) -> str:
-    """The sandbox of which `container_name` formed the name; empty for one that it never forms."""
+def sandbox_of(name: str) -> str | None:
+    """The sandbox of which `container_name` formed the name; None for one that it never forms."""
     match name.split("."):
         case ["reconciler", _, sandbox, _]:
             return sandbox
-    return ""
+    return None
 
 
 def network_name(instance: str) -> str:

@@ -38,7 +38,7 @@ class Health(StrEnum):
 class Summary:
     """One row of the engine's list of containers. `created_at` is in seconds since the epoch.
 
-    `trouble` says why the rest of the row cannot be believed; it then counts as running.
+    `why_unreadable` says why the rest of the row cannot be believed; it then counts as running.
     """
 
     id: str
@@ -47,7 +47,7 @@ class Summary:
     state: State
     health: Health | None
     created_at: float
-    trouble: str = ""
+    why_unreadable: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,22 +119,22 @@ class Observed:
 class Unmanaged:
     """A container that carries our labels and is not ours: reported, never touched.
 
-    `sandbox` is the one that it stands for: nothing is started beside it; empty when it stands for none. `source` owns
+    `sandbox` is the one that it stands for: nothing is started beside it; None when it stands for none. `source` owns
     it, when another one does.
     """
 
     id: str
     name: str
     why: str
-    sandbox: str = ""
+    sandbox: str | None = None
     up: bool = False
-    source: str = ""
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The instance's bridge network. `why_unfit` is empty when it is what we would create, `unfiltered` when the host's
-    kernel applies the engine's rules to it, or when that cannot be seen from here.
+    """The instance's bridge network. `why_unfit` is None when it is what we would create, `why_unfiltered` when the
+    host's kernel applies the engine's rules to it, or when that cannot be seen from here.
 
     An engine that was asked twice may make two of the same name, and starts nothing then; `surplus` are the ids of all
     but the oldest, when all are ours. `bridge` is the host's interface, `subnets` are such as `172.18.0.0/16`.
@@ -142,11 +142,11 @@ class Network:
 
     name: str
     id: str
-    why_unfit: str = ""
+    why_unfit: str | None = None
     surplus: tuple[str, ...] = ()
     bridge: str = ""
     subnets: tuple[str, ...] = ()
-    unfiltered: str = ""
+    why_unfiltered: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,13 +209,13 @@ class EngineHealth:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A path of the host that a sandbox wants to mount. `real` is free of links; `trouble` says why it cannot be.
+    """A path of the host that a sandbox wants to mount. `real` is free of links.
 
-    `hint` is what can be done about that.
+    `why_unfit` says why it cannot be mounted, None when it can; `hint` is what can be done about that.
     """
 
     real: str
-    trouble: str = ""
+    why_unfit: str | None = None
     hint: str = "mount an existing directory or file"
 
 

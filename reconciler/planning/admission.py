@@ -104,8 +104,8 @@ def over_ceilings(sandbox: Sandbox | ContainerSpec, policy: Policy) -> Iterator[
 def volume_refused(volume: Volume | BindMount, policy: Policy, sources: Mapping[str, Source]) -> Iterator[_Violation]:
     """Why it cannot be mounted, if it cannot."""
     source = sources.get(volume.source, Source(volume.source, "it was not examined"))
-    if source.trouble:
-        yield "source", source.trouble, source.hint, ""
+    if source.why_unfit:
+        yield "source", source.why_unfit, source.hint, ""
         return
     roots = [root for root in policy.volumes if _is_below(source.real, sources.get(root.root, Source(root.root)).real)]
     if not roots:

@@ -175,8 +175,8 @@ def _unfit(sandbox: Sandbox, world: World) -> tuple[Reason, str] | None:
         return None
     if network.why_unfit:
         return Reason.NETWORK_UNFIT, f"{network.why_unfit}; remove the network: {network.name}"
-    if network.unfiltered:
-        return Reason.NETWORK_UNFIT, f"{network.unfiltered}; see `reconciler doctor`"
+    if network.why_unfiltered:
+        return Reason.NETWORK_UNFIT, f"{network.why_unfiltered}; see `reconciler doctor`"
     return None
 
 

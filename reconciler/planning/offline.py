@@ -78,7 +78,9 @@ def _world(saved: Saved, desired: Desired, policy: Policy) -> World:
         engine=EngineFacts(
             name="", version="", api_version="", capabilities={} if Reason.ENGINE_UNFIT in reasons else ALL
         ),
-        network=Network(network_name(owner.instance), "", why_unfit="unfit" if Reason.NETWORK_UNFIT in reasons else ""),
+        network=Network(
+            network_name(owner.instance), "", why_unfit="unfit" if Reason.NETWORK_UNFIT in reasons else None
+        ),
         unmanaged=tuple(_unmanaged(saved)),
         images={status.image: Image(status.image, status.image_id, status.digest) for status in saved.sandboxes},
         sources={path: Source(path) for path in (*paths, *(root.root for root in policy.volumes))},
@@ -89,7 +91,7 @@ def _unmanaged(saved: Saved) -> Iterator[Unmanaged]:
     """What kept sandboxes out, and then what used a slot, which may be the same."""
     for status in saved.sandboxes:
         if status.reason in {Reason.OWNED_BY_ANOTHER, Reason.UNMANAGED}:
-            owner = "another" if status.reason is Reason.OWNED_BY_ANOTHER else ""
+            owner = "another" if status.reason is Reason.OWNED_BY_ANOTHER else None
             yield Unmanaged("", "", "", status.name, source=owner)
     for name in saved.controller.slots_used_by_unmanaged:
         yield Unmanaged("", name, "it is not ours", sandbox_of(name) or name, up=True)

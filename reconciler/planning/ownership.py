@@ -26,10 +26,10 @@ def not_ours_by_labels(summary: Summary, owner: Owner) -> Unmanaged | None:
         if is_misnamed(summary, owner):
             return Unmanaged(summary.id, summary.name, why)
         return counted(summary, why, source)
-    return counted(summary, summary.trouble) if summary.trouble else None
+    return counted(summary, summary.why_unreadable) if summary.why_unreadable else None
 
 
-def counted(summary: Summary, why: str, source: str = "") -> Unmanaged:
+def counted(summary: Summary, why: str, source: str | None = None) -> Unmanaged:
     """It is not ours to touch, and stands for a sandbox of ours all the same: no other may run beside it."""
     sandbox, up = summary.labels[labels.SANDBOX], summary.state in UP
     return Unmanaged(summary.id, summary.name, why, sandbox, up, source)

@@ -43,18 +43,18 @@ class Checkout:
     """A directory in a work tree.
 
     `commit` is the full hash of the commit that is checked out, empty when there is none or its form is not supported.
-    `under_way` names the git operation under way, empty when there is none. `index` is the file that lists what git
+    `under_way` names the git operation under way, None when there is none. `index` is the file that lists what git
     tracks, and `inner` the path of the directory in it: `deploy/sandboxes.d/`.
     """
 
     commit: str = ""
-    under_way: str = ""
+    under_way: str | None = None
     index: Path = Path()
     inner: str = ""
 
 
 def checkout_of(directory: Path) -> Checkout:
-    """The work tree of the directory. Never raises; where there is none, all fields are empty."""
+    """The work tree of the directory. Never raises; where there is none, no field says anything."""
     try:
         return _checkout(directory.resolve(strict=True))
     except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL in a path
@@ -82,14 +82,14 @@ def _repository(place: Path) -> Path | None:
     return place / path.strip()
 
 
-def _under_way(own: Path) -> str:
+def _under_way(own: Path) -> str | None:
     for name, operation in OPERATIONS.items():
         try:
             found = (own / name).stat()
         except OSError:
             continue
         return f"a git {operation} is under way{_since(found.st_mtime) if stat.S_ISREG(found.st_mode) else ''}"
-    return ""
+    return None
 
 
 def _since(seconds: float) -> str:

@@ -686,7 +686,7 @@ def test_the_network(empty_bench: Bench) -> None:
     created = empty_bench.engine.network()
     assert created is not None
     assert created.name == labels.network_name(empty_bench.instance)
-    assert created.why_unfit == ""
+    assert created.why_unfit is None
     empty_bench.engine.create_network()
     assert empty_bench.engine.network() == created
 
@@ -706,7 +706,7 @@ def test_an_unfit_network(empty_bench: Bench, options: dict[str, str], *, is_lab
     empty_bench.outside.add_network(name, options=options, own_labels=own_labels)
     found = empty_bench.engine.network()
     assert found is not None
-    assert found.why_unfit.startswith(why)
+    assert str(found.why_unfit).startswith(why)
 
 
 def test_a_second_network_of_the_same_name(bench: Bench) -> None:

@@ -149,7 +149,7 @@ def test_names_in_a_list(names: list[str] | None, name: str) -> None:
 def test_a_row_with_a_gap(key: str) -> None:
     """A row of the list that lacks anything is that container's trouble; it counts as running."""
     row = summary({other: value for other, value in ROW.items() if other != key})
-    assert (row.id, row.state, bool(row.trouble)) == (ID, State.RUNNING, True)
+    assert (row.id, row.state, bool(row.why_unreadable)) == (ID, State.RUNNING, True)
     assert row.labels == ({} if key == "Labels" else ROW["Labels"])
 
 

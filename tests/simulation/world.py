@@ -87,7 +87,7 @@ class FakeDirectory:
             directory=(1, self.identity),
             declared={name: declaration for name, declaration in whole.items() if name not in clashes},
             broken=broken | clashes,
-            waits="a git merge is under way" if self.under_way else "",
+            waits="a git merge is under way" if self.under_way else None,
             invalid_names={name: (Problem(f"{name.upper()}.yaml", 0, 0, "is no name"),) for name in self.invalid_names},
         )
 
@@ -188,8 +188,8 @@ class FakePaths:
     def exchanged(self, container: str, _: int, volumes: tuple[BindMount, ...]) -> tuple[BindMount, ...]:
         return volumes if container in self.strayed else ()
 
-    def unfiltered(self, *_: object) -> str:
-        return ""
+    def why_unfiltered(self, *_: object) -> None:
+        return None
 
 
 class FaultyEngine(FakeEngine):

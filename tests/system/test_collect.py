@@ -85,7 +85,7 @@ def test_odd_things(settings: Settings, tmp_path: Path, make: Callable[[Path], N
         path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
         make(path)
     host = collect(settings)
-    assert host.policy_trouble
+    assert host.policy_invalid
     assert isinstance(host.engine, Unknown)
 
 
@@ -93,4 +93,4 @@ def test_a_policy_that_is_broken(settings: Settings) -> None:
     """The doctor says what is wrong in the policy."""
     assert settings.policy_file is not None
     settings.policy_file.write_text("sandboxes_max: [")
-    assert "policy.yaml:1" in collect(settings).policy_trouble
+    assert "policy.yaml:1" in str(collect(settings).policy_invalid)

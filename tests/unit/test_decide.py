@@ -193,7 +193,7 @@ def _(scene: Scene) -> None:
     scene.container("down", State.EXITED)
     scene.container("up")
     scene.declare("alone", network_mode="none")
-    scene.network = Network("reconciler.default", "n" * 64, unfiltered="the kernel filters nothing")
+    scene.network = Network("reconciler.default", "n" * 64, why_unfiltered="the kernel filters nothing")
 
 
 @case(
@@ -1309,12 +1309,14 @@ def test_what_has_changed_gets_a_second_whoever_wants_it_to_stop(declared: dict[
             "the engine cannot enforce memory, seccomp; see `reconciler doctor`",
         ),
         (
-            lambda scene: setattr(scene, "network", Network("net", "n" * 64, "is odd", unfiltered="the kernel is odd")),
+            lambda scene: setattr(
+                scene, "network", Network("net", "n" * 64, "is odd", why_unfiltered="the kernel is odd")
+            ),
             Reason.NETWORK_UNFIT,
             "is odd; remove the network: net",
         ),
         (
-            lambda scene: setattr(scene, "network", Network("net", "n" * 64, unfiltered="the kernel is odd")),
+            lambda scene: setattr(scene, "network", Network("net", "n" * 64, why_unfiltered="the kernel is odd")),
             Reason.NETWORK_UNFIT,
             "the kernel is odd; see `reconciler doctor`",
         ),

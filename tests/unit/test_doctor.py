@@ -49,7 +49,7 @@ SOUND = Host(
     state_room=Room(20 * GIB, 100_000),
     policy=PathAccess(POLICY, "file", "root", usable=True, writers={}),
     policy_file=POLICY,
-    policy_trouble="",
+    policy_invalid=None,
     published=range(8000, 10000),
     directory=PathAccess(DIRECTORY, "directory", "root", usable=True, writers={"user alice": DIRECTORY}),
     directory_path=DIRECTORY,
@@ -141,7 +141,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "inotify unknown": ({"inotify": Unknown("why")}, "warning: inotify: could not be checked: why"),
     "unfit network": (network(why_unfit="its driver is macvlan"), "error: bridge: its driver is macvlan"),
-    "unfiltered bridge": (network(unfiltered="a setting is 0"), "error: bridge: a setting is 0"),
+    "unfiltered bridge": (network(why_unfiltered="a setting is 0"), "error: bridge: a setting is 0"),
     "network unknown": ({"network": Unknown("why")}, "warning: bridge: could not be checked: why"),
     "no network": (
         {"network": None},
@@ -213,7 +213,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         "warning: watching: /srv/sandboxes.d is on fuse.sshfs",
     ),
     "no policy": ({"policy": None}, "error: policy: /etc/reconciler/policy.yaml does not exist"),
-    "bad policy": ({"policy_trouble": "policy.yaml:1:1: is empty"}, "error: policy: policy.yaml:1:1: is empty"),
+    "bad policy": ({"policy_invalid": "policy.yaml:1:1: is empty"}, "error: policy: policy.yaml:1:1: is empty"),
     "policy of an author": (
         {"policy": place(SOUND.policy, writers={"user alice": POLICY})},
         "error: policy: user alice may write the sandboxes, and /etc/reconciler/policy.yaml",

@@ -142,7 +142,7 @@ def test_nothing_is_waited_for(tmp_path: Path) -> None:
 def test_what_is_under_way_is_known_while_it_is(tmp_path: Path, marker: str, operation: str) -> None:
     """By the file that git keeps meanwhile, and its time, whatever else changes."""
     git = files(tmp_path / ".git", HEAD=FIRST)
-    assert Directory(sandboxes(tmp_path)).scan().waits == ""
+    assert Directory(sandboxes(tmp_path)).scan().waits is None
     (git / marker).parent.mkdir(exist_ok=True)
     (git / marker).touch()
     first = git / marker.partition("/")[0]
@@ -152,7 +152,7 @@ def test_what_is_under_way_is_known_while_it_is(tmp_path: Path, marker: str, ope
     if first.is_dir():
         assert Directory(tmp_path).scan().waits == "a git rebase is under way"
         first.rmdir()
-    assert Directory(tmp_path).scan().waits == ""
+    assert Directory(tmp_path).scan().waits is None
 
 
 def test_what_is_under_way_in_one_worktree_is_not_in_another(tmp_path: Path) -> None:
@@ -161,9 +161,9 @@ def test_what_is_under_way_in_one_worktree_is_not_in_another(tmp_path: Path) -> 
     own = files(common / "worktrees" / "tree", HEAD=FIRST, commondir="../..\n")
     files(tmp_path / "tree", **{".git": f"gitdir: {own}\n"})
     assert checkout_of(tmp_path / "repo").under_way
-    assert checkout_of(tmp_path / "tree").under_way == ""
+    assert checkout_of(tmp_path / "tree").under_way is None
     files(own, BISECT_START="")
-    assert "bisect" in checkout_of(tmp_path / "tree").under_way
+    assert "bisect" in str(checkout_of(tmp_path / "tree").under_way)
 
 
 def test_a_time_beyond_all_is_left_out(tmp_path: Path) -> None:

@@ -133,11 +133,11 @@ def test_a_conflict_is_a_change(watched: Path) -> None:
     git(watched, "merge", "--quiet", "other", code=1)
     desired = Directory(watched).scan()
     assert desired.uncommitted is True
-    assert desired.waits.startswith("a git merge is under way since ")
+    assert str(desired.waits).startswith("a git merge is under way since ")
     assert desired.problems_of("a")[0].message == "a merge conflict is not resolved"
     git(watched, "merge", "--abort")
     desired = Directory(watched).scan()
-    assert (desired.uncommitted, desired.waits) == (False, "")
+    assert (desired.uncommitted, desired.waits) == (False, None)
 
 
 BEGINNINGS = {
@@ -162,12 +162,12 @@ def test_what_git_is_in_the_middle_of_is_known(watched: Path, tmp_path: Path, be
     for image in ("ours", "ours-again"):
         (watched / "a.yaml").write_text(f"image: {image}\n")
         commit(watched)
-    assert checkout_of(watched).under_way == ""
+    assert checkout_of(watched).under_way is None
     git(tmp_path, *BEGINNINGS[beginning], code=ANY)
     operation = beginning.split()[0]
-    assert checkout_of(watched).under_way.startswith(f"a git {operation} is under way since ")
+    assert str(checkout_of(watched).under_way).startswith(f"a git {operation} is under way since ")
     git(tmp_path, operation, "reset" if operation == "bisect" else "--abort")
-    assert checkout_of(watched).under_way == ""
+    assert checkout_of(watched).under_way is None
 
 
 def other_version(watched: Path) -> None:

@@ -252,7 +252,7 @@ def test_a_container_is_ours_by_labels_that_are_complete(changed: dict[str, str]
 
 def test_a_row_that_cannot_be_believed_counts_as_its_sandbox() -> None:
     """Nothing is started beside it, also while it is down."""
-    summary = Summary("1" * 64, NAME, OWNED, State.EXITED, None, 0, trouble="it is odd")
+    summary = Summary("1" * 64, NAME, OWNED, State.EXITED, None, 0, why_unreadable="it is odd")
     assert ownership.not_ours_by_labels(summary, Owner("default", "mine")) == Unmanaged(
         "1" * 64, NAME, "it is odd", "web", up=False
     )
@@ -268,13 +268,13 @@ def test_a_misnamed_container_is_ours_when_only_we_can_have_made_it() -> None:
     unsourced = replace(summary, labels={key: OWNED[key] for key in OWNED if key != "reconciler.source"})
     gone, odd = "its image is gone", "its Devices: /dev/kmsg should be nothing"
 
-    def told(summary: Summary, inspection: Inspection, image: Image | None) -> tuple[str, str] | None:
+    def told(summary: Summary, inspection: Inspection, image: Image | None) -> tuple[str, str | None] | None:
         found = ownership.not_ours_by_proof(summary, inspection, image, Owner("default", "mine"))
         return (found.why, found.sandbox) if found else None
 
     assert told(summary, inspection, image) is None
-    assert told(summary, inspection, copied) == ("its labels are its image's", "")
+    assert told(summary, inspection, copied) == ("its labels are its image's", None)
     assert told(summary, inspection, None) == (f"its name is not ours, and {gone}", "web")
-    assert told(unsourced, inspection, None) == (f"its name is not ours, and {gone}", "")
+    assert told(unsourced, inspection, None) == (f"its name is not ours, and {gone}", None)
     assert told(summary, changed, image) == (f"its name is not ours, and {odd}", "web")
-    assert told(unsourced, changed, image) == (f"its name is not ours, and {odd}", "")
+    assert told(unsourced, changed, image) == (f"its name is not ours, and {odd}", None)

@@ -46,8 +46,8 @@ def host(
     return EngineHost(engine_socket, own, tmp_path / "proc")
 
 
-def trouble(host: EngineHost, source: Path, engine_data: str = "") -> str:
-    return Volumes(host).examined([declaration(source)], Policy(), engine_data)[str(source)].trouble
+def why_unfit(host: EngineHost, source: Path, engine_data: str = "") -> str | None:
+    return Volumes(host).examined([declaration(source)], Policy(), engine_data)[str(source)].why_unfit
 
 
 @pytest.fixture
@@ -73,8 +73,8 @@ def source(tmp_path: Path) -> Path:
 def test_what_holds_a_listening_socket_is_refused(tmp_path: Path, source: Path, sockets: str, refused: bool) -> None:
     """Whatever the address of the engine is: it, or a proxy before it, may be what listens there."""
     (source.parent / "link").symlink_to(source)
-    told = trouble(host(tmp_path, sockets.replace("ROOT", str(source.parent))), source)
-    assert told.partition(" /")[0] == ("holds the host's socket" if refused else "")
+    told = why_unfit(host(tmp_path, sockets.replace("ROOT", str(source.parent))), source)
+    assert (told and told.partition(" /")[0]) == ("holds the host's socket" if refused else None)
 
 
 def test_a_real_socket_is_seen(source: Path) -> None:
@@ -82,23 +82,23 @@ def test_a_real_socket_is_seen(source: Path) -> None:
     seen = EngineHost(None, {})
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(source / "docker.sock"))
-        assert trouble(seen, source) == ""
+        assert why_unfit(seen, source) is None
         listener.listen()
-        assert trouble(seen, source) == f"holds the host's socket {source}/docker.sock"
-    assert trouble(seen, source) == ""
+        assert why_unfit(seen, source) == f"holds the host's socket {source}/docker.sock"
+    assert why_unfit(seen, source) is None
 
 
 def test_a_table_that_is_nonsense_breaks_nothing(tmp_path: Path, source: Path) -> None:
     """A name may hold anything but NUL, and anybody on the host can listen under it."""
     nonsense = f"{LISTENING} 17 {tmp_path}/a\n0000: nonsense\n\n0\n{LISTENING} 17 @{source}\n{LISTENING} 17\n"
-    assert trouble(host(tmp_path, nonsense), source) == ""
+    assert why_unfit(host(tmp_path, nonsense), source) is None
 
 
 @pytest.mark.parametrize("place", ["/run", "/var/run", "/proc", "/sys", "/dev", "/dev/shm", "/proc/self", "/"])
 def test_the_systems_own_directories_are_refused(place: str) -> None:
     """They, what is in them, and what holds them."""
-    told = trouble(EngineHost(None, {}), Path(place))
-    assert told.startswith("holds the host's " if place == "/" else "belongs to the host's /")
+    told = why_unfit(EngineHost(None, {}), Path(place))
+    assert str(told).startswith("holds the host's " if place == "/" else "belongs to the host's /")
 
 
 @pytest.mark.parametrize("own", ["the watched directory", "the state directory", "the policy", "the engine's data"])
@@ -111,11 +111,11 @@ def test_what_rules_the_sandboxes_is_refused(tmp_path: Path, own: str) -> None:
     (tmp_path / "srv" / "to it").symlink_to(place)
     engine_data, owned = (str(place), {}) if own == "the engine's data" else ("", {place: own})
     seen = host(tmp_path, own=owned)
-    assert trouble(seen, place, engine_data) == f"belongs to {own}"
-    assert trouble(seen, place / "inside", engine_data) == f"belongs to {own}"
-    assert trouble(seen, tmp_path / "link", engine_data) == f"belongs to {own}"
-    assert trouble(seen, tmp_path / "srv", engine_data) == f"holds {own}"
-    assert trouble(seen, tmp_path / "srv" / "place2", engine_data) == ""
+    assert why_unfit(seen, place, engine_data) == f"belongs to {own}"
+    assert why_unfit(seen, place / "inside", engine_data) == f"belongs to {own}"
+    assert why_unfit(seen, tmp_path / "link", engine_data) == f"belongs to {own}"
+    assert why_unfit(seen, tmp_path / "srv", engine_data) == f"holds {own}"
+    assert why_unfit(seen, tmp_path / "srv" / "place2", engine_data) is None
 
 
 def test_what_holds_a_link_to_what_rules_is_refused(tmp_path: Path, source: Path) -> None:
@@ -123,12 +123,13 @@ def test_what_holds_a_link_to_what_rules_is_refused(tmp_path: Path, source: Path
     (tmp_path / "sandboxes.d").mkdir()
     (source / "link").symlink_to(tmp_path / "sandboxes.d")
     assert (
-        trouble(host(tmp_path, own={source / "link": "the watched directory"}), source) == "holds the watched directory"
+        why_unfit(host(tmp_path, own={source / "link": "the watched directory"}), source)
+        == "holds the watched directory"
     )
 
 
 @pytest.mark.parametrize(
-    ("mounted", "trouble"),
+    ("mounted", "why"),
     [
         ("root", "lies in ROOT, where container stranger can exchange it"),
         ("link", "lies in ROOT, where container stranger can exchange it"),
@@ -138,13 +139,13 @@ def test_what_holds_a_link_to_what_rules_is_refused(tmp_path: Path, source: Path
     ],
 )
 def test_what_lies_in_what_a_container_can_write_is_refused(
-    tmp_path: Path, source: Path, mounted: str, trouble: str
+    tmp_path: Path, source: Path, mounted: str, why: str
 ) -> None:
     """Whose container it is does not matter; what is mounted itself cannot be exchanged from inside."""
     (tmp_path / "link").symlink_to(source.parent)
     writable = {str(tmp_path / mounted): "container stranger"}
     found = Volumes(host(tmp_path)).examined([declaration(source)], Policy(), "", lambda: writable)
-    assert found[str(source)].trouble == trouble.replace("ROOT", str(source.parent))
+    assert found[str(source)].why_unfit == (why.replace("ROOT", str(source.parent)) or None)
 
 
 @pytest.mark.parametrize(
@@ -174,12 +175,12 @@ def test_the_hint_names_a_way_out(tmp_path: Path, place: str, hint: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("root_read_only", "above_read_only", "trouble"),
+    ("root_read_only", "above_read_only", "why"),
     [(False, False, "lies in ROOT, where sandbox above can exchange it"), (False, True, ""), (True, False, "")],
     ids=["it can write", "it does not ask to write", "it must not write, so it is never mounted"],
 )
 def test_what_lies_in_what_a_sandbox_will_write_is_refused(
-    tmp_path: Path, source: Path, *, root_read_only: bool, above_read_only: bool, trouble: str
+    tmp_path: Path, source: Path, *, root_read_only: bool, above_read_only: bool, why: str
 ) -> None:
     """As soon as it is declared, whether it runs or not; nobody can hinder others by asking for what is refused."""
     policy = Policy.model_validate({"volumes": [{"root": str(tmp_path), "read_only": root_read_only}]})
@@ -187,8 +188,8 @@ def test_what_lies_in_what_a_sandbox_will_write_is_refused(
     sandbox = Sandbox.model_validate({"image": "app:1", "volumes": [wish]})
     declarations = [declaration(source), Declaration("above", "above.yaml", sandbox)]
     found = Volumes(host(tmp_path)).examined(declarations, policy)
-    assert found[str(source)].trouble == trouble.replace("ROOT", str(source.parent))
-    assert found[str(source.parent)].trouble == ""
+    assert found[str(source)].why_unfit == (why.replace("ROOT", str(source.parent)) or None)
+    assert found[str(source.parent)].why_unfit is None
 
 
 def test_without_volumes_nothing_is_read(tmp_path: Path) -> None:
@@ -216,7 +217,7 @@ def test_what_is_still_what_was_judged_is_mounted(source: Path) -> None:
     """A directory, or a file."""
     (source / "file").write_text("")
     volumes = looked_at(source, source / "file")
-    assert [volumes.changed(rendered(one)) for one in (source, source / "file")] == ["", ""]
+    assert [volumes.why_changed(rendered(one)) for one in (source, source / "file")] == [None, None]
 
 
 @pytest.mark.parametrize("swapped", ["the source", "its parent"])
@@ -227,19 +228,19 @@ def test_a_link_that_took_its_place_is_not(source: Path, tmp_path: Path, swapped
     place.rename(tmp_path / "judged")
     (tmp_path / "elsewhere" / "data").mkdir(parents=True)
     place.symlink_to(tmp_path / "elsewhere")
-    assert volumes.changed(rendered(source)) == f"has become a link: volume {source}"
+    assert volumes.why_changed(rendered(source)) == f"has become a link: volume {source}"
 
 
 def test_a_directory_into_which_the_engines_socket_came_is_not(source: Path) -> None:
     """Whoever reaches it owns the host."""
     volumes = looked_at(source, engine_socket=source / "docker.sock")
     os.mkfifo(source / "docker.sock")
-    assert "holds the engine's socket" in volumes.changed(rendered(source))
-    assert "neither a directory nor a file" in volumes.changed(rendered(source / "docker.sock"))
+    assert "holds the engine's socket" in str(volumes.why_changed(rendered(source)))
+    assert "neither a directory nor a file" in str(volumes.why_changed(rendered(source / "docker.sock")))
 
 
 def test_what_is_gone_is_not(source: Path) -> None:
     """The engine would make a directory in its place."""
     volumes = looked_at(source)
     source.rmdir()
-    assert "cannot be read" in volumes.changed(rendered(source))
+    assert "cannot be read" in str(volumes.why_changed(rendered(source)))

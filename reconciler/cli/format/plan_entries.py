@@ -149,7 +149,7 @@ def as_json(plan: Plan, desired: Desired, now: float) -> str:
     whole = {
         "summary": summary(plan, desired),
         "changes": changes(plan, desired),
-        "waits": desired.waits,
+        "waits": desired.waits or "",
         "unseen": plan.unseen,
         "setup": [str(action) for action in plan.setup],
         "sandboxes": [_planned_as_json(planned, now) for planned in plan.sandboxes],

@@ -203,7 +203,7 @@ def network(rows: list[Answer], instance: str) -> Network | None:
     return Network(
         name,
         id_,
-        "; ".join(_unfit(named, instance)),
+        "; ".join(_unfit(named, instance)) or None,
         surplus,
         bridge=printable(options.get(BRIDGE) or f"br-{id_[:12]}"),
         subnets=tuple(printable(one["Subnet"]) for one in (named[0].get("IPAM") or {}).get("Config") or ()),
