@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import TypeVarTuple
+from typing import Any, TypeVarTuple
 
 from reconciler.control.dependencies import Clock
 from reconciler.model.desired import Desired
@@ -41,11 +41,10 @@ class StatusWriter:
 
     def on_observed(self, statuses: Mapping[str, SandboxStatus]) -> None:
         """The statuses after an observation."""
-        now = self._clock.now()
         for name, status in statuses.items():
             before = self._statuses[name]
             self._put(status)
-            self._journal_health(before, status, now)
+            self._record_health(before, status)
 
     def on_planned(self, plan: Plan, desired: Desired, world: World) -> None:
         """After a decision. What is refused is told in the journal, once."""
@@ -58,7 +57,7 @@ class StatusWriter:
             if self._planned.get(name) != same_again:
                 broken = bool(desired.problems_of(name))
                 self._put(status_reducer.on_planned(before, planned, file, world.images, now, broken=broken))
-                self._journal_refusal(planned, now)
+                self._record_refusal(planned)
                 self._planned[name] = (self._statuses[name], *same_again[1:])
 
     def keep_only(self, names: set[str]) -> None:
@@ -91,21 +90,16 @@ class StatusWriter:
 
     def on_outcome(self, outcome: Outcome) -> None:
         """After an action; the journal has a line for each."""
-        now, planned = self._clock.now(), outcome.planned
+        planned = outcome.planned
         self._reduce(planned.sandbox, status_reducer.on_outcome, outcome)
-        self._journal.write(
-            JournalEntry(
-                at=now,
-                sandbox=planned.sandbox,
-                verdict=planned.verdict,
-                cause=planned.cause,
-                action=str(outcome.action),
-                container=outcome.container,
-                result=outcome.failure or "ok",
-                message=outcome.message or planned.message,
-                engine_said=outcome.engine_said,
-                duration_seconds=outcome.duration_seconds,
-            )
+        self._record(
+            planned,
+            outcome.failure or "ok",
+            action=str(outcome.action),
+            container=outcome.container,
+            message=outcome.message or planned.message,
+            engine_said=outcome.engine_said,
+            duration_seconds=outcome.duration_seconds,
         )
         if outcome.failure is None:
             log.info("%s: %s (%s)", planned.sandbox or "all", outcome.action, planned.cause)
@@ -140,24 +134,24 @@ class StatusWriter:
             self._changed.add(status.name)
             self._gone.discard(status.name)
 
-    def _journal_health(self, before: SandboxStatus, after: SandboxStatus, now: float) -> None:
+    def _record(self, planned: SandboxPlan, result: str, **details: Any) -> None:
+        """Writes a line of the journal: what was decided, and what came of it."""
+        decided = {"sandbox": planned.sandbox, "verdict": planned.verdict, "cause": planned.cause}
+        told = {"message": planned.message, **details}
+        self._journal.write(JournalEntry(at=self._clock.now(), result=result, **decided, **told))
+
+    def _record_health(self, before: SandboxStatus, after: SandboxStatus) -> None:
         """Records when a health check begins to fail, once in each run, and when it passes again."""
         if before.unhealthy_run == after.unhealthy_run:
             return
         failure = after.failure if after.unhealthy_run else None
-        entry = JournalEntry(
-            at=now,
-            sandbox=after.name,
-            verdict=Verdict.KEEP,
-            cause=Reason.UNHEALTHY if failure else Reason.HEALTHY,
-            container=after.container_id,
-            result=failure.reason if failure else "ok",
-            message=failure.message if failure else "its health check passes again",
-        )
-        self._journal.write(entry)
-        log.log(logging.WARNING if failure else logging.INFO, "%s: %s", after.name, entry.message)
+        cause = Reason.UNHEALTHY if failure else Reason.HEALTHY
+        message = failure.message if failure else "its health check passes again"
+        planned = SandboxPlan(after.name, Verdict.KEEP, cause, message)
+        self._record(planned, failure.reason if failure else "ok", container=after.container_id)
+        log.log(logging.WARNING if failure else logging.INFO, "%s: %s", after.name, message)
 
-    def _journal_refusal(self, planned: SandboxPlan, now: float) -> None:
+    def _record_refusal(self, planned: SandboxPlan) -> None:
         """Records a refusal once, when it begins or changes."""
         if planned.cause is Reason.IN_FLIGHT:
             return
@@ -168,14 +162,5 @@ class StatusWriter:
         if self._refusals.get(planned.sandbox) == refusal:
             return
         self._refusals[planned.sandbox] = refusal
-        self._journal.write(
-            JournalEntry(
-                at=now,
-                sandbox=planned.sandbox,
-                verdict=planned.verdict,
-                cause=planned.cause,
-                result="refused",
-                message=planned.message,
-            )
-        )
+        self._record(planned, "refused")
         log.warning("%s: %s, %s: %s", planned.sandbox, planned.verdict.lower(), planned.cause, planned.message)
