@@ -4,7 +4,7 @@ import contextlib
 import os
 from pathlib import Path
 
-MODE = 0o640
+from reconciler.report.whole_file import MODE
 
 
 class BoundedFile:

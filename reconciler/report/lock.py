@@ -17,8 +17,7 @@ from pathlib import Path
 
 from reconciler.model.errors import StateUnusable
 from reconciler.model.status import Heartbeat
-
-MODE = 0o640
+from reconciler.report.whole_file import MODE
 
 FIELD, WHY = 20, 67
 """Characters of each of the first three fields, and of the last."""

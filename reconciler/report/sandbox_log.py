@@ -9,7 +9,7 @@ escapes control characters.
 import mmap
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -19,6 +19,8 @@ from reconciler.report.bounded_file import BoundedFile
 
 BYTES_MAX = 10 * 1024 * 1024
 KEPT = 2
+GONE_KEPT = 20
+"""The number of removed sandboxes whose output is kept."""
 
 TIME_LENGTH = len("2026-11-23T16:17:21.540083684Z")
 ID_LENGTH = 12
@@ -106,6 +108,14 @@ class LogReader:
 
     def _is_another(self, path: Path) -> bool:
         return not os.path.samestat(path.stat(), os.fstat(self._file.fileno()))
+
+
+def delete_old_logs(directory: Path, sandboxes: Set[str]) -> None:
+    """Deletes the output of removed sandboxes but for the newest `GONE_KEPT`; raises `OSError`."""
+    gone = [path for path in directory.glob("*.log") if path.stem not in sandboxes]
+    for log_file in sorted(gone, key=lambda path: path.stat().st_mtime)[:-GONE_KEPT]:
+        for path in directory.glob(f"{log_file.name}*"):
+            path.unlink()
 
 
 def parsed(line: bytes) -> Line | None:

@@ -6,24 +6,18 @@ Layout: `controller.json`, `status/NAME.json`, `logs/NAME.log`, `journal.jsonl`,
 
 import contextlib
 import logging
-import os
-import tempfile
 import time
 from pathlib import Path
-from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from reconciler.model.errors import StateUnusable
 from reconciler.model.status import Approval, ControllerStatus, Heartbeat, SandboxStatus
-from reconciler.report.lock import MODE, Lock
+from reconciler.report.lock import Lock
+from reconciler.report.sandbox_log import delete_old_logs
+from reconciler.report.whole_file import read_whole, write_whole
 
 log = logging.getLogger(__name__)
-
-Model = TypeVar("Model", bound=BaseModel)
-
-GONE_LOGS_KEPT = 20
-"""The number of removed sandboxes whose output is kept."""
 
 
 class Store:
@@ -42,11 +36,11 @@ class Store:
 
     def controller(self) -> ControllerStatus | None:
         """None where it was never written, or cannot be read."""
-        return _read(self._controller, ControllerStatus)
+        return read_whole(self._controller, ControllerStatus)
 
     def statuses(self) -> dict[str, SandboxStatus]:
         """All readable statuses, by name; raises `StateUnusable` when the directory cannot be read."""
-        found = (_read(path, SandboxStatus) for path in self._status_files())
+        found = (read_whole(path, SandboxStatus) for path in self._status_files())
         return {status.name: status for status in found if status is not None}
 
     def heartbeat(self) -> Heartbeat:
@@ -65,7 +59,7 @@ class Store:
 
     def approved(self) -> frozenset[str]:
         """Ids of the containers whose removal is approved."""
-        approval = _read(self._approval, Approval)
+        approval = read_whole(self._approval, Approval)
         return frozenset(approval.containers) if approval else frozenset()
 
     @property
@@ -131,7 +125,7 @@ class Store:
         models[self._approval] = Approval
         models |= dict.fromkeys(self._status_files(), SandboxStatus)
         for path, model in models.items():
-            if path.exists() and _read(path, model) is None:
+            if path.exists() and read_whole(path, model) is None:
                 log.warning("cannot parse %s: renamed to .corrupt", path)
                 with contextlib.suppress(OSError):
                     path.replace(path.with_suffix(".corrupt"))
@@ -154,17 +148,9 @@ class Store:
             self._note(path, error.strerror or "unknown")
             return False
         self._note(path)
-        self._forget_old_output()
-        return True
-
-    def _forget_old_output(self) -> None:
-        """Deletes the output of removed sandboxes but for the newest `GONE_LOGS_KEPT`."""
         with contextlib.suppress(OSError, StateUnusable):
-            known = set(self.names())
-            gone = (path for path in self.logs.glob("*.log") if path.stem not in known)
-            for log_file in sorted(gone, key=lambda path: path.stat().st_mtime)[:-GONE_LOGS_KEPT]:
-                for path in self.logs.glob(f"{log_file.name}*"):
-                    path.unlink()
+            delete_old_logs(self.logs, frozenset(self.names()))
+        return True
 
     def approve(self, approval: Approval) -> None:
         """Raises `StateUnusable` when it cannot be written: an approval must not be lost silently."""
@@ -208,31 +194,3 @@ class Store:
         if unwritten != self._unwritten:
             self._unwritten = unwritten
             self.heartbeat_now()
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Replaces a file atomically: it has the old or the new content, also after a crash or on a full disk."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), MODE)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
-def _read(path: Path, model: type[Model]) -> Model | None:
-    try:
-        return model.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
-        return None

@@ -23,7 +23,9 @@ from reconciler.model.status import (
     SandboxStatus,
 )
 from reconciler.report.journal import KEPT, Journal
-from reconciler.report.store import GONE_LOGS_KEPT, Store, write_whole
+from reconciler.report.sandbox_log import GONE_KEPT
+from reconciler.report.store import Store
+from reconciler.report.whole_file import write_whole
 
 CONTROLLER = ControllerStatus(
     available=True, host="unix:///fake.sock", instance="default", version="1", pid=1, directory="/sandboxes.d", limit=5
@@ -320,14 +322,14 @@ def test_reading_writes_nothing(tmp_path: Path) -> None:
 def test_the_output_of_what_is_gone_is_kept_for_a_while(store: Store) -> None:
     """Of sandboxes that are gone the newest logs stay; those of the others are never touched."""
     store.write_status(SandboxStatus(name="here"))
-    names = ["here", *(f"gone-{number}" for number in range(GONE_LOGS_KEPT + 3))]
+    names = ["here", *(f"gone-{number}" for number in range(GONE_KEPT + 3))]
     for age, name in enumerate(names):
         for file in (store.logs / f"{name}.log", store.logs / f"{name}.log.1"):
             file.write_text("said")
             os.utime(file, (age, age))
     store.forget("gone-1")
     assert {path.name.partition(".")[0] for path in store.logs.iterdir()} == {"here", *names[4:]}
-    assert len(list(store.logs.iterdir())) == 2 * (GONE_LOGS_KEPT + 1)
+    assert len(list(store.logs.iterdir())) == 2 * (GONE_KEPT + 1)
 
 
 def entry(number: int) -> JournalEntry:
