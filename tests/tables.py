@@ -16,7 +16,7 @@ import click
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel
 
-from reconciler.cli.main import cli
+from reconciler.cli.main import OfAllCommands, cli
 from reconciler.cli.schema import json_schema
 from reconciler.model.plan import Outcome, Pull, Reason, SandboxPlan, Verdict
 from reconciler.model.status import Condition, ConditionType, ControllerStatus, JournalEntry, SandboxStatus
@@ -83,7 +83,14 @@ def commands() -> str:
 
 def _usage(name: str, command: click.Command) -> str:
     return " ".join(
-        [name, *(_argument(one) if isinstance(one, click.Argument) else _option(one) for one in command.params)]
+        [
+            name,
+            *(
+                _argument(one) if isinstance(one, click.Argument) else _option(one)
+                for one in command.params
+                if not isinstance(one, OfAllCommands)
+            ),
+        ]
     )
 
 

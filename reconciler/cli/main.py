@@ -5,9 +5,15 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Mapping
+from copy import copy
+from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from reconciler import __version__
 from reconciler.cli.log_format import FORMATS, LEVELS, log_to_stderr
@@ -33,6 +39,30 @@ class Source(click.types.StringParamType):
         return [line for line in rv.splitlines() if line]
 
 
+class OfAllCommands(click.Option):
+    """An option that stands before the command or after it, where it outdoes the same one before."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """The help of a single command leaves it out."""
+        return None if ctx.parent else super().get_help_record(ctx)
+
+    def handle_parse_result(
+        self, ctx: click.Context, opts: Mapping[str, Any], args: list[str]
+    ) -> tuple[Any, list[str]]:
+        """After the command, it changes what was made of those before, and is no argument of the command's own."""
+        found = super().handle_parse_result(ctx, opts, args)
+        if ctx.parent and self.name and cli.callback:
+            value = ctx.params.pop(self.name)
+            if ctx.get_parameter_source(self.name) is ParameterSource.COMMANDLINE:
+                ctx.parent.params[self.name] = value
+                ctx.parent.invoke(cli.callback, **ctx.parent.params)
+                ctx.obj = ctx.parent.obj
+        return found
+
+
+option = partial(click.option, cls=OfAllCommands)
+
+
 class Commands(click.Group):
     """Each command is in the file of its name, which is read only when it is needed: a fast command stays fast."""
 
@@ -52,12 +82,24 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(f"reconciler.cli.{cmd_name}"), cmd_name)
+        command: click.Command = copy(getattr(importlib.import_module(f"reconciler.cli.{cmd_name}"), cmd_name))
+        command.params = [*command.params, *(one for one in self.params if isinstance(one, OfAllCommands))]
+        command.epilog = "Options of all commands: `reconciler --help`."
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """With the nearest command, where there is none of that name."""
+        if args[0] not in COMMANDS and not ctx.resilient_parsing:
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "see `reconciler --help`"
+            raise click.UsageError(f"no command {args[0]!r}; {hint}")
+        return super().resolve_command(ctx, args)
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option(
+@option(
     "--dir",
     "directory",
     type=click.Path(readable=False, path_type=Path),
@@ -67,7 +109,7 @@ class Commands(click.Group):
     show_default=True,
     help="Directory of the YAML files that declare the sandboxes.",
 )
-@click.option(
+@option(
     "--policy",
     "policy_file",
     type=click.Path(readable=False, path_type=Path),
@@ -75,7 +117,7 @@ class Commands(click.Group):
     envvar="RECONCILER_POLICY",
     help="Policy file of the host's owner; without one the built-in policy is in force.",
 )
-@click.option(
+@option(
     "--state",
     type=click.Path(readable=False, path_type=Path),
     metavar="DIR",
@@ -84,7 +126,7 @@ class Commands(click.Group):
     show_default=True,
     help="Directory of the status files.",
 )
-@click.option(
+@option(
     "--host",
     metavar="URL",
     default="unix:///var/run/docker.sock",
@@ -92,7 +134,7 @@ class Commands(click.Group):
     show_default=True,
     help="Address of the Docker Engine.",
 )
-@click.option(
+@option(
     "--instance",
     metavar="NAME",
     default="default",
@@ -100,14 +142,14 @@ class Commands(click.Group):
     show_default=True,
     help="Name of this controller; several share an engine without seeing each other.",
 )
-@click.option(
+@option(
     "--source",
     metavar="NAME",
     default="",
     envvar="RECONCILER_SOURCE",
     help="Whose sandboxes these are; by default this host's, and those of the directory as it is named.",
 )
-@click.option(
+@option(
     "--adopt",
     "adopted",
     type=Source(),
@@ -116,7 +158,7 @@ class Commands(click.Group):
     envvar="RECONCILER_ADOPT",
     help="Take over the sandboxes of another source, by replacing them a few at a time.",
 )
-@click.option(
+@option(
     "--log-format",
     type=click.Choice(FORMATS),
     default="plain",
@@ -124,7 +166,7 @@ class Commands(click.Group):
     show_default=True,
     help="The log on stderr: for people and journald, or one JSON object a line.",
 )
-@click.option(
+@option(
     "--log-level",
     type=click.Choice(LEVELS),
     default="info",
@@ -157,9 +199,9 @@ def cli(
     reconciler status       what is there, and what is wrong?
     reconciler doctor       what can go wrong around it?
 
-    Each option can also be given as an environment variable: RECONCILER_DIR, RECONCILER_POLICY, RECONCILER_STATE,
-    RECONCILER_HOST (then DOCKER_HOST), RECONCILER_INSTANCE, RECONCILER_SOURCE, RECONCILER_ADOPT
-    (a source a line), RECONCILER_LOG_FORMAT, RECONCILER_LOG_LEVEL.
+    Each option stands before the command or after it, and can also be an environment variable: RECONCILER_DIR,
+    RECONCILER_POLICY, RECONCILER_STATE, RECONCILER_HOST (then DOCKER_HOST), RECONCILER_INSTANCE, RECONCILER_SOURCE,
+    RECONCILER_ADOPT (a source a line), RECONCILER_LOG_FORMAT, RECONCILER_LOG_LEVEL.
 
     \b
     Completion in bash, by this line in ~/.bashrc (in zsh with zsh_source):

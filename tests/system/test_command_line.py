@@ -4,9 +4,10 @@ import os
 import re
 import subprocess
 
+import click
 import pytest
 
-from reconciler.cli.main import COMMANDS
+from reconciler.cli.main import COMMANDS, OfAllCommands, cli
 from tests.system.conftest import COMMAND, Operator
 
 COMPLETED = """
@@ -66,7 +67,10 @@ def test_bash_completes_commands_and_names(operator: Operator) -> None:
     assert completed(operator, "logs", "w") == ["web", "worker"]
     assert completed(operator, "logs", "x") == []
     assert completed(operator, "--state", str(operator.root), "logs", "") == []
+    assert completed(operator, "logs", "--state", str(operator.root), "") == []
     assert completed(operator, "--log-format", "j") == ["json"]
+    assert completed(operator, "plan", "--log-format", "j") == ["json"]
+    assert {"--against", "--dir"} <= set(completed(operator, "plan", "--"))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -75,6 +79,57 @@ def test_help_has_an_example(operator: Operator, command: str) -> None:
     told = operator.reconciler(command, "--help", code=0).stdout
     assert told.startswith(f"Usage: reconciler {command}")
     assert re.search(rf"\n  Examples:\n(    .*\n)*    (reconciler|systemctl) .*{command}", told), told
+
+
+def test_an_option_of_all_commands_stands_before_the_command_or_after_it(operator: Operator) -> None:
+    """It means the same there; given in both places, the one after the command counts."""
+    operator.declare("web")
+    operator.write("broken.yaml", "imag: app:1")
+    nowhere = str(operator.root / "nowhere")
+
+    def validated(*arguments: str) -> tuple[int, str]:
+        done = subprocess.run([COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
+        return done.returncode, done.stderr
+
+    before = validated("--dir", str(operator.directory), "validate")
+    assert "imag" in before[1]
+    assert validated("validate", "--dir", str(operator.directory)) == before
+    assert validated("--dir", nowhere, "validate", f"--dir={operator.directory}") == before
+    assert nowhere in validated("--dir", str(operator.directory), "validate", "--dir", nowhere)[1]
+    assert "CRITICAL" not in operator.reconciler("validate", "--log-level", "critical", code=1).stderr
+    assert "instance '0'" in operator.reconciler("validate", "--instance", "0", code=1).stderr
+
+
+def test_no_command_has_an_option_of_its_own_with_the_name_of_one_of_all() -> None:
+    """Or one of the two could not be given."""
+    context = click.Context(cli)
+    of_all = {name for option in cli.params for name in option.opts} | {"-h", "--help"}
+    for command in filter(None, (cli.get_command(context, name) for name in COMMANDS)):
+        own = [name for option in command.params if not isinstance(option, OfAllCommands) for name in option.opts]
+        assert of_all.isdisjoint(own)
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (("stauts",), "no command 'stauts'; did you mean 'status'?"),
+        (("xyzzy",), "no command 'xyzzy'; see `reconciler --help`"),
+        (("logs", "--folow"), "No such option '--folow'. Did you mean '--follow'?"),
+        (("plan", "--dri", "x"), "No such option '--dri'. Did you mean '--dir'?"),
+    ],
+)
+def test_what_is_mistyped_gets_the_nearest_name(operator: Operator, typed: tuple[str, ...], told: str) -> None:
+    """In one line."""
+    assert operator.reconciler(*typed, code=1).stderr == f"reconciler: {told}\n"
+
+
+@pytest.mark.parametrize("command", [(), *((command,) for command in COMMANDS)])
+def test_h_is_help(operator: Operator, command: tuple[str, ...]) -> None:
+    """Of the whole, and of each command, which names the options of all once."""
+    told = operator.reconciler(*command, "-h", code=0).stdout
+    assert told == operator.reconciler(*command, "--help", code=0).stdout
+    assert ("\n  --state DIR" in told) is not bool(command)
+    assert told.count("Options of all commands: `reconciler --help`") == len(command)
 
 
 def test_help_fits_a_terminal(operator: Operator) -> None:
