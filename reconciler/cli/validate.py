@@ -83,6 +83,7 @@ class _Found:
         if isinstance(outcome, Declaration):
             self._named.append(outcome)
             self.declarations.append(outcome)
+            self.notes += outcome.notes
         else:
             self._broken += outcome
 
@@ -95,7 +96,8 @@ class _Found:
         self.declarations += (replace(one, file=_below(path, one.file)) for one in desired.declared.values())
         problems = chain(desired.ignored, *desired.broken.values())
         self._broken += (replace(problem, file=_below(path, problem.file)) for problem in problems)
-        self.notes += (replace(note, file=_below(path, note.file)) for note in desired.notes)
+        notes = chain(desired.notes, *(one.notes for one in desired.declared.values()))
+        self.notes += (replace(note, file=_below(path, note.file)) for note in notes)
 
     def problems(self, settings: Settings) -> list[Problem]:
         """Also what the policy forbids, of broken files too; those of a whole file come after its others."""

@@ -11,7 +11,8 @@ from reconciler.spec.sandbox import Sandbox
 @dataclass(frozen=True, slots=True)
 class Declaration:
     """One accepted file. `lines` gives the line of each key that was said: `{"cpus": 4, "labels.tier": 6}`; `places`
-    the line and column of each value: `{"cpus": (4, 7), "volumes[1].source": (9, 13)}`.
+    the line and column of each value: `{"cpus": (4, 7), "volumes[1].source": (9, 13)}`. `notes` tell what is
+    accepted and means less here than in Compose.
     """
 
     name: str
@@ -19,6 +20,7 @@ class Declaration:
     sandbox: Sandbox
     lines: Mapping[str, int] = field(default_factory=dict)
     places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    notes: tuple[Problem, ...] = ()
 
     def place(self, name: str) -> tuple[int, int]:
         """Of a value, or of the nearest one around it that the file has; `(0, 0)` when it has none."""

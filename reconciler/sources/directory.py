@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from reconciler.model.desired import Declaration, Desired, likenesses
 from reconciler.model.errors import DirectoryUnreadable, Problem
+from reconciler.sources.compose import read_service
 from reconciler.sources.document import FileBroken, read_document
 from reconciler.sources.git_head import Checkout, checkout_of
 from reconciler.sources.git_index import Index
@@ -22,9 +23,9 @@ from reconciler.sources.names import (
     stem_of,
 )
 from reconciler.sources.root import Root
-from reconciler.sources.validation import remaining, validated
+from reconciler.sources.validation import remaining, validated_service
 from reconciler.spec.mistake import Mistake
-from reconciler.spec.sandbox import DesiredState, Sandbox
+from reconciler.spec.sandbox import DesiredState
 
 NAMED_MAX = 3
 """How many other files a problem names."""
@@ -140,6 +141,7 @@ def rest_of(path: Path) -> Declaration | None:
         name, document = sandbox_name(path.name), read_document(_contents(path), display(str(path)))
     except (Mistake, FileBroken):
         return None
+    document, _ = read_service(document)
     sandbox = remaining(document)
     said = {
         key: place for key, place in document.places.items() if re.split(r"[.\[]", key)[0] in sandbox.model_fields_set
@@ -181,10 +183,10 @@ def port_clashes(declarations: Iterable[Declaration]) -> dict[str, tuple[Problem
 def _declared(name: str, file: str, contents: bytes) -> Outcome:
     try:
         document = read_document(contents, file)
-        sandbox = validated(document, Sandbox)
+        sandbox, document, notes = validated_service(document)
     except FileBroken as error:
         return error.problems
-    return Declaration(name, file, sandbox, document.lines, document.places)
+    return Declaration(name, file, sandbox, document.lines, document.places, notes)
 
 
 def _named(files: Iterable[str]) -> tuple[dict[str, str], dict[str, list[Problem]]]:

@@ -1,13 +1,16 @@
 """Validates a document: a sandbox or a policy comes of it, or all its mistakes."""
 
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from reconciler.model.errors import Problem
-from reconciler.sources.compose_keys import FORBIDDEN, NOT_NEEDED
+from reconciler.sources.compose import read_service
+from reconciler.sources.compose_keys import KEYS, Handling
 from reconciler.sources.document import Document, FileBroken, KeyPath, full_name
 from reconciler.spec.mistake import SHOWN_MAX, Mistake, shown
 from reconciler.spec.sandbox import Sandbox
@@ -27,8 +30,10 @@ _WORDS = {
 """Pydantic's messages in words for people who write YAML; others are kept."""
 
 
-def validated(document: Document, model: type[Model]) -> Model:
-    """The document as a model; raises `FileBroken` with all mistakes.
+def validated(
+    document: Document, model: type[Model], refused: Mapping[KeyPath, Problem] = MappingProxyType({})
+) -> Model:
+    """The document as a model; raises `FileBroken` with all mistakes, also those that are known of `refused` values.
 
     Only where a mistake is and of what kind is taken from pydantic, never what was read: it may be a secret.
     """
@@ -36,10 +41,25 @@ def validated(document: Document, model: type[Model]) -> Model:
         place = document.place(())
         raise FileBroken([Problem(document.file, *place, "keys and values are missing", "write such as `key: value`")])
     try:
-        return model.model_validate(document.value)
+        read = model.model_validate(document.value)
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
-        raise FileBroken([_problem(document, model, detail) for detail in details]) from None
+        found = [_problem(document, model, detail) for detail in details if not _concerns(_path(detail), refused)]
+        raise FileBroken([*refused.values(), *found]) from None
+    if refused:
+        raise FileBroken(refused.values())
+    return read
+
+
+def validated_service(document: Document) -> tuple[Sandbox, Document, tuple[Problem, ...]]:
+    """A Compose service as a sandbox, its document as a sandbox's, and notes on what means less here.
+
+    Raises `FileBroken` with all mistakes.
+    """
+    translated, readings = read_service(document)
+    refused = {one.path: one.problem(document) for one in readings if one.handling is Handling.REFUSE}
+    notes = tuple(one.problem(document) for one in readings if one.path not in refused and one.spelling.message)
+    return validated(translated, Sandbox, refused), translated, notes
 
 
 def remaining(document: Document) -> Sandbox:
@@ -52,6 +72,11 @@ def remaining(document: Document) -> Sandbox:
             details = error.errors(include_url=False, include_input=False)
             wrong = {key for detail in details for key in _path(detail)[:1]} & said.keys()
             said = {key: said[key] for key in said.keys() - wrong} if wrong else {}
+
+
+def _concerns(path: KeyPath, refused: Iterable[KeyPath]) -> bool:
+    """Whether a mistake lies in, at or around a value that is refused anyway."""
+    return any(one[: len(path)] == path or path[: len(one)] == one for one in refused)
 
 
 def _path(detail: ErrorDetails) -> KeyPath:
@@ -90,10 +115,9 @@ def _unknown_key(model: type[BaseModel], path: KeyPath) -> tuple[str, str]:
     """Message and hint."""
     key = str(path[-1])
     owner = _model_at(model, path[:-1])
-    if owner is Sandbox and key in FORBIDDEN:
-        return f"'{key}' is forbidden: {FORBIDDEN[key]}", "leave it out"
-    if owner is Sandbox and key in NOT_NEEDED:
-        return f"'{key}' is not supported", NOT_NEEDED[key]
+    rows = KEYS.get(key, ()) if owner is Sandbox else ()
+    if rows and rows[-1].handling is Handling.REFUSE:
+        return rows[-1].message.format(key=key), rows[-1].hint
     where = f" in {printable(full_name(path[:-1]))}" if path[:-1] else ""
     near = get_close_matches(key[:SHOWN_MAX].casefold(), owner.model_fields, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(owner.model_fields)}"

@@ -99,12 +99,6 @@ def _network(value: object) -> object:
     raise Mistake(f"{shown(value)} is forbidden: {why}", "leave the key out for the isolated bridge, or say `none`")
 
 
-def _restart(value: object) -> object:
-    if value == "unless-stopped":
-        raise Mistake("'unless-stopped' is not needed", "say `always`; `state: stopped` stops a sandbox for good")
-    return value
-
-
 def _distinct(ports: tuple[Port, ...]) -> tuple[Port, ...]:
     if len(ports) > PORTS_MAX:
         raise Mistake(f"{len(ports)} ports are too many", f"at most {PORTS_MAX}")
@@ -203,7 +197,7 @@ class Sandbox(BaseModel):
     pull_policy: Annotated[PullPolicy, Field(strict=False)] = Field(
         PullPolicy.MISSING, description="When to pull the image: `missing`, `always` or `never`."
     )
-    restart: Annotated[Restart, Field(strict=False), BeforeValidator(_restart)] = Field(
+    restart: Annotated[Restart, Field(strict=False)] = Field(
         Restart.ALWAYS, description="When it is started again, also as unhealthy: `always`, `on-failure` or `no`."
     )
     labels: Labels = Field({}, description="Labels of the container; those of `reconciler.` are reserved.")

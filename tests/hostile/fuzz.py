@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from reconciler.sources.compose_keys import FORBIDDEN
+from reconciler.sources.compose_keys import KEYS
 from reconciler.spec.parts import Healthcheck, Port, Tmpfs, Volume
 from reconciler.spec.sandbox import Sandbox
 from tests.hostile.from_bytes import FromBytes
@@ -35,7 +35,7 @@ CASES = Path(__file__).parent.parent / "unit" / "cases"
 MEMORY = Path("/dev/shm")
 WORDS = [
     *(key for model in (Sandbox, Healthcheck, Port, Tmpfs, Volume) for key in model.model_fields),
-    *FORBIDDEN,
+    *KEYS,
     *("busybox", "app:1", "/usr/lib", "/usr/bin", "512m", "1000:1000", "61000", "[CMD, true]", "bind", "stopped"),
     *(
         "reconciler.",

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from reconciler.model.desired import Declaration
-from reconciler.sources.compose_keys import FORBIDDEN, NOT_NEEDED
 from reconciler.sources.directory import Outcome, read_file
 from reconciler.spec import sandbox as vocabulary
 from reconciler.spec.sandbox import Sandbox
@@ -62,24 +61,6 @@ def test_bad(file: Path) -> None:
 def test_bad_tells_no_secret(file: Path) -> None:
     """No problem holds a value of `environment`, whatever is wrong with it."""
     assert SECRET not in "".join(messages(read_file(file), file))
-
-
-@pytest.mark.parametrize("key", sorted(FORBIDDEN | NOT_NEEDED))
-def test_compose_key(key: str, tmp_path: Path) -> None:
-    """Every other key of Compose is refused with the sentence of the tables, and not as a mere unknown key."""
-    file = tmp_path / "pasted.yaml"
-    file.write_text(f"image: busybox\n{key}: x\n")
-    (message,) = messages(read_file(file), file)
-    assert message.startswith(f"2:1: '{key}' is ")
-    assert {**FORBIDDEN, **NOT_NEEDED}[key] in message
-
-
-def test_compose_tables_are_disjoint() -> None:
-    """A key is a sandbox's own, forbidden, or not needed, and never two of these."""
-    own = set(Sandbox.model_fields)
-    assert not own & FORBIDDEN.keys()
-    assert not own & NOT_NEEDED.keys()
-    assert not FORBIDDEN.keys() & NOT_NEEDED.keys()
 
 
 def test_every_key_has_a_good_and_a_bad_case() -> None:

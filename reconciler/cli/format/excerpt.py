@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from reconciler.cli.format.terminal import cells
 from reconciler.model.errors import DirectoryUnreadable
-from reconciler.sources.compose_keys import FORBIDDEN, NOT_NEEDED
+from reconciler.sources.compose_keys import KEYS
 from reconciler.sources.root import Root
 from reconciler.spec.mistake import Mistake
 from reconciler.spec.policy import Policy
@@ -21,7 +21,7 @@ TAB = "    "
 
 _SECRET = "environment"  # noqa: S105 - the key whose values are secrets
 _LIKE_SECRET = "enviro"  # noqa: S105 - found also where it is misspelt further on
-_INNOCENT = {*Sandbox.model_fields, *Policy.model_fields, *FORBIDDEN, *NOT_NEEDED} - {_SECRET}
+_INNOCENT = {*Sandbox.model_fields, *Policy.model_fields, *(re.split(r"[.\[]", key)[0] for key in KEYS)} - {_SECRET}
 _KEY = re.compile(r"""(["']?)(\w+)\1\s*:(?=\s|$)""")
 _COMMENT = re.compile(r"(^|\s)#.*", re.MULTILINE)
 _WORD = re.compile(r""""[^"]*"|'[^']*'|[^\s,{}\[\]]+?(?=[\s,{}\[\]]|:\s|:?$)|.?""")

@@ -29,8 +29,10 @@ def print_problems(problems: Sequence[Problem], notes: Sequence[Problem], policy
         lines = source_lines(file)
         for problem in of_file:
             _print(_told(ERROR, problem, lines, _rule(problem.rule, policy_file, rules), columns))
-    for note in notes:
-        _print(_told(NOTE, note, (), "", columns))
+    for file, of_file in groupby(notes, key=lambda note: note.file):
+        lines = source_lines(file)
+        for note in of_file:
+            _print(_told(NOTE, note, lines, "", columns))
     if problems:
         click.echo(f"{count(len(problems), 'problem')} in {count(files, 'file')}", err=True)
 
