@@ -29,7 +29,20 @@ OPTIONS = {
 }
 """How the help groups them."""
 
-COMMANDS = ("run", "apply", "plan", "validate", "explain", "status", "logs", "approve", "doctor", "schema", "systemd")
+COMMANDS = (
+    "run",
+    "apply",
+    "plan",
+    "validate",
+    "explain",
+    "status",
+    "logs",
+    "events",
+    "approve",
+    "doctor",
+    "schema",
+    "systemd",
+)
 
 
 class Source(click.types.StringParamType):

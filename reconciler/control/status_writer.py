@@ -101,12 +101,6 @@ class StatusWriter:
             engine_said=outcome.engine_said,
             duration_seconds=outcome.duration_seconds,
         )
-        if outcome.failure is None:
-            log.info("%s: %s (%s)", planned.sandbox or "all", outcome.action, planned.cause)
-        else:
-            log.warning(
-                "%s: cannot %s: %s: %s", planned.sandbox or "all", outcome.action, outcome.failure, outcome.message
-            )
         self._metrics.done(outcome)
         self._on_outcome(outcome)
 
@@ -135,10 +129,12 @@ class StatusWriter:
             self._gone.discard(status.name)
 
     def _record(self, planned: SandboxPlan, result: str, **details: Any) -> None:
-        """Writes a line of the journal: what was decided, and what came of it."""
+        """Writes a line of the journal, and a sentence of the log: what was decided, and what came of it."""
         decided = {"sandbox": planned.sandbox, "verdict": planned.verdict, "cause": planned.cause}
         told = {"message": planned.message, **details}
-        self._journal.write(JournalEntry(at=self._clock.now(), result=result, **decided, **told))
+        entry = JournalEntry(at=self._clock.now(), result=result, **decided, **told)
+        self._journal.write(entry)
+        log.log(logging.INFO if result == "ok" else logging.WARNING, "%s", entry.sentence)
 
     def _record_health(self, before: SandboxStatus, after: SandboxStatus) -> None:
         """Records when a health check begins to fail, once in each run, and when it passes again."""
@@ -149,7 +145,6 @@ class StatusWriter:
         message = failure.message if failure else "its health check passes again"
         planned = SandboxPlan(after.name, Verdict.KEEP, cause, message)
         self._record(planned, failure.reason if failure else "ok", container=after.container_id)
-        log.log(logging.WARNING if failure else logging.INFO, "%s: %s", after.name, message)
 
     def _record_refusal(self, planned: SandboxPlan) -> None:
         """Records a refusal once, when it begins or changes."""
@@ -163,4 +158,3 @@ class StatusWriter:
             return
         self._refusals[planned.sandbox] = refusal
         self._record(planned, "refused")
-        log.warning("%s: %s, %s: %s", planned.sandbox, planned.verdict.lower(), planned.cause, planned.message)

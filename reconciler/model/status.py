@@ -330,3 +330,15 @@ class JournalEntry(BaseModel):
     message: str = Field("", description="The same as a sentence.")
     engine_said: str = Field("", description="How the engine itself has put it, when it said no.")
     duration_seconds: float = Field(0, description="How long the engine took.")
+
+    @property
+    def sentence(self) -> str:
+        """For people; what has come of it first."""
+        who = self.sandbox or "all"
+        if self.result == "refused":
+            return f"{who}: {self.verdict.lower()}, {self.cause}: {self.message}"
+        if not self.action:
+            return f"{who}: {self.message}"
+        if self.result == "ok":
+            return f"{who}: {self.action} ({self.cause})"
+        return f"{who}: cannot {self.action}: {self.result}: {self.message}"

@@ -2,7 +2,10 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
+from typing import Self
 
 from reconciler.report.whole_file import MODE
 
@@ -44,6 +47,39 @@ class BoundedFile:
 
     def _numbered(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}")
+
+
+class LineReader:
+    """Reads from the oldest line on, while another process may be writing. Raises `FileNotFoundError`."""
+
+    def __init__(self, files: BoundedFile) -> None:
+        self._files = files
+        if not files.paths:
+            raise FileNotFoundError
+        self._file = files.paths[-1].open("rb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def more_lines(self) -> Iterator[bytes]:
+        """The whole lines added since the last call."""
+        while True:
+            for line in self._file:
+                if not line.endswith(b"\n"):
+                    self._file.seek(-len(line), os.SEEK_CUR)
+                    return
+                yield line
+            newer = list(takewhile(self._is_another, self._files.paths))
+            if not newer:
+                return
+            self._file.close()
+            self._file = newer[-1].open("rb")
+
+    def _is_another(self, path: Path) -> bool:
+        return not os.path.samestat(path.stat(), os.fstat(self._file.fileno()))
 
 
 def _write(descriptor: int, lines: bytes) -> None:

@@ -1,10 +1,14 @@
 """`journal.jsonl`: every action and every refusal, one JSON object a line, bounded by rotation."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from reconciler.model.status import JournalEntry
-from reconciler.report.bounded_file import BoundedFile
+from reconciler.report.bounded_file import BoundedFile, LineReader
 
 log = logging.getLogger(__name__)
 
@@ -25,3 +29,16 @@ class Journal:
             self._file.append(entry.model_dump_json().encode("utf-8", "backslashreplace") + b"\n")
         except OSError as error:
             log.warning("cannot write %s: %s", self._path, error.strerror)
+
+
+class JournalReader(LineReader):
+    """Reads a journal from its oldest entry on, while a controller may be writing it. Raises `FileNotFoundError`."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(BoundedFile(path, BYTES_MAX, KEPT))
+
+    def more(self) -> Iterator[JournalEntry]:
+        """The entries added since the last call; not those of a version that has other fields."""
+        for line in self.more_lines():
+            with suppress(ValidationError):
+                yield JournalEntry.model_validate_json(line)

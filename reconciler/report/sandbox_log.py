@@ -10,12 +10,11 @@ import mmap
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Set
-from itertools import takewhile
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from reconciler.model.output import Output
-from reconciler.report.bounded_file import BoundedFile
+from reconciler.report.bounded_file import BoundedFile, LineReader
 
 BYTES_MAX = 10 * 1024 * 1024
 KEPT = 2
@@ -76,38 +75,15 @@ class SandboxLog:
         return tuple(deque(joined(ours), maxlen=count))
 
 
-class LogReader:
+class LogReader(LineReader):
     """Reads a log from its oldest line on, while another process may be writing it. Raises `FileNotFoundError`."""
 
     def __init__(self, path: Path) -> None:
-        self._files = BoundedFile(path, BYTES_MAX, KEPT)
-        if not self._files.paths:
-            raise FileNotFoundError(path)
-        self._file = self._files.paths[-1].open("rb")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
+        super().__init__(BoundedFile(path, BYTES_MAX, KEPT))
 
     def more(self) -> Iterator[Line]:
         """The lines added since the last call."""
-        while True:
-            for line in self._file:
-                if not line.endswith(b"\n"):
-                    self._file.seek(-len(line), os.SEEK_CUR)
-                    return
-                if found := parsed(line):
-                    yield found
-            newer = list(takewhile(self._is_another, self._files.paths))
-            if not newer:
-                return
-            self._file.close()
-            self._file = newer[-1].open("rb")
-
-    def _is_another(self, path: Path) -> bool:
-        return not os.path.samestat(path.stat(), os.fstat(self._file.fileno()))
+        return filter(None, map(parsed, self.more_lines()))
 
 
 def delete_old_logs(directory: Path, sandboxes: Set[str]) -> None:

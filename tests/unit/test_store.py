@@ -22,7 +22,7 @@ from reconciler.model.status import (
     PendingApproval,
     SandboxStatus,
 )
-from reconciler.report.journal import KEPT, Journal
+from reconciler.report.journal import KEPT, Journal, JournalReader
 from reconciler.report.sandbox_log import GONE_KEPT
 from reconciler.report.store import Store
 from reconciler.report.whole_file import write_whole
@@ -348,6 +348,37 @@ def test_the_journal_is_bounded_and_loses_no_line_before_its_time(tmp_path: Path
     assert all(path.stat().st_size <= 1000 for path in files)
     told = [json.loads(line)["at"] for path in files for line in path.read_text().splitlines()]
     assert told == list(range(int(told[0]), 100))
+
+
+def test_a_reader_of_the_journal_goes_on_over_a_rotation(tmp_path: Path) -> None:
+    """Who reads while the files are rotated misses nothing; what another version has written is passed over."""
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path, bytes_max=1000)
+    path.write_text('{"cause": "OfAnotherVersion"}\n')
+    read: list[float] = []
+    with JournalReader(path) as reader:
+        for number in range(50):
+            journal.write(entry(number))
+            if number % 3 == 0:
+                read += [one.at for one in reader.more()]
+        read += [one.at for one in reader.more()]
+    assert read == list(range(50))
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ({"action": "stop 0123", "result": "ok"}, "web: stop 0123 (Exited)"),
+        ({"action": "stop 0123", "result": "StopFailed"}, "web: cannot stop 0123: StopFailed: why"),
+        ({"result": "refused"}, "web: wait, Exited: why"),
+        ({"result": "ok"}, "web: why"),
+        ({"sandbox": "", "action": "create network n", "result": "ok"}, "all: create network n (Exited)"),
+    ],
+)
+def test_an_entry_of_the_journal_is_a_sentence(said: dict[str, str], sentence: str) -> None:
+    """What has come of it is told in other words when it was done, refused, or failed."""
+    about = {"sandbox": "web", "verdict": "WAIT", "message": "why", **said}
+    assert JournalEntry(at=0, cause=Reason.EXITED, **about).sentence == sentence
 
 
 def test_a_journal_that_cannot_be_written_fails_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
