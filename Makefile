@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run test test-unit test-slow check docs simulate mutants fuzz soak bench clean
+.PHONY: help run test test-unit test-slow test-engines check docs simulate mutants fuzz soak bench clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -22,6 +22,12 @@ test-unit: .venv/made ## pass those that need neither root nor an engine, and pl
 
 test-slow: .venv/made ## pass those that take minutes: an engine that hangs, kills by the hundred, bursts by the thousand
 	$(BIN)/pytest -m slow $(WORKERS)
+
+ENGINES ?=
+SUITE ?= all
+
+test-engines: .venv/made ## pass SUITE (contract or all) on ENGINES, by default each one of docs/engines.md, and print a table
+	$(BIN)/python -m tests.engines $(SUITE) $(ENGINES)
 
 check: .venv/made ## look for mistakes in style, types and imports
 	$(BIN)/ruff check

@@ -10,6 +10,7 @@ import pytest
 from reconciler.model import labels
 from tests.busybox_image import make_image
 from tests.engine_api import ask
+from tests.engines import KINDS, OWN, program
 from tests.private_engine import PrivateEngine, install
 
 IMAGE = "sandbox:test"
@@ -20,13 +21,22 @@ SLOW_SECONDS = 3600
 numbers = itertools.count(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--engine", default=OWN, choices=KINDS, help="the engine to test on; this machine's Docker if none"
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """docker-py leaves the closing of a socket that it could not connect to the garbage collector."""
     config.addinivalue_line("filterwarnings", r"ignore:unclosed <socket.socket fd=\d+, family=1:ResourceWarning")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    lacks = KINDS[config.getoption("engine")].lacks
     for item in items:
+        for reason in (reason for name, reason in lacks.items() if item.name.startswith(name)):
+            item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
         if isinstance(item, pytest.Function) and not item.function.__doc__:
             raise pytest.UsageError(f"{item.nodeid} does not open with the sentence that it proves")
         if item.get_closest_marker("slow"):
@@ -39,10 +49,10 @@ def pytest_sessionfinish() -> None:
 
 
 @pytest.fixture(scope="session")
-def private_engine() -> Iterator[PrivateEngine]:
-    """A real Docker Engine with the image `sandbox:test`; where it cannot be had, the test fails and says why."""
+def private_engine(request: pytest.FixtureRequest) -> Iterator[PrivateEngine]:
+    """A real engine with the image `sandbox:test`; where it cannot be had, the test fails and says why."""
     install()
-    engine = PrivateEngine.for_tests()
+    engine = PrivateEngine.for_tests(program(request.config.getoption("engine")))
     try:
         engine.start()
         make_image(engine.host, IMAGE)

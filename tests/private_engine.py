@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.busybox_image import static_busybox
@@ -33,6 +34,18 @@ PACKAGES = {
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin:/usr/bin:/bin"
 
 CGROUPS = Path("/sys/fs/cgroup")
+PODMAN_CGROUPS = "libpod_parent"
+
+ENTER_ROOT = """
+set -e
+umount -q /sys/fs/cgroup/unified || true
+for directory in etc usr; do mount --bind "$0/$directory" "/$directory"; done
+for directory in run var/lib; do mount -t tmpfs tmpfs "/$directory"; done
+"""
+"""What makes a mount namespace another Debian's, where an engine finds none of this machine's files and leaves none.
+
+Without the hierarchy of cgroups of version 2 beside those of version 1, as crun does not start with both.
+"""
 
 FETCH = """
 import sys, urllib.request
@@ -90,26 +103,37 @@ def install_packages(*packages: str) -> None:
                 raise NoEngineError(f"apt-get {command[0]} failed; see above")
 
 
+@dataclass(frozen=True)
+class Program:
+    """What runs as an engine: `dockerd` or `podman`, this machine's own or the one in another Debian's `root`."""
+
+    name: str = "dockerd"
+    flags: tuple[str, ...] = ()
+    root: Path | None = None
+
+
 class PrivateEngine:
-    """One Docker Engine with everything in directories of its own.
+    """One Docker Engine, or a Podman that speaks its API, with everything in directories of its own.
 
     `isolated` gives it a network namespace of its own too: nothing of the host's network is touched, and published
     ports are reached from inside only, with `get` or with a command that begins with `inside`.
     """
 
-    def __init__(self, name: str, data: Path, run: Path, *, isolated: bool) -> None:
+    def __init__(self, name: str, data: Path, run: Path, *, isolated: bool, program: Program = Program()) -> None:
         self.host = f"unix://{run}/docker.sock"
         self.inside: tuple[str, ...] = ("nsenter", f"--net=/run/netns/{name}") if isolated else ()
         self.data = data
         self.run = run
         self._name = name
+        self.program = program
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def for_tests(cls) -> "PrivateEngine":
+    def for_tests(cls, program: Program = Program()) -> "PrivateEngine":
         """Isolated, empty, in a new directory, and gone for good when this process ends."""
         base = Path(tempfile.mkdtemp(prefix="rec-", dir="/tmp"))
-        engine = cls(base.name, base / "data", base / "run", isolated=True)
+        base.chmod(0o711)  # with users remapped, an engine wants its data to be reachable for them
+        engine = cls(base.name, base / "data", base / "run", isolated=True, program=program)
         atexit.register(engine.erase)
         return engine
 
@@ -121,16 +145,16 @@ class PrivateEngine:
         return self._process.pid
 
     def start(self, *flags: str) -> None:
-        """Starts it, with more `flags` for dockerd, and returns when it answers."""
+        """Starts it, with more `flags` for its program, and returns when it answers."""
         self.data.mkdir(parents=True, exist_ok=True)
         self.run.mkdir(parents=True, exist_ok=True)
-        self._enter_namespace()
+        self._make_namespaces()
         self._forget_the_dead()
         (self.run / "daemon.json").write_text("{}")
-        log = self.run / "dockerd.log"
+        log = self.run / "engine.log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [*self.inside, *self._dockerd(), *flags],
+                [*self.inside, *self._in_root(), *self._command(), *self.program.flags, *flags],
                 env={**os.environ, "PATH": PATH},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -139,7 +163,11 @@ class PrivateEngine:
                 preexec_fn=None if self.inside else end_with_parent,  # noqa: PLW1509 - we have one thread then
             )
         if not _until(lambda: answers(self.host) or not self._alive(), START_SECONDS) or not self._alive():
-            raise NoEngineError(f"dockerd did not start; the end of {log}:\n{log.read_text(errors='replace')[-2000:]}")
+            end = log.read_text(errors="replace")[-2000:]
+            raise NoEngineError(f"{self.program.name} did not start; the end of {log}:\n{end}")
+
+    def _command(self) -> list[str]:
+        return self._podman() if self.program.name == "podman" else self._dockerd()
 
     def _dockerd(self) -> list[str]:
         return [
@@ -151,6 +179,18 @@ class PrivateEngine:
             *("--pidfile", f"{self.run}/docker.pid"),
             *("--cgroup-parent", f"/{self._name}"),
             *("--exec-opt", "native.cgroupdriver=cgroupfs"),
+        ]
+
+    def _podman(self) -> list[str]:
+        return [
+            "podman",
+            *("--root", str(self.data)),
+            *("--runroot", f"{self.run}/exec"),
+            *("--tmpdir", f"{self.run}/tmp"),
+            *("--network-config-dir", f"{self.run}/networks"),
+            *("--cgroup-manager", "cgroupfs"),
+            *("--events-backend", "file"),
+            *("system", "service", "--time=0", self.host),
         ]
 
     def stop(self) -> None:
@@ -191,7 +231,7 @@ class PrivateEngine:
         self._remove_shim_sockets()
         self._remove_cgroups()
         if self.inside and (Path("/run/netns") / self._name).exists():
-            subprocess.run(["ip", "netns", "delete", self._name], env={**os.environ, "PATH": PATH}, check=True)
+            _run("ip", "netns", "delete", self._name)
         shutil.rmtree(self.run, ignore_errors=True)
 
     def erase(self) -> None:
@@ -203,11 +243,26 @@ class PrivateEngine:
     def _alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def _enter_namespace(self) -> None:
-        """Not with `ip netns exec`, which mounts another /sys, without the cgroups."""
+    def _make_namespaces(self) -> None:
+        """Entered without `ip netns exec`, which mounts another /sys, without the cgroups."""
         if self.inside and not (Path("/run/netns") / self._name).exists():
-            for command in (["netns", "add", self._name], ["-n", self._name, "link", "set", "lo", "up"]):
-                subprocess.run(["ip", *command], env={**os.environ, "PATH": PATH}, check=True)
+            _run("ip", "netns", "add", self._name)
+            _run("ip", "-n", self._name, "link", "set", "lo", "up")
+        if self.program.root and not self._mounts.exists():
+            self._mounts.parent.mkdir()
+            self._mounts.touch()
+            _run("mount", "--bind", self._mounts.parent, self._mounts.parent)
+            _run("mount", "--make-private", self._mounts.parent)
+            unshare = ("unshare", f"--mount={self._mounts}", "--propagation", "slave")
+            _run(*unshare, "sh", "-c", ENTER_ROOT, self.program.root)
+
+    @property
+    def _mounts(self) -> Path:
+        """The mount namespace for all of its lives, as containers that outlive their engine keep theirs."""
+        return self.run / "mounts/namespace"
+
+    def _in_root(self) -> list[str]:
+        return ["nsenter", f"--mount={self._mounts}"] if self.program.root else []
 
     def _forget_the_dead(self) -> None:
         """After a crash the pid files stay, and may name a process that lives: an engine would not start."""
@@ -242,7 +297,7 @@ class PrivateEngine:
         mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
         for point in reversed(mounted):
             if any(Path(point).is_relative_to(directory) for directory in (self.run, self.data)):
-                subprocess.run(["umount", "--lazy", point], env={**os.environ, "PATH": PATH}, check=True)
+                _run("umount", "--lazy", point)
 
     def _remove_shim_sockets(self) -> None:
         """The only files outside of our directories: killed shims cannot remove them."""
@@ -250,13 +305,20 @@ class PrivateEngine:
             Path(file.read_text().removeprefix("unix://")).unlink(missing_ok=True)
 
     def _cgroups(self) -> list[Path]:
-        """One for each hierarchy of version 1, or the one of version 2."""
-        return [path for path in (CGROUPS / self._name, *CGROUPS.glob(f"*/{self._name}")) if path.is_dir()]
+        """One for each hierarchy of version 1, or the one of version 2; of Podman those of each container."""
+        containers = [path.name for path in self.data.glob("overlay-containers/*/")]
+        podmans = [f"{PODMAN_CGROUPS}/libpod-{kind}{name}" for name in containers for kind in ("", "conmon-")]
+        names = [self._name, *podmans]
+        return [path for name in names for path in (CGROUPS / name, *CGROUPS.glob(f"*/{name}")) if path.is_dir()]
 
     def _remove_cgroups(self) -> None:
         for top in self._cgroups():
             for cgroup in (*sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True), top):
                 cgroup.rmdir()
+
+
+def _run(*command: str | Path) -> None:
+    subprocess.run(command, env={**os.environ, "PATH": PATH}, check=True)
 
 
 def _until(true: Callable[[], bool], seconds: float) -> bool:

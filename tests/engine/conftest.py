@@ -55,7 +55,7 @@ class Bench:
         return self.started(healthcheck=often)
 
 
-@pytest.fixture(params=["fake", "docker"])
+@pytest.fixture(params=["fake", "real"])
 def empty_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """An engine without the instance's network."""
     if request.param == "fake":

@@ -84,7 +84,7 @@ def clear_away(operator: Operator, *, keep: bool) -> None:
         process.wait()
     if keep:
         with contextlib.suppress(FileNotFoundError):
-            shutil.copy(operator.engine.run / "dockerd.log", operator.root)
+            shutil.copy(operator.engine.run / "engine.log", operator.root)
         print(f"everything about it is in {operator.root}")
     else:
         shutil.rmtree(operator.root)

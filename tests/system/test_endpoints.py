@@ -19,8 +19,11 @@ def pattern(call: str) -> str:
     return re.sub(r"^(GET /images)/.+(/json)$", r"\1/NAME\2", call)
 
 
-def live(operator: Operator, proxy: Proxy) -> None:
-    """All that happens to sandboxes: made, replaced, paused, renamed, ended, removed, and asked for their output."""
+def live(operator: Operator, proxy: Proxy) -> set[str]:
+    """All that happens to sandboxes: made, replaced, paused, renamed, ended, removed, and asked for their output.
+
+    Returns the calls for which this engine gives no reason.
+    """
     make_image(operator.engine.host, "sandbox:volume", ["VOLUME /data"])
     operator.declare("web", image="sandbox:volume")
     operator.declare("pulled", image=NEVER_THERE)
@@ -36,20 +39,27 @@ def live(operator: Operator, proxy: Proxy) -> None:
         operator.until(lambda: proxy.calls.count("POST /containers/ID/rename"))
         controller.send_signal(signal.SIGHUP)  # sizes are asked for in each resync
         operator.until(lambda: proxy.calls.count("GET /system/df"))
-        second_network(operator)
+        surplus = second_network(operator)
         operator.remove("web", "pulled")
-        operator.until(lambda: operator.phases() == {} and proxy.calls.count("DELETE /networks/ID"))
+        operator.until(lambda: operator.phases() == {} and proxy.calls.count("DELETE /networks/ID") == surplus)
+        return set() if surplus else {"DELETE /networks/ID"}
 
 
-def second_network(operator: Operator) -> None:
-    """What two controllers that begin at the same moment can leave."""
+def second_network(operator: Operator) -> int:
+    """What two controllers that begin at the same moment can leave, unless the engine is Docker 25 or newer."""
     own = {labels.INSTANCE: operator.instance}
-    operator.api("POST", "/networks/create", body={"Name": labels.network_name(operator.instance), "Labels": own})
+    try:
+        operator.api("POST", "/networks/create", body={"Name": labels.network_name(operator.instance), "Labels": own})
+    except RuntimeError as refused:
+        if "already exists" in str(refused):
+            return 0
+        raise
+    return 1
 
 
 def test_the_page_names_every_call_of_the_api_and_no_other(operator: Operator) -> None:
     """A proxy that lets through what the table has hinders nothing, and lets through no more than is needed."""
     with Proxy(operator.engine.host, operator.root / "proxy.sock") as proxy:
         operator.host = proxy.host
-        live(operator, proxy)
-    assert sorted(set(map(pattern, proxy.calls))) == sorted(ROW.findall(PAGE.read_text()))
+        needless = live(operator, proxy)
+    assert set(map(pattern, proxy.calls)) | needless == set(ROW.findall(PAGE.read_text()))

@@ -109,5 +109,5 @@ def test_what_a_registry_answers_is_not_told(operator: Operator, answer: str) ->
         if answer == ANSWERS["no such page"]:
             operator.declare("open", image=f"127.0.0.1:{listener.port}/x:2")
             assert MARKER in operator.reconciler("--log-level", "debug", "apply", code=1).stderr
-            assert MARKER in (operator.engine.run / "dockerd.log").read_text()
+            assert MARKER in (operator.engine.run / "engine.log").read_text()
     assert MARKER not in told(operator)

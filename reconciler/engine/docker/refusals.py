@@ -24,8 +24,9 @@ PULL_SIGNS: tuple[tuple[str, re.Pattern[str]], ...] = (
         re.compile(
             r"dial tcp|no such host|lookup \S+ on|pinging container registry|i/o timeout|TLS handshake|tls: "
             r"|timed out|deadline exceeded|Timeout exceeded|connection (refused|reset|broken)|is unreachable"
-            r"|: (unexpected )?EOF|malformed HTTP|error parsing HTTP|HTTP (response|status)|unexpected status"
-            r"|invalid character '|of JSON input|cannot unmarshal|missing signature|unsupported .* type",
+            r"|(^|: )(unexpected )?EOF|malformed HTTP|error parsing HTTP|HTTP (response|status)|unexpected status"
+            r"|unknown: \d{3} |unexpected media type|invalid character '|of JSON input|cannot unmarshal"
+            r"|missing signature|unsupported .* type",
             re.I,
         ),
     ),

@@ -182,7 +182,7 @@ def test_fault_25_two_controllers_with_states_of_their_own(operator: Operator) -
         refused = second.reconciler("--source", source, "apply", code=1)
         assert "another controller manages instance" in refused.stderr
         operator.declare("a", **version(2))
-        operator.until(lambda: operator.versions() == {"a": "2"})
+        operator.until(lambda: operator.versions() == {"a": "2"} and len(operator.containers()) == 1)
     second.reconciler("--source", source, "plan", code=0)
     operator.declare("b")
     second.reconciler("--source", source, "apply", code=0)

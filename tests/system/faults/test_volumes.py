@@ -102,6 +102,8 @@ def mounted(*arguments: object) -> Iterator[None]:
 
 def test_whatever_carries_a_source_it_is_found_again(operator: Operator, root: Path) -> None:
     """A directory, a file, a file system of its own, one that is mounted twice, odd names: none is mistaken."""
+    if operator.engine.program.root:
+        pytest.skip("what a test mounts is not seen where the engine has mounts of its own")
     plain, odd, memory, bound = (root / name for name in ("plain", "odd \\ name\tä", "memory", "bound"))
     for directory in (plain, odd, memory, bound):
         directory.mkdir()

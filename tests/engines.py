@@ -1,0 +1,139 @@
+"""The engines that the suites are run on.
+
+    python -m tests.engines SUITE [ENGINE...]
+
+runs a suite on each engine, on all of them where none is named, and prints what came of it.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree
+
+from tests.debian_root import debian_root
+from tests.private_engine import PATH, NoEngineError, Program, install, say
+
+OWN = "docker"
+"""The Docker of this machine."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A program, and the suite of Debian whose package it is; None for this machine's own."""
+
+    program: str
+    debian: str | None
+    flags: tuple[str, ...] = ()
+    lacks: Mapping[str, str] = field(default_factory=dict)
+    """What cannot be had of it: how the names of the tests for it begin, and why. These must fail, all others pass."""
+
+
+REMAPPED = "such a container is refused while users are remapped"
+
+KINDS = {
+    OWN: Kind("dockerd", None),
+    "docker-26": Kind("dockerd", "trixie"),
+    "docker-28": Kind("dockerd", "testing"),
+    "docker-28-containerd": Kind(
+        "dockerd",
+        "testing",
+        ("--feature=containerd-snapshotter=true",),
+        {"test_what_a_registry_answers_is_not_told[no such page]": "a page that is not found looks like a registry's"},
+    ),
+    "docker-28-userns": Kind(
+        "dockerd",
+        "testing",
+        ("--userns-remap=default",),
+        {
+            "test_what_was_loosened_reads_back_as_loose[real-Privileged": REMAPPED,
+            "test_what_was_loosened_reads_back_as_loose[real-PidMode": REMAPPED,
+        },
+    ),
+    "podman-5": Kind("podman", "testing"),
+}
+
+SUITES = {
+    "contract": ("tests/engine/test_contract.py",),
+    "all": ("tests/engine/test_contract.py", "tests/system"),
+}
+
+WORKERS = 4
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a suite on one engine."""
+
+    engine: str
+    version: str
+    passed: int
+    failed: int
+    lacking: int
+    seconds: float
+
+    def __str__(self) -> str:
+        counts = f"{self.passed:8}{self.failed:8}{self.lacking:9}{self.seconds:9.0f}"
+        return f"{self.engine:22}{self.version:10}{counts}"
+
+
+def program(engine: str) -> Program:
+    """What is to be started for an engine of the table. Raises `NoEngineError` where it cannot be had."""
+    kind = KINDS[engine]
+    return Program(kind.program, kind.flags, debian_root(kind.debian) if kind.debian else None)
+
+
+def main(suite: str, *engines: str) -> int:
+    """Returns 0 when nothing has failed."""
+    unknown = set(engines) - KINDS.keys()
+    if unknown or suite not in SUITES:
+        say(f"unknown: {', '.join(unknown) or suite}; engines are {', '.join(KINDS)}, suites {', '.join(SUITES)}")
+        return 2
+    try:
+        install()
+        programs = {engine: program(engine) for engine in engines or KINDS}
+    except NoEngineError as error:
+        say(str(error))
+        return 1
+    results = [_run(suite, engine, found) for engine, found in programs.items()]
+    print(_table(results))
+    return int(any(result.failed or not result.passed for result in results))
+
+
+def _run(suite: str, engine: str, program: Program) -> Result:
+    """The tests for the fake engine are left out, as they are the same for all."""
+    say(f"the suite {suite} on {engine}")
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="rec-suite-", dir="/tmp") as directory:
+        told = Path(directory) / "results.xml"
+        options = ["--engine", engine, "-m", "not slow", "-k", "not fake", "--junit-xml", str(told), "-n", str(WORKERS)]
+        done = subprocess.run([sys.executable, "-m", "pytest", "-q", *options, *SUITES[suite]], check=False)
+        suites = ElementTree.parse(told).getroot() if told.exists() else ()  # noqa: S314 - pytest has written it
+    tests, failures, errors, skipped = (
+        sum(int(one.get(key, 0)) for one in suites) for key in ("tests", "failures", "errors", "skipped")
+    )
+    failed = max(failures + errors, int(done.returncode != 0))
+    passed = tests - failures - errors - skipped
+    return Result(engine, _version(program), passed, failed, skipped, time.monotonic() - began)
+
+
+def _version(program: Program) -> str:
+    root = program.root
+    enter = ["unshare", "--mount", "--pid", "--fork", f"--mount-proc={root}/proc", "chroot", str(root)] if root else []
+    told = subprocess.run(
+        [*enter, program.name, "--version"], env={"PATH": PATH}, capture_output=True, text=True, check=True
+    ).stdout
+    return " ".join(re.findall(r"\d+(?:\.\d+)+", told)[:1])
+
+
+def _table(results: list[Result]) -> str:
+    head = f"{'engine':22}{'version':10}{'passed':>8}{'failed':>8}{'lacking':>9}{'seconds':>9}"
+    return "\n".join([head, *map(str, results)])
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
