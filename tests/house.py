@@ -48,7 +48,7 @@ class House:
         shutil.rmtree(self.root / "state")
 
     def declare(self, name: str, **keys: Any) -> None:
-        (self.root / "sandboxes.d" / f"{name}.yaml").write_text(json.dumps({"image": IMAGE, **keys}))
+        (self.root / "sandboxes.d" / f"{name}.yaml").write_text(json.dumps({"image": IMAGE, **keys}).replace("$", "$$"))
 
     def remove(self, name: str) -> None:
         (self.root / "sandboxes.d" / f"{name}.yaml").unlink()

@@ -42,7 +42,7 @@ class Reading(NamedTuple):
         place = document.place if isinstance(self.path[-1], int) else document.place_of_key
         fit = {name: printable(text, SHOWN_MAX) for name, text in self._words().items()}
         message, hint = (text.format_map(fit) for text in (self.spelling.message, self.spelling.hint))
-        return Problem(document.file, *place(self.path), message, hint)
+        return Problem(document.file, *place(self.path), document.told(self.path, message), hint)
 
     def said(self) -> Any:
         """What a sandbox says instead."""

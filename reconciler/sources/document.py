@@ -3,12 +3,14 @@
 import codecs
 import re
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar, cast
 
 from yaml.error import Mark, MarkedYAMLError
 from yaml.events import (
+    AliasEvent,
     CollectionEndEvent,
     DocumentStartEvent,
     Event,
@@ -19,8 +21,9 @@ from yaml.events import (
 )
 
 from reconciler.model.errors import Problem, ReconcilerError
+from reconciler.sources.interpolation import VARIABLE, literal
 from reconciler.sources.strict_yaml import DEPTH_MAX, Events, start
-from reconciler.spec.mistake import shown
+from reconciler.spec.mistake import Mistake, shown
 
 SIZE_BYTES_MAX = 32 * 1024
 """Ten times what a sandbox needs, and small enough to be read in a tenth of a second, whatever its shape."""
@@ -28,6 +31,7 @@ PROBLEMS_MAX = 20
 """How many problems of a file are reported."""
 NUMBER_LENGTH_MAX = 40
 
+Of = TypeVar("Of")
 KeyPath = tuple[str | int, ...]
 """Keys and indices from the top of a document: `("ports", 0, "target")`."""
 
@@ -92,17 +96,21 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The contents of a file: mappings, lists, strings, numbers, booleans and nulls, and the place of each."""
+    """The contents of a file: mappings, lists, strings, numbers, booleans and nulls, and the place of each.
+
+    What an alias stands for has the place of the anchor, and `uses` says where the alias is.
+    """
 
     file: str
     value: Any
     keys: Mapping[KeyPath, Place]
     values: Mapping[KeyPath, Place]
+    uses: Mapping[KeyPath, str] = field(default_factory=dict)
 
     @property
     def lines(self) -> Mapping[str, int]:
         """The line of each key, by its full name: `{"limits": 2, "limits.mem_limit": 3}`."""
-        return {full_name(path): place.line for path, place in self.keys.items()}
+        return {full_name(path): place.line for path, place in self.keys.items() if path}
 
     @property
     def places(self) -> Mapping[str, tuple[int, int]]:
@@ -122,18 +130,35 @@ class Document:
         """Of a key, or as `place` where there is none."""
         return self.keys.get(path) or self.place(path)
 
+    def told(self, path: KeyPath, message: str) -> str:
+        """A message about a value, which names also the line that uses it, if that is an alias."""
+        uses = (self.uses[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self.uses)
+        return "; ".join([message, *islice(uses, 1)])
 
-def read_document(data: bytes, file: str) -> Document:
+    def below(self, path: KeyPath) -> "Document":
+        """The document that begins at a path."""
+        value = self.value
+        for key in path:
+            value = value[key]
+
+        def cut(places: Mapping[KeyPath, Of]) -> Mapping[KeyPath, Of]:
+            return {at[len(path) :]: what for at, what in places.items() if at[: len(path)] == path}
+
+        return Document(self.file, value, cut(self.keys), cut(self.values), cut(self.uses))
+
+
+def read_document(data: bytes, file: str, text: Callable[[str], str] = literal) -> Document:
     """Reads the one document in the bytes; whatever they are, raises only `FileBroken`.
 
-    Accepted is UTF-8 of at most 32 KiB without anchors, aliases, tags, directives, merge keys, duplicate keys and
-    deceptive characters. Scalars are those of YAML 1.2's core schema without its octal and hexadecimal forms: `no`,
-    `22:22`, `010` and dates are strings. Keys are always strings.
+    Accepted is UTF-8 of at most 32 KiB without tags, directives, duplicate keys and deceptive characters. Aliases and
+    merge keys count as all that they repeat. Scalars are those of YAML 1.2's core schema without its octal and
+    hexadecimal forms: `no`, `22:22`, `010` and dates are strings. Keys are always strings. `text` says what a string
+    with a `$` in it means, or raises `Mistake`.
     """
     if len(data) > SIZE_BYTES_MAX:
         raise FileBroken([Problem(file, 0, 0, "the file is too large", f"at most {SIZE_BYTES_MAX // 1024} KiB")])
     events = Events(_decoded(data, file))
-    builder = _Builder(events, file)
+    builder = _Builder(events, file, text)
     try:
         value = builder.document()
     except MarkedYAMLError as error:
@@ -145,7 +170,7 @@ def read_document(data: bytes, file: str) -> Document:
         builder.problems.append(Problem(file, 0, 0, "the file declares nothing", "`{}` is all defaults"))
     if builder.problems:
         raise FileBroken(builder.problems)
-    return Document(file, value, builder.keys, builder.values)
+    return Document(file, value, builder.keys, builder.values, builder.uses)
 
 
 def _decoded(data: bytes, file: str) -> str:
@@ -177,16 +202,34 @@ def _of_yaml(error: MarkedYAMLError, file: str) -> Problem:
     mark = cast("Mark", error.problem_mark)
     message = str(error.problem) if error.note else f"not YAML: {error.problem} {error.context or ''}".strip()
     hint = error.note or ("indent with spaces" if "'\\t'" in message else "")
+    hint = hint or ("quote a text that begins with '*' or '&'" if "scanning an a" in message else "")
     return Problem(file, mark.line + 1, mark.column + 1, message, hint)
+
+
+class _Node(NamedTuple):
+    """A value that does not know yet where it goes: an alias puts it in several places.
+
+    `content` is a scalar, a list of nodes, or by key the place of the key and the node of its value.
+    """
+
+    mark: Mark
+    content: Any
+    use: str = ""
+
+
+_Entries = dict[str, tuple[Mark, _Node]]
 
 
 class _Builder:
     """Builds the value from the events. Mistakes that do not end the parsing are collected."""
 
-    def __init__(self, events: Events, file: str) -> None:
-        self._events, self._file = events, file
+    def __init__(self, events: Events, file: str, text: Callable[[str], str]) -> None:
+        self._events, self._file, self._text = events, file, text
+        self._anchors: dict[str, tuple[_Node, int]] = {}
+        """By name, what an anchor stands for, and how many events it is."""
         self.keys: dict[KeyPath, Place] = {}
         self.values: dict[KeyPath, Place] = {}
+        self.uses: dict[KeyPath, str] = {}
         self.problems: list[Problem] = []
 
     def document(self) -> Any:
@@ -194,51 +237,95 @@ class _Builder:
         self._events.take()  # the start of the stream
         if isinstance(self._events.take(), StreamEndEvent):
             return None
-        value = self._value(self._events.take(), ())
+        node = self._node(self._events.take(), 0)
         self._events.take()  # the end of the document
         if isinstance(after := self._events.take(), DocumentStartEvent):
             self._events.refuse("a second document begins", "one file is one document", start(after))
-        return value
+        return self._placed(node, ())
 
-    def _value(self, event: Event, path: KeyPath) -> Any:
-        self.values[path] = _place(event)
-        if len(path) > DEPTH_MAX:
-            self._events.refuse(f"more than {DEPTH_MAX} levels", "nest less deeply", start(event))
+    def _placed(self, node: _Node, path: KeyPath) -> Any:
+        """The value, when all in it has been noted under its path."""
+        self._check_depth(len(path), node.mark)
+        self.values[path] = _place(node.mark)
+        if node.use:
+            self.uses[path] = node.use
+        match node.content:
+            case dict() as entries:
+                self.keys.update({(*path, key): _place(mark) for key, (mark, _) in entries.items()})
+                return {key: self._placed(value, (*path, key)) for key, (_, value) in entries.items()}
+            case list() as nodes:
+                return [self._placed(one, (*path, index)) for index, one in enumerate(nodes)]
+        return node.content
+
+    def _check_depth(self, depth: int, mark: Mark) -> None:
+        if depth > DEPTH_MAX:
+            self._events.refuse(f"more than {DEPTH_MAX} levels", "nest less deeply", mark)
+
+    def _node(self, event: Any, depth: int) -> _Node:
+        mark, name = event.start_mark, event.anchor
+        self._check_depth(depth, mark)
+        if isinstance(event, AliasEvent):
+            return self._aliased(name, mark)
+        self._anchors.pop(name, None)  # so that it cannot contain itself
+        before = self._events.taken
+        node = _Node(mark, self._content(event, depth))
+        if name:
+            self._anchors[name] = node, self._events.taken - before
+        return node
+
+    def _aliased(self, name: str, mark: Mark) -> _Node:
+        if name not in self._anchors:
+            hint = "write `&` and its name before a value further up, or quote a text that begins with '*'"
+            self._events.refuse("no value with this anchor ends before its alias", hint, mark)
+        node, events = self._anchors[name]
+        self._events.count(events, mark)
+        return node._replace(use=f"line {mark.line + 1} uses it as {shown(f'*{name}')}")
+
+    def _content(self, event: Event, depth: int) -> Any:
         match event:
             case MappingStartEvent():
-                return self._mapping(path)
+                return self._mapping(depth)
             case SequenceStartEvent():
-                return self._sequence(path)
+                return self._sequence(depth)
             case ScalarEvent(value=text, style=None):
                 return self._resolved(event, text)
             case ScalarEvent(value=text):
-                return self._checked(event, text)
+                return self._meant(event, text)
         raise AssertionError(event)
 
-    def _mapping(self, path: KeyPath) -> dict[str, Any]:
-        mapping: dict[str, Any] = {}
+    def _mapping(self, depth: int) -> _Entries:
+        entries: _Entries = {}
         while not isinstance(event := self._events.take(), CollectionEndEvent):
             key = self._key(event)
-            inner = (*path, key)
-            if key in mapping:
-                first = self.keys[inner].line
-                self._note(event, f"the key {shown(key)} is given twice", f"it also stands in line {first}")
+            if key in entries:
+                first = entries[key][0].line + 1
+                self._note(start(event), f"the key {shown(key)} is given twice", f"it also stands in line {first}")
+            entries[key] = start(event), self._node(self._events.take(), depth + 1)
+        return self._merged(entries.pop("<<")[1]) | entries if "<<" in entries else entries
+
+    def _merged(self, merge: _Node) -> _Entries:
+        """The entries of a mapping, or of a list of them, of which the earlier ones win."""
+        merged: _Entries = {}
+        for node in reversed(merge.content if isinstance(merge.content, list) else [merge]):
+            if isinstance(node.content, dict):
+                use = node.use or merge.use
+                merged |= {
+                    key: (mark, value._replace(use=value.use or use)) for key, (mark, value) in node.content.items()
+                }
             else:
-                self.keys[inner] = _place(event)
-            mapping[key] = self._value(self._events.take(), inner)
-        return mapping
+                what = "; ".join(filter(None, ("only a mapping can be merged", node.use or merge.use)))
+                self._note(node.mark, what, "write such as `<<: *one` or `<<: [*one, *two]`")
+        return merged
 
     def _key(self, event: Event) -> str:
         if not isinstance(event, ScalarEvent) or not event.value:
             self._events.refuse("a key must be text", "write such as `key: value`", start(event))
-        if event.value == "<<":
-            self._note(event, "merge keys are not allowed", "write the keys again")
         return self._checked(event, event.value)
 
-    def _sequence(self, path: KeyPath) -> list[Any]:
-        sequence: list[Any] = []
+    def _sequence(self, depth: int) -> list[_Node]:
+        sequence: list[_Node] = []
         while not isinstance(event := self._events.take(), CollectionEndEvent):
-            sequence.append(self._value(event, (*path, len(sequence))))
+            sequence.append(self._node(event, depth + 1))
         return sequence
 
     def _resolved(self, event: Event, text: str) -> Any:
@@ -246,26 +333,43 @@ class _Builder:
             return _CONSTANTS[text]
         number: WrittenInteger | WrittenFloat
         if len(text) > NUMBER_LENGTH_MAX:
-            return self._checked(event, text)
+            return self._meant(event, text)
         if _INTEGER.fullmatch(text):
             number = WrittenInteger(text)
         elif _FLOAT.fullmatch(text):
             number = WrittenFloat(text)
         else:
-            return self._checked(event, text)
+            return self._meant(event, text)
         number.written = text
         return number
+
+    def _meant(self, event: Event, text: str) -> str:
+        """The text of a value, which is no key."""
+        if "$" in text:
+            try:
+                text = self._text(text)
+            except Mistake as mistake:
+                self._note(self._of_variable(event), mistake.message, mistake.hint)
+        return self._checked(event, text)
+
+    def _of_variable(self, event: Event) -> Mark:
+        """The place of the first variable in a text."""
+        mark, end = start(event), cast("Mark", event.end_mark)
+        found = VARIABLE.search(self._events.buffer, mark.index, end.index)
+        if found is None:  # it is written with an escape
+            return mark
+        place = _place_in(self._events.buffer, found.start(1))
+        return Mark("", found.start(1), place.line - 1, place.column - 1, None, 0)
 
     def _checked(self, event: Event, text: str) -> str:
         """Escape sequences can contain characters that the file itself must not."""
         if match := _UNFIT.search(text):
-            self.problems.append(_unfit(match, self._file, _place(event)))
+            self.problems.append(_unfit(match, self._file, _place(start(event))))
         return text
 
-    def _note(self, event: Event, message: str, hint: str) -> None:
-        self.problems.append(Problem(self._file, *_place(event), message, hint))
+    def _note(self, mark: Mark, message: str, hint: str) -> None:
+        self.problems.append(Problem(self._file, *_place(mark), message, hint))
 
 
-def _place(event: Event) -> Place:
-    mark = start(event)
+def _place(mark: Mark) -> Place:
     return Place(mark.line + 1, mark.column + 1)

@@ -66,13 +66,17 @@ class Events(_Characters, Scanner, Parser):
         _Characters.__init__(self, text)
         Scanner.__init__(self)
         Parser.__init__(self)
-        self._taken = 0
+        self.taken = 0
 
     def take(self) -> Event:
-        self._taken += 1
-        if self._taken > EVENTS_MAX:
-            self.refuse(f"the file has more than {EVENTS_MAX} values", "split it")
+        self.count(1)
         return cast("Event", self.get_event())  # type: ignore[no-untyped-call]
+
+    def count(self, events: int, mark: Mark | None = None) -> None:
+        """Refuses more than `EVENTS_MAX`; an alias is at `mark`, and counts as all that it repeats."""
+        self.taken += events
+        if self.taken > EVENTS_MAX:
+            self.refuse(f"the file has more than {EVENTS_MAX} values", "repeat less" if mark else "split it", mark)
 
     def refuse(self, problem: str, hint: str, mark: Mark | None = None) -> NoReturn:
         raise MarkedYAMLError(problem=problem, problem_mark=mark or self.get_mark(), note=hint)
@@ -127,12 +131,6 @@ class Events(_Characters, Scanner, Parser):
 
     def fetch_directive(self) -> None:
         self.refuse("directives are not allowed", "leave the line that begins with '%' out")
-
-    def fetch_alias(self) -> None:
-        self.refuse("aliases are not allowed", "write the value again, or quote a text that begins with '*'")
-
-    def fetch_anchor(self) -> None:
-        self.refuse("anchors are not allowed", "leave it out, or quote a text that begins with '&'")
 
     def fetch_tag(self) -> None:
         self.refuse("tags are not allowed", "leave it out, or quote a text that begins with '!'")

@@ -1,6 +1,7 @@
 """Validates a document: a sandbox or a policy comes of it, or all its mistakes."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, TypeVar, get_args
@@ -85,6 +86,12 @@ def _path(detail: ErrorDetails) -> KeyPath:
 
 
 def _problem(document: Document, model: type[BaseModel], detail: ErrorDetails) -> Problem:
+    """With the line that uses what is wrong, when that is behind an anchor."""
+    problem = _found(document, model, detail)
+    return replace(problem, message=document.told(_path(detail), problem.message))
+
+
+def _found(document: Document, model: type[BaseModel], detail: ErrorDetails) -> Problem:
     path: KeyPath = detail["loc"]
     if detail["type"] == "extra_forbidden":
         return Problem(document.file, *document.place_of_key(path), *_unknown_key(model, path))

@@ -31,9 +31,21 @@ SHAPES = {
     "depth of block lists": _full(b"- "),
     "a staircase": "".join(f"{' ' * depth}a:\n" for depth in range(350)).encode()[:SIZE],
     # aliases, anchors, tags, merges, directives
-    "an alias bomb": "".join(
+    "an alias bomb": b"a: &a x\n"
+    + "".join(
         f"{key}: &{key} [{', '.join([f'*{before}'] * 9)}]\n" for before, key in pairwise("abcdefghijklmnopqrstuvwxyz")
     ).encode(),
+    "a bomb of merge keys": b"a: &a {A: 1, B: 2}\n"
+    + "".join(
+        f"{key}: &{key} {{<<: [{', '.join([f'*{before}'] * 9)}], {key}: {{<<: *{before}}}}}\n"
+        for before, key in pairwise("abcdefghijklmnopqrstuvwxyz")
+    ).encode(),
+    "a large value in many places": _numbered("- *a\n", f"a: &a [{'x,' * 480}]\nb:\n"),
+    "deeper and deeper aliases": b"a: &a0 x\n"
+    + "".join(f"k{number}: &a{number} [*a{number - 1}]\n" for number in range(1, 40)).encode(),
+    "anchors with names": _numbered("k#: &a# x\n", most=490),
+    "many small merges": _numbered("k#: {<<: *a, b: c}\n", "k: &a {a: b}\n", most=90),
+    "an anchor with a long name": b"a: &" + b"x" * 16_000 + b" {b: c}\nlabels: *" + b"x" * 16_000,
     "anchors": _full(b"&a "),
     "aliases": _full(b"*a "),
     "tags": _full(b"!a "),
@@ -78,6 +90,8 @@ SHAPES = {
     "a command of words": b"image: busybox\ncommand: %s\nentrypoint: %s\n" % (b"x " * 8_000, b"y " * 8_000),
     "arguments": _full(b"- x\n", b"image: busybox\ncommand:\n")[:3820],
     "arguments without values": _full(b"- ~\n", b"image: busybox\ncommand:\n")[:3820],
+    "dollar signs": _full(b"$", b"image: "),
+    "variables of Compose": _full(b"- $A\n", b"command:\n")[:4_000],
     "an image of parts": _full(b"a/", b"image: "),
     "an image of dashes": _full(b"-", b"image: a", b"!"),
     "an image of colons": _full(b":", b'image: "[', b'"'),

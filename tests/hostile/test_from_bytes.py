@@ -42,6 +42,10 @@ DECISIONS = {
     "image: app:1\nvolumes: [{source: /usr/bin, target: /a}]": Reason.POLICY_VIOLATION,
     "image: app:1\nvolumes: [{source: /usr, target: /a, read_only: true}]": Reason.POLICY_VIOLATION,
     "image: app:1\nvolumes: [{source: /usr/lib, target: /a, read_only: false}]": Reason.POLICY_VIOLATION,
+    "image: &a app:1\nlabels: &b {a: *a}\nenvironment: {<<: *b, c: d}": Reason.ABSENT,
+    "image: app:1\ncommand: [echo, $$HOME]": Reason.ABSENT,
+    "image: app:1\ncommand: [echo, $HOME]": Reason.INVALID_FILE,
+    "image: app:1\ncommand: &a [*a]": Reason.INVALID_FILE,
     "image: app:1\nprivileged: true": Reason.INVALID_FILE,
     "image: [": Reason.INVALID_FILE,
     "": Reason.INVALID_FILE,
@@ -93,12 +97,22 @@ cafe busybox:5000/evil ghcr.io:22/a 127.0.0.1/a
 container:neighbour default always never missing on-failure unless-stopped running stopped bind volume
 / /usr /usr/lib /usr/share /usr/bin /usr/bin/docker.sock /usr/.. /usr/lib/../bin /proc/1 /etc /dev/shm /var/run /run
 /run:size=64m /run:size=65m /run:exec /run:size=0 /tmp:size=1m,exec 8080:80 0.0.0.0:80:80 3000/udp 3000-3010
-A=1 A =A A=B=C LD_PRELOAD=/x reconciler.instance=x com.docker.x=y CMD CMD-SHELL NONE $HOME ${HOME} `id` 'it''s'
+A=1 A =A A=B=C LD_PRELOAD=/x reconciler.instance=x com.docker.x=y CMD CMD-SHELL NONE $HOME ${HOME} $$ `id` 'it''s'
 "\ud800" "\udfff" "\0" "\e[2J" "\e]0;x\a" "\u202e" "\u2066" "\u200b" "\ufeff" "\N" "\L" "\n" "\t"
-"\U0010ffff" "\U00110000" "\q" "\x4" "" '' @ % | > |+9 >- ! ? : , [ ] { } & * # 🙂
+*a *b [*a] [*a,*b] {<<:,A:1} "\U0010ffff" "\U00110000" "\q" "\x4" "" '' @ % | > |+9 >- ! ? : , [ ] { } & * # 🙂
 """.split()  # noqa: SIM905 - forty lines otherwise
-PREFIXES = [*[""] * 12, "!!bool ", "!!int ", "!!binary ", "!!python/object/apply:os.system ", "&a ", "*a ", "! "]
-LINES = ["{}: {}\n", "{}: {}\n", "{}:\n  - {}\n", "{}: |\n  {}\n", "? {}\n: {}\n", "{}: {} # \n", "{}: {}\n---\n"]
+PREFIXES = [*[""] * 12, "!!bool ", "!!int ", "!!binary ", "!!python/object/apply:os.system ", "&a ", "&b ", "*a ", "! "]
+LINES = [
+    "{}: {}\n",
+    "{}: {}\n",
+    "{}:\n  - {}\n",
+    "{}: &a\n  {}: 1\n",
+    "{}:\n  <<: {}\n",
+    "{}: |\n  {}\n",
+    "? {}\n: {}\n",
+    "{}: {} # \n",
+    "{}: {}\n---\n",
+]
 
 
 def lists_and_mappings(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:

@@ -60,7 +60,7 @@ class Operator:
     # --- files ---------------------------------------------------------------------------------------------------
 
     def declare(self, name: str, **keys: Any) -> None:
-        self.write(f"{name}.yaml", json.dumps({"image": IMAGE, **keys}))
+        self.write(f"{name}.yaml", json.dumps({"image": IMAGE, **keys}).replace("$", "$$"))
 
     def write(self, file: str, text: str) -> None:
         """As editors and git do: the whole file at once."""

@@ -128,6 +128,41 @@ def test_places_count_characters() -> None:
     assert document.place(("bü", 1)) == Place(2, 9)
 
 
+def test_places_of_aliases() -> None:
+    """What an alias stands for has the place of the anchor, wherever it is used, and the line that uses it."""
+    document = read_document(b"a: &a\n  b: [&c c, d]\nx: {y: *a}\nz: {<<: *a}\n", "x")
+    assert document.value == {"a": {"b": ["c", "d"]}, "x": {"y": {"b": ["c", "d"]}}, "z": {"b": ["c", "d"]}}
+    for path in (("a",), ("x", "y"), ("z",)):
+        assert document.place_of_key((*path, "b")) == Place(2, 3)
+        assert document.place((*path, "b", 1)) == Place(2, 13)
+    assert document.told(("x", "y", "b", 1), "oh") == "oh; line 3 uses it as '*a'"
+    assert document.told(("z", "b", 1), "oh") == "oh; line 4 uses it as '*a'"
+    assert document.told(("a", "b", 1), "oh") == document.told(("z",), "oh") == "oh"
+
+
+def test_below() -> None:
+    """A part of a document is one with the places of the whole."""
+    document = read_document(b"a: &a {b: [c, d]}\nx: {y: *a}\n", "x").below(("x", "y"))
+    assert document.value == {"b": ["c", "d"]}
+    assert document.places == {"b": (1, 11), "b[0]": (1, 12), "b[1]": (1, 15)}
+    assert document.lines == {"b": 1}
+    assert document.told(("b",), "oh") == "oh"
+
+
+def test_aliases_count_as_what_they_repeat() -> None:
+    """Up to the limits, an alias may stand for much, or deep, or both; beyond, its place is told."""
+    much = "a: &a [" + "x, " * 300 + "]\n"
+    assert len(value_of(much + "b: [*a, *a]")["b"]) == 2  # type: ignore[index]
+    assert [str(one) for one in problems_of(f"{much}b: [*a, *a, *a]".encode())] == [
+        "x:2:13: the file has more than 1000 values (repeat less)"
+    ]
+    deep = f"a: &a {'[' * 10}{']' * 10}\n"
+    assert value_of(f"{deep}b: {'[' * 10}*a{']' * 10}")
+    assert [str(one) for one in problems_of(f"{deep}b: {'[' * 11}*a{']' * 11}".encode())] == [
+        "x:1:16: more than 20 levels (nest less deeply)"
+    ]
+
+
 def test_byte_order_mark() -> None:
     """A byte order mark, which some editors write, is not part of the first key."""
     assert value_of("\ufeffimage: x") == {"image": "x"}
@@ -135,7 +170,7 @@ def test_byte_order_mark() -> None:
 
 def test_all_problems_are_told() -> None:
     """Mistakes that leave the rest readable are told together with the one that does not."""
-    lines = [str(problem) for problem in problems_of(b'a: 1\na: 2\n<<: {}\nb: "\\0"\nc: *x\n')]
+    lines = [str(problem) for problem in problems_of(b'a: 1\na: 2\ny: {<<: x}\nb: "\\0"\nc: *x\n')]
     assert [line.split(":")[1] for line in lines] == ["2", "3", "4", "5"]
 
 
