@@ -13,7 +13,18 @@ from reconciler.model.labels import Owner
 from reconciler.model.plan import Plan, Reason
 from reconciler.model.rendered import Rendered
 from reconciler.model.status import Attestation, Failure, PendingApproval, RecentRemovals, SandboxStatus
-from reconciler.model.world import UP, EngineFacts, Image, Inspection, Network, Observed, Source, State, World
+from reconciler.model.world import (
+    UP,
+    EngineFacts,
+    Image,
+    Inspection,
+    Network,
+    Observed,
+    Source,
+    State,
+    Unmanaged,
+    World,
+)
 from reconciler.planning.admission import effective
 from reconciler.planning.decide import decide
 from reconciler.planning.fingerprint import EPOCH, salt_of
@@ -41,6 +52,7 @@ class Scene:
     last_good: dict[str, Sandbox] = field(default_factory=dict)
     invalid_names: set[str] = field(default_factory=set)
     containers: list[Observed] = field(default_factory=list)
+    unmanaged: list[Unmanaged] = field(default_factory=list)
     statuses: dict[str, SandboxStatus] = field(default_factory=dict)
     network: Network | None = field(default_factory=lambda: Network("reconciler.default", "n" * 64))
     lacking: set[Knob] = field(default_factory=set)
@@ -119,6 +131,10 @@ class Scene:
         known = {"epoch": EPOCH, "salted_with": self.rendered(name, 61000).salted_with}
         self.statuses[name] = SandboxStatus(name=name, **{**known, **fields})
 
+    def stranger(self, sandbox: str, *, up: bool = False, source: str = "") -> None:
+        """A container that stands for the sandbox and is not ours; `source` owns it, when another one does."""
+        self.unmanaged.append(Unmanaged("f" * 64, "stranger", "it is odd", sandbox, up=up, source=source))
+
     def failed(
         self,
         name: str,
@@ -171,6 +187,7 @@ class Scene:
             engine=EngineFacts("Docker", "20.10", "1.41", ALL | dict.fromkeys(self.lacking, SetBy.NOBODY)),
             network=self.network,
             containers=tuple(self.containers),
+            unmanaged=tuple(self.unmanaged),
             images={one: Image(one, self.image_id, "", **(BROUGHT | self.brought)) for one in self.images},
             sources=self.sources,
         )

@@ -21,7 +21,7 @@ def converge(wanted: Wanted, no_slot: str | None = None) -> SandboxPlan:
     planned = _without_start(wanted, no_slot)
     planned = _start(wanted) if planned is None else wanted.situation.unless_in_backoff(planned)
     synced = _is_synced(wanted) and planned.cause is not Reason.LIMIT_EXCEEDED
-    return replace(planned, rendered=wanted.rendered, current=planned.current or wanted.standing, synced=synced)
+    return replace(planned, rendered=wanted.rendered, current=wanted.standing, synced=synced)
 
 
 def _is_synced(wanted: Wanted) -> bool:
@@ -48,10 +48,10 @@ def _without_start(wanted: Wanted, no_slot: str | None) -> SandboxPlan | None:
         found = "; ".join(str(mismatch) for misfit in misfits for mismatch in wanted.mismatches[misfit.id])
         actions = tuple(stop_and_remove(misfits))
         return SandboxPlan(name, Verdict.REMOVE, Reason.VERIFICATION_FAILED, found, actions)
-    if current is not None and not up and wanted.ended:
-        return _end(wanted, current)
-    if not up and (other := situation.world.in_place_of(name)):
-        return _kept_out(name, other, current)
+    if current is not None and wanted.ended:
+        return _leftover(wanted) or _end(wanted, current)
+    if other := situation.world.in_place_of(name):
+        return _kept_out(name, other)
     if no_slot is not None:
         return SandboxPlan(name, Verdict.WAIT, Reason.LIMIT_EXCEEDED, no_slot)
     return None
@@ -73,8 +73,8 @@ def _up(wanted: Wanted, current: Observed) -> SandboxPlan:
         return _repair(wanted, current)
     if current.state is State.PAUSED:
         return SandboxPlan(name, Verdict.START, Reason.PAUSED, "somebody paused it", (Unpause(current.id),))
-    if actions := tuple(stop_and_remove(wanted.others)):
-        return SandboxPlan(name, Verdict.REPLACE, Reason.LEFTOVER, "an older container is left over", actions)
+    if planned := _leftover(wanted):
+        return planned
     if current.name != rendered.name and not _is_in_backoff(wanted, backoff.START):
         why = f"somebody renamed it to {printable(current.name)}"
         return SandboxPlan(name, Verdict.RENAME, Reason.RENAMED, why, (Rename(current.id, rendered.name),))
@@ -89,11 +89,18 @@ def _up(wanted: Wanted, current: Observed) -> SandboxPlan:
             return _unhealthy(wanted, current)
 
 
+def _leftover(wanted: Wanted) -> SandboxPlan | None:
+    """The removal of what a replacement has left; None when nothing is left over."""
+    if actions := tuple(stop_and_remove(wanted.others)):
+        return SandboxPlan(wanted.name, Verdict.REPLACE, Reason.LEFTOVER, "an older container is left over", actions)
+    return None
+
+
 def _repair(wanted: Wanted, current: Observed) -> SandboxPlan:
     """The replacement of a container that somebody has changed; its stop alone where nothing can be started now."""
     drift = wanted.mismatches[current.id]
     actions = (*stop_and_remove([current], FORCED_GRACE_SECONDS), *creation(wanted, wanted.others))
-    if (wanted.failures_count and _is_in_backoff(wanted, backoff.START)) or _start_refused(wanted, None):
+    if (wanted.failures_count and _is_in_backoff(wanted, backoff.START)) or not _may_start(wanted):
         actions = tuple(stops([current], FORCED_GRACE_SECONDS))
     message = "; ".join(map(str, drift))
     return SandboxPlan(wanted.name, Verdict.REPLACE, Reason.DRIFTED, message, actions, changes=drift)
@@ -106,7 +113,7 @@ def _unhealthy(wanted: Wanted, current: Observed) -> SandboxPlan:
         return kept
     if _is_in_backoff(wanted, backoff.RUN):
         return replace(kept, retry_at=wanted.status.retry_at)
-    if _start_refused(wanted, None):
+    if not _may_start(wanted):
         return kept
     actions = (*stops([current]), *start_after(wanted, wanted.others, current.id))
     return replace(kept, verdict=Verdict.START, actions=actions)
@@ -135,8 +142,8 @@ def _start(wanted: Wanted) -> SandboxPlan:
     if current is not None and current.state is State.DEAD:
         removal = SandboxPlan(name, Verdict.REMOVE, Reason.LEFTOVER, "its container is dead", (Remove(current.id),))
         return wanted.situation.unless_in_backoff(removal)
-    if refused := _start_refused(wanted, old if current is None else None):
-        return refused
+    if why := _unfit(wanted.sandbox, wanted.situation.world):
+        return SandboxPlan(name, Verdict.WAIT, *why)
     if current is not None:
         actions = tuple(start_after(wanted, wanted.others, current.id))
         if wanted.exited:
@@ -154,16 +161,13 @@ def _replacement(wanted: Wanted, old: Observed) -> SandboxPlan:
     cause = Reason.PORTS_CHANGED if same else Reason.CONFIGURATION_CHANGED
     message = "; ".join(f"{change.knob}: {change.actual} -> {change.expected}" for change in changed)
     actions = tuple(creation(wanted, wanted.others))
-    return SandboxPlan(wanted.name, Verdict.REPLACE, cause, message, actions, current=old, changes=changed)
+    return SandboxPlan(wanted.name, Verdict.REPLACE, cause, message, actions, changes=changed)
 
 
-def _start_refused(wanted: Wanted, current: Observed | None) -> SandboxPlan | None:
-    """Why nothing may be started for this sandbox, or on this engine, now; None when it may."""
-    if other := wanted.situation.world.in_place_of(wanted.name):
-        return _kept_out(wanted.name, other, current)
-    if why := _unfit(wanted.sandbox, wanted.situation.world):
-        return SandboxPlan(wanted.name, Verdict.WAIT, *why, current=current)
-    return None
+def _may_start(wanted: Wanted) -> bool:
+    """Whether something may be started for this sandbox, on this engine, now."""
+    world = wanted.situation.world
+    return not world.in_place_of(wanted.name) and not _unfit(wanted.sandbox, world)
 
 
 def _unfit(sandbox: Sandbox, world: World) -> tuple[Reason, str] | None:
@@ -180,13 +184,13 @@ def _unfit(sandbox: Sandbox, world: World) -> tuple[Reason, str] | None:
     return None
 
 
-def _kept_out(name: str, other: Unmanaged, current: Observed | None) -> SandboxPlan:
+def _kept_out(name: str, other: Unmanaged) -> SandboxPlan:
     """Nothing is started beside a container that stands for the sandbox and is not ours."""
     verdict, cause = (Verdict.HOLD, Reason.OWNED_BY_ANOTHER) if other.source else (Verdict.WAIT, Reason.UNMANAGED)
     remedy = f"`--adopt {shlex.quote(other.source)}` takes it over" if other.source else "remove it, or its labels"
     why = "owned by another source" if other.source else other.why
     why = printable(f"{why}; {remedy} (container {other.name}, {other.id[:12]})")
-    return SandboxPlan(name, verdict, cause, why, current=current)
+    return SandboxPlan(name, verdict, cause, why)
 
 
 def _is_in_backoff(wanted: Wanted, after: frozenset[Reason]) -> bool:

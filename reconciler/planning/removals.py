@@ -44,8 +44,6 @@ def _adopted_from(situation: Situation, name: str) -> str | None:
 
 def _withheld(situation: Situation, going: frozenset[str]) -> Pending:
     desired, policy, before = situation.desired, situation.policy, situation.memory.pending_approval
-    if not going:
-        return {}
     if not desired.complete:
         return dict.fromkeys(going, unsure(desired))
     if desired.empty and desired.directory != situation.memory.directory:

@@ -46,7 +46,7 @@ def _used(situation: Situation) -> int:
     return sum(container.up for container in world.containers) + len(starting) + unmanaged
 
 
-def _rank(wanted: Wanted, planned: SandboxPlan) -> tuple[int, int]:
+def _rank(wanted: Wanted, planned: SandboxPlan) -> tuple[bool, bool, int]:
     """The order of those that wait for a slot; `planned` is what would be done with one.
 
     What has exited for the first time keeps its slot. Then comes who has never failed, then who has failed and can be
@@ -54,9 +54,7 @@ def _rank(wanted: Wanted, planned: SandboxPlan) -> tuple[int, int]:
     not use it now, because of a backoff, or because the engine or the network is unfit.
     """
     failures, failure = wanted.status.failures if wanted.failures_count else 0, wanted.status.failure
-    if planned.verdict in {Verdict.WAIT, Verdict.HOLD}:
-        return 3, failures
+    idle = planned.verdict in {Verdict.WAIT, Verdict.HOLD}
     of_a_run = failure is not None and failure.reason in backoff.RUN
-    if wanted.exited and (not failures or (failures == 1 and of_a_run)):
-        return 0, 0
-    return (2 if failures else 1), failures
+    keeps = wanted.exited and (not failures or (failures == 1 and of_a_run))
+    return idle, not keeps, failures

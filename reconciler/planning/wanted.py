@@ -66,9 +66,7 @@ class Wanted:
     @property
     def standing(self) -> Observed | None:
         """The container that stands for the sandbox: the one that is meant to run, unless only an older one is up."""
-        if self.old is not None and self.old.up and not (self.current and self.current.up):
-            return self.old
-        return self.current
+        return max(filter(None, (self.current, self.old)), key=lambda container: container.up, default=None)
 
     @property
     def full(self) -> bool:

@@ -1,5 +1,6 @@
 """`attest` finds every knob that is not as rendered, whoever turned it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -291,6 +292,21 @@ def test_a_container_of_a_network_that_is_gone_is_stranded(rendered: Rendered) -
     for network in (gone, None):
         (found,) = set(start_blockers(rendered, inspection, None, network)) - set(attest(rendered, inspection))
         assert found.knob == "network"
+
+
+def test_a_container_without_a_network_is_in_none_that_could_be_gone() -> None:
+    """The engine calls that a network too, with an id that is not ours."""
+    rendered = Scene().rendered("web", 61000, network_mode="none")
+    raw = readback(rendered, State.EXITED, {})
+    raw["NetworkSettings"]["Networks"]["none"] = {"NetworkID": "o" * 64}
+    for network in (Network("reconciler.default", "n" * 64), None):
+        assert start_blockers(rendered, read(raw), None, network) == ()
+
+
+def test_what_nobody_has_described_is_not_as_rendered(rendered: Rendered) -> None:
+    """Unknown is not good."""
+    undescribed = replace(read(readback(rendered, State.RUNNING, {})), spec=None)
+    assert list(map(str, attest(rendered, undescribed))) == ["container: unknown should be as rendered"]
 
 
 def test_no_value_of_environment_is_told(rendered: Rendered) -> None:

@@ -207,6 +207,48 @@ def _(scene: Scene) -> None:
     scene.network = Network("reconciler.default", "n" * 64, "lets containers talk to each other")
 
 
+# --- what is not ours ------------------------------------------------------------------------------------------------
+
+
+@case("nothing is started beside what another source owns, or what is odd", "a HOLD OwnedByAnother", "b WAIT Unmanaged")
+def _(scene: Scene) -> None:
+    for name, source in {"a": "another", "b": ""}.items():
+        scene.declare(name)
+        scene.stranger(name, source=source)
+
+
+@case("what keeps it out is told also where there is no slot", "web HOLD OwnedByAnother", "z KEEP Running")
+def _(scene: Scene) -> None:
+    scene.policy = up_to(1)
+    scene.declare("z")
+    scene.container("z")
+    scene.declare("web")
+    scene.stranger("web", source="another")
+
+
+@case("and while a failure rests, although an older one runs", "web WAIT Unmanaged")
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.container("web", mem_limit="256m")
+    scene.failed("web", Reason.IMAGE_PULL_FAILED)
+    scene.stranger("web")
+
+
+@case("what runs in spite of it is kept, and not restarted", "a KEEP Running", "b KEEP Unhealthy")
+def _(scene: Scene) -> None:
+    for name, health in {"a": None, "b": Health.UNHEALTHY}.items():
+        scene.declare(name)
+        scene.container(name, health=health)
+        scene.stranger(name)
+
+
+@case("what was changed is stopped, and not replaced beside it", f"web REPLACE Drifted: stop {A}")
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.container("web", drift={"Memory": 1 << 30})
+    scene.stranger("web")
+
+
 # --- health ----------------------------------------------------------------------------------------------------------
 
 
@@ -309,6 +351,17 @@ def _(scene: Scene) -> None:
     scene.declare("web", mem_limit="256m")
     scene.container("web")
     scene.container("web", mem_limit="256m")
+
+
+for state, actions in {State.RUNNING: f"stop {A}, remove {A}", State.EXITED: f"remove {A}"}.items():
+
+    @case(
+        f"what was replaced, and is {state}, goes also when the new one has ended", f"web REPLACE Leftover: {actions}"
+    )
+    def _(scene: Scene, state: State = state) -> None:
+        scene.declare("web", mem_limit="256m", restart="no")
+        scene.container("web", state)
+        scene.container("web", State.EXITED, mem_limit="256m", restart="no")
 
 
 @case("a policy that comes to forbid what runs replaces it", UPDATE.replace("ConfigurationChanged", "PolicyViolation"))
@@ -1093,6 +1146,54 @@ def _(scene: Scene) -> None:
     scene.network = Network("reconciler.default", "n" * 64, "lets containers talk to each other")
 
 
+@case(
+    "who is kept out by another source keeps nobody waiting",
+    "a HOLD OwnedByAnother",
+    "b CREATE Absent: create reconciler.default.b, verify new, start new",
+)
+def _(scene: Scene) -> None:
+    scene.policy = up_to(1)
+    scene.declare("a")
+    scene.stranger("a", source="another")
+    scene.declare("b")
+
+
+@case(
+    "what may be ours counts when it runs, and what is nobody's does not",
+    "a CREATE Absent: create reconciler.default.a, verify new, start new",
+    "b WAIT LimitExceeded",
+)
+def _(scene: Scene) -> None:
+    scene.policy = up_to(2)
+    for name in "ab":
+        scene.declare(name)
+    scene.stranger("gone", up=True)
+    scene.stranger("down")
+    scene.stranger("", up=True)
+
+
+@case(
+    "who is held and runs keeps its place before who is declared",
+    f"a STOP LimitExceeded: stop {A}",
+    "b HOLD InvalidFile",
+)
+def _(scene: Scene) -> None:
+    scene.policy = up_to(1)
+    scene.declare("a")
+    scene.broken.add("b")
+    for name in "ab":
+        scene.container(name)
+
+
+@case("who is about to stop takes no place from who runs", "a KEEP Running", f"b STOP StopDeclared: stop {B}")
+def _(scene: Scene) -> None:
+    scene.policy = up_to(1)
+    scene.declare("a")
+    scene.declare("b", state="stopped")
+    for name in "ab":
+        scene.container(name)
+
+
 @case("a lower limit stops the last by name", "a KEEP Running", f"b STOP LimitExceeded: stop {B}")
 def _(scene: Scene) -> None:
     scene.policy = up_to(1)
@@ -1130,19 +1231,58 @@ def test_decide(sentence: str) -> None:
     assert scene.lines() == lines
 
 
-def test_limit_message_names_who_has_the_slots() -> None:
+USERS: dict[str, tuple[Callable[[Scene], object], str]] = {
+    "who runs": (lambda scene: scene.container("a"), "used by a"),
+    "who starts": (lambda _: None, "used by a"),
+    "who is in flight": (lambda scene: scene.in_flight.add("a"), "used by a"),
+    "who is held and runs": (
+        lambda scene: (scene.files.pop("a"), scene.broken.add("a"), scene.container("a")),
+        "used by a",
+    ),
+    "who is being removed": (lambda scene: (scene.files.pop("a"), scene.container("a")), "used by a"),
+    "who may be ours": (lambda scene: scene.stranger("stray", up=True), "used by stray (unmanaged)"),
+    "who cannot start yet": (
+        lambda scene: (scene.failed("a", Reason.PORT_TAKEN), scene.failed("z", Reason.PORT_TAKEN)),
+        "reserved for a, which cannot start yet",
+    ),
+    "one of each": (
+        lambda scene: (
+            setattr(scene, "policy", up_to(2)),
+            scene.container("a"),
+            scene.declare("b"),
+            scene.failed("b", Reason.PORT_TAKEN),
+            scene.failed("z", Reason.PORT_TAKEN),
+        ),
+        "used by a; reserved for b, which cannot start yet",
+    ),
+}
+
+
+@pytest.mark.parametrize("users", USERS)
+def test_limit_message_names_who_has_the_slots(users: str) -> None:
     """A sandbox that waits is told who uses the slots, for whom one is reserved, and what would free one."""
-    scene = Scene(policy=up_to(3))
-    for name in "abcd":
-        scene.declare(name)
-    for name in "ab":
-        scene.container(name)
-    for name in "cd":
-        scene.failed(name, Reason.IMAGE_PULL_FAILED)
-    assert scene.plan().sandboxes[3].message == (
-        "3 of 3 slots are used; stop or remove one, or raise sandboxes_max; used by a, b; "
-        "reserved for c, which cannot start yet"
+    use, told = USERS[users]
+    scene = Scene(policy=up_to(1))
+    scene.declare("a")
+    scene.declare("z")
+    use(scene)
+    limit = scene.policy.sandboxes_max
+    assert scene.plan().sandboxes[-1].message == (
+        f"{limit} of {limit} slots are used; stop or remove one, or raise sandboxes_max; {told}"
     )
+
+
+@pytest.mark.parametrize("hinder", [lambda _: None, *WAITS.values()], ids=["nothing", *WAITS])
+@pytest.mark.parametrize("state", [State.RUNNING, State.EXITED])
+def test_an_old_container_stands_for_its_sandbox_until_another_is_started(
+    state: State, hinder: Callable[[Scene], object]
+) -> None:
+    """What its status tells of is what is there, whatever keeps the new one from being started."""
+    scene = Scene()
+    scene.declare("web", mem_limit="256m")
+    container = scene.container("web", state)
+    hinder(scene)
+    assert [planned.current for planned in scene.plan().sandboxes] == [container]
 
 
 AT_FIRST = HealthcheckSpec(("CMD", "true"), start_interval=0.001)
