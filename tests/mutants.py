@@ -1,9 +1,10 @@
 """Random small mistakes in `planning`, one at a time: what nothing notices is not tested.
 
-A mutant lives only in the memory of a process of its own, which runs the unit tests of planning and then stories of the
-simulation. It is killed when one of them fails, or when they hang. Sentences stay as they are, and so do the numbers at
-the top of a module: they are choices, and a test could only repeat them. A seed draws the same mutants for as long as
-the code in which they are stays the same.
+The unit tests are collected once, and played once to learn which functions each of them calls. Then each mutant is put
+in a fork of this process, in which those tests are played that call what it changes, the quickest first, and after them
+stories of the simulation. It is killed when one of them fails, or when they hang. Sentences stay as they are, and so do
+the numbers at the top of a module: they are choices, and a test could only repeat them. A seed draws the same mutants
+for as long as the code in which they are stays the same.
 
 python -m tests.mutants COUNT [SEED]
 """
@@ -12,28 +13,31 @@ import ast
 import logging
 import os
 import random
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from hashlib import sha256
 from itertools import takewhile
-from multiprocessing import get_context
 from pathlib import Path
 from textwrap import indent
-from types import ModuleType
-from typing import NamedTuple
+from types import CodeType, FrameType, FunctionType
+from typing import Any, NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-STORIES = 600
-HANGS = 4
-"""What takes so many times as long as without a mutant."""
+from tests.simulation.seeds import play
 
-FORKS = get_context("forkserver")
-PRELOADED = ["pytest", "reconciler.engine.docker.client", "reconciler.sources.directory", "reconciler.report.store"]
-"""What no mutant is in, imported once for all of them."""
+ROOT = Path(__file__).parent.parent
+PLANNING = ROOT / "reconciler" / "planning"
+STORIES = 600
+SECONDS_MAX = 300
+"""After which a mutant hangs."""
+
+TEST_SECONDS_MAX = 2
+"""Tests that take longer are left out: what they wait for would be waited for again and again."""
 
 EQUIVALENT: dict[str, str] = {}
 """By name, why nothing can tell the mutant from what is meant."""
@@ -63,7 +67,8 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
     lines = path.read_text().splitlines()
     for function, statement, after in _changes(ast.parse(path.read_text()), ""):
         margin = " " * statement.col_offset
-        code = [*lines[: statement.lineno - 1], indent(after, margin), *lines[statement.end_lineno :]]
+        lost = (statement.end_lineno or 0) - statement.lineno - after.count("\n")
+        code = [*lines[: statement.lineno - 1], indent(after, margin), *[""] * lost, *lines[statement.end_lineno :]]
         yield Mutant(path, statement.lineno, f"{function}: {_difference(statement, after)}", "\n".join(code))
 
 
@@ -141,73 +146,154 @@ def _alike(one: str, other: str) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
-def unit_tests(module: str) -> list[str]:
-    """Those of planning: those of the module first, and those that play the whole house last, as they take longest."""
-    texts = {path: path.read_text() for path in sorted((ROOT / "tests" / "unit").glob("test_*.py"))}
-    about = [path for path, text in texts.items() if "reconciler.planning" in text or "tests.scene" in text]
-    order = sorted(about, key=lambda path: (path.stem != f"test_{module}", "tests.house" in texts[path]))
-    return [str(path) for path in order]
+def unit_tests() -> list[str]:
+    """Those that have to do with planning."""
+    files = sorted((ROOT / "tests" / "unit").glob("test_*.py"))
+    about = ("reconciler.planning", "tests.scene", "tests.house")
+    return [str(file) for file in files if any(name in file.read_text() for name in about)]
 
 
-def examine(mutant: Mutant | None) -> None:
-    """Ends its process, with 0 when nothing is noticed."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
-    if mutant:
-        plant(mutant)
-    for file in unit_tests(mutant.path.stem if mutant else ""):
-        if pytest.main(["-qx", "-p", "no:cacheprovider", file]):
-            sys.exit(1)
-    from tests.simulation.seeds import play  # it imports planning
+OF_A_FUNCTION = ("__code__", "__defaults__", "__kwdefaults__")
 
+
+class Test(NamedTuple):
+    """`calls` are the functions of planning that it calls."""
+
+    item: pytest.Item
+    seconds: float
+    calls: frozenset[CodeType]
+
+
+class Sweep:
+    """A plugin of pytest that plays the tests for each of the mutants, in place of once."""
+
+    def __init__(self, mutants: list[Mutant]) -> None:
+        self.mutants = mutants
+        self.survivors = 0
+        self.failing: list[str] = []
+        """Tests that fail without a mutant: they would kill each."""
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        tests = [test for test in map(self._learn, session.items) if test.seconds < TEST_SECONDS_MAX]
+        tests.sort(key=lambda test: test.seconds)
+        under_way: dict[int, Mutant] = {}
+        for mutant in [] if self.failing else self.mutants:
+            if len(under_way) == os.cpu_count():
+                self._await_one(under_way)
+            under_way[fork(mutant, tests)] = mutant
+        while under_way:
+            self._await_one(under_way)
+        return True
+
+    def _learn(self, item: pytest.Item) -> Test:
+        calls, begun = set[CodeType](), time.monotonic()
+
+        def note(frame: FrameType, event: str, _: object) -> None:
+            if event == "call" and is_ours(frame.f_code):
+                calls.add(frame.f_code)
+
+        threading.setprofile(note)
+        sys.setprofile(note)
+        if not passes(item):
+            self.failing.append(item.nodeid)
+        sys.setprofile(None)
+        threading.setprofile(None)
+        return Test(item, time.monotonic() - begun, frozenset(calls))
+
+    def _await_one(self, under_way: dict[int, Mutant]) -> None:
+        process, status = os.wait()
+        mutant = under_way.pop(process)
+        if status == 0:
+            self.survivors += 1
+            print(f"{mutant.path.relative_to(ROOT)}:{mutant.line}: {mutant.name}", file=sys.__stdout__, flush=True)
+
+
+def is_ours(code: CodeType) -> bool:
+    return code.co_filename.startswith(str(PLANNING))
+
+
+def passes(item: pytest.Item) -> bool:
+    session, failed = item.session, item.session.testsfailed
+    item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+    return session.testsfailed == failed
+
+
+def fork(mutant: Mutant, tests: list[Test]) -> int:
+    """The process of the mutant, which ends with 0 when nothing notices it."""
+    if process := os.fork():
+        return process
+    try:
+        signal.alarm(SECONDS_MAX)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.dup2(1, 2)
+        os._exit(is_noticed(mutant, tests))
+    finally:
+        os._exit(1)
+
+
+def is_noticed(mutant: Mutant, tests: list[Test]) -> bool:
+    changed = plant(mutant)
+    if not all(passes(test.item) for test in tests if not changed or changed & test.calls):
+        return True
     logging.disable(logging.CRITICAL)
-    sys.exit(any(play(seed).violation for seed in range(STORIES)))
+    return any(play(seed).violation for seed in range(STORIES))
 
 
-def plant(mutant: Mutant) -> None:
-    """In the place of the module, which nobody has imported yet."""
-    import reconciler.planning as package
+def plant(mutant: Mutant) -> set[CodeType]:
+    """Into the module that everybody has imported. Returns what functions were; empty when it changes a value.
 
-    name = f"{package.__name__}.{mutant.path.stem}"
-    assert name not in sys.modules
-    module = sys.modules[name] = ModuleType(name)
-    setattr(package, mutant.path.stem, module)
-    exec(compile(mutant.code, mutant.path, "exec"), vars(module))  # noqa: S102
+    What other modules have made of such a value stays as it was.
+    """
+    name = f"{PLANNING.parent.name}.{PLANNING.name}.{mutant.path.stem}"
+    mutated: dict[str, Any] = {"__name__": name}
+    exec(compile(mutant.code, mutant.path, "exec"), mutated)  # noqa: S102
+    found = [_put(key, meant, mutated[key]) for key, meant in list(vars(sys.modules[name]).items()) if key in mutated]
+    return {code for codes in found for code in codes}
 
 
-def survives(mutant: Mutant | None, seconds_max: float | None = None) -> bool:
-    process = FORKS.Process(target=examine, args=(mutant,))
-    process.start()
-    process.join(seconds_max)
-    process.kill()
-    process.join()
-    return process.exitcode == 0
+def _put(name: str, meant: Any, mutated: Any) -> Iterator[CodeType]:
+    """In the place of what is meant: functions and methods by what they do, values by their name in each module."""
+    match meant, mutated:
+        case _ if meant is mutated:
+            pass
+        case FunctionType(), FunctionType():
+            was = [getattr(meant, part) for part in OF_A_FUNCTION]
+            for part in OF_A_FUNCTION:
+                setattr(meant, part, getattr(mutated, part))
+            if was != [getattr(meant, part) for part in OF_A_FUNCTION] and is_ours(was[0]):
+                yield was[0]
+        case property(), property():
+            yield from _put(name, meant.fget, mutated.fget)
+        case cached_property(), cached_property():
+            yield from _put(name, meant.func, mutated.func)
+        case type(), type():
+            for key in vars(meant).keys() & vars(mutated).keys():
+                yield from _put(key, vars(meant)[key], vars(mutated)[key])
+        case _ if meant != mutated:
+            for module in list(sys.modules.values()):
+                if getattr(module, name, None) is meant:
+                    setattr(module, name, mutated)
 
 
 def main(count: int, seed: int) -> int:
     """Returns 0 when all of them are killed."""
-    every = [mutant for path in sorted((ROOT / "reconciler" / "planning").glob("*.py")) for mutant in mutants_of(path)]
+    every = [mutant for path in sorted(PLANNING.glob("*.py")) for mutant in mutants_of(path)]
     print(f"{count} of {len(every)} mutants, SEED={seed}", flush=True)
     if unknown := EQUIVALENT.keys() - {mutant.name for mutant in every}:
         print("EQUIVALENT names what is no mutant of anything:", *sorted(unknown), sep="\n  ")
         return 1
-    begun = time.monotonic()
-    if not survives(None):
-        print("The tests fail without a mutant: they would kill each.")
-        return 1
-    seconds_max = HANGS * (time.monotonic() - begun)
     known = [mutant for mutant in every if mutant.name not in EQUIVALENT]
     drawn = sorted(known, key=lambda mutant: sha256(f"{seed} {mutant.name}".encode()).digest())[:count]
-    survivors = 0
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for mutant, alive in zip(drawn, pool.map(lambda one: survives(one, seconds_max), drawn), strict=True):
-            if alive:
-                print(f"{mutant.path.relative_to(ROOT)}:{mutant.line}: {mutant.name}", flush=True)
-                survivors += 1
-    print(f"{survivors} survive")
-    return 1 if survivors else 0
+    sweep = Sweep(drawn)
+    options = ["-pno:cacheprovider", "-pno:terminal", "--capture=sys", "-Wignore::pytest.PytestAssertRewriteWarning"]
+    ini = ["addopts=--import-mode=importlib", "timeout=0", "tmp_path_retention_policy=failed"]
+    pytest.main([*options, *(f"-o{one}" for one in ini), *unit_tests()], plugins=[sweep])
+    if sweep.failing:
+        print("These fail without a mutant:", *sweep.failing, sep="\n  ")
+        return 1
+    print(f"{sweep.survivors} survive")
+    return 1 if sweep.survivors else 0
 
 
 if __name__ == "__main__":
-    FORKS.set_forkserver_preload(PRELOADED)
     sys.exit(main(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(10**6)))  # noqa: S311
