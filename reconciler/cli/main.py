@@ -142,10 +142,9 @@ class Commands(click.Group):
 @option(
     "--host",
     metavar="URL",
-    default="unix:///var/run/docker.sock",
-    envvar=["RECONCILER_HOST", "DOCKER_HOST"],
-    show_default=True,
-    help="Address of the Docker Engine.",
+    default="",
+    envvar="RECONCILER_HOST",
+    help="Address of the Docker Engine, such as ssh://HOST; by default where the Docker CLI finds it.",
 )
 @option(
     "--instance",
@@ -213,7 +212,7 @@ def cli(
     reconciler doctor       what can go wrong around it?
 
     Each option stands before the command or after it, and can also be an environment variable: RECONCILER_DIR,
-    RECONCILER_POLICY, RECONCILER_STATE, RECONCILER_HOST (then DOCKER_HOST), RECONCILER_INSTANCE, RECONCILER_SOURCE,
+    RECONCILER_POLICY, RECONCILER_STATE, RECONCILER_HOST, RECONCILER_INSTANCE, RECONCILER_SOURCE,
     RECONCILER_ADOPT (a source a line), RECONCILER_LOG_FORMAT, RECONCILER_LOG_LEVEL.
 
     \b

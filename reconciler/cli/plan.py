@@ -84,7 +84,7 @@ def _against_engine(settings: Settings) -> tuple[Plan, Desired]:
     from reconciler.control.reconcile import reconcile_once
     from reconciler.engine.docker.client import DockerEngine
 
-    engine = DockerEngine(settings.host, settings.instance, read_only=True)
+    engine = DockerEngine(settings.address, settings.instance, read_only=True)
     cycle = reconcile_once(settings, engine, SystemClock())
     return cycle.plan, cycle.reading.desired
 

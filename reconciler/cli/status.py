@@ -12,9 +12,10 @@ import click
 from reconciler.cli.completion import known_names
 from reconciler.cli.format.banner import LINES_MAX, banner, problem_lines
 from reconciler.cli.format.details import details
-from reconciler.cli.format.table import table
+from reconciler.cli.format.table import COLUMNS, ON_ANOTHER_HOST, table
 from reconciler.cli.format.terminal import dim, wrapped
 from reconciler.control.settings import Settings
+from reconciler.engine.address import Address
 from reconciler.model.errors import StateUnusable
 from reconciler.model.status import ControllerStatus, Heartbeat, SandboxStatus
 from reconciler.report.store import Store
@@ -80,9 +81,12 @@ def summary(
 ) -> list[str]:
     """The controller, what is wrong with the whole, and the table. Without a width nothing is wrapped or cut."""
     lines = [*banner(controller, heartbeat, now, width), *problem_lines(controller, statuses, width), ""]
-    lines += table(statuses, now, width) if statuses else ["no sandbox is declared"]
+    remote = Address(controller.host).remote
+    titles = ON_ANOTHER_HOST if remote else COLUMNS
+    lines += table(statuses, now, width, titles) if statuses else ["no sandbox is declared"]
     engine = f"{controller.engine.name} {controller.engine.version}, " if controller.engine else ""
-    last = printable(f"instance {controller.instance}, {engine}{_slots(controller, statuses)}", 2000)
+    there = f"; addresses are on {remote}, open to that host alone" if remote else ""
+    last = printable(f"instance {controller.instance}, {engine}{_slots(controller, statuses)}{there}", 2000)
     return [*lines, "", *map(dim, wrapped(last, width, LINES_MAX) if width else [last])]
 
 

@@ -129,7 +129,7 @@ def _unit(name: str, settings: Settings) -> str:
         ("--dir", settings.directory),
         ("--policy", settings.policy_file),
         ("--state", settings.state),
-        ("--host", settings.host),
+        ("--host", settings.address.url),
         ("--instance", settings.instance),
         *([("--source", settings.source)] if settings.source else []),
         *(("--adopt", source) for source in settings.adopted),
@@ -138,8 +138,10 @@ def _unit(name: str, settings: Settings) -> str:
     directories = [f"StateDirectory={_word(settings.state.relative_to(STATES))}"]
     if settings.directory.is_relative_to(CONFIGURATIONS / name):
         directories.append(f"ConfigurationDirectory={_word(settings.directory.relative_to(CONFIGURATIONS))}")
+    if certificates := settings.address.certificates:
+        directories += ["Environment=DOCKER_TLS_VERIFY=1", f"Environment={_word(f'DOCKER_CERT_PATH={certificates}')}"]
     return UNIT.format(
-        **(ENGINE_ON_THIS_HOST if settings.engine_socket else ENGINE_ELSEWHERE),
+        **(ENGINE_ON_THIS_HOST if settings.address.socket else ENGINE_ELSEWHERE),
         name=name,
         directory=str(settings.directory).replace("%", "%%"),
         command=" \\\n    ".join(words).replace("$", "$$"),

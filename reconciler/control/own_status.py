@@ -30,7 +30,8 @@ class OwnStatus:
         self.now = ControllerStatus(
             available=False,
             unavailable_reason="the engine has not been asked yet",
-            host=settings.host,
+            host=settings.address.url,
+            context=settings.address.context,
             instance=settings.instance,
             source=settings.owner.source,
             version=__version__,

@@ -1,12 +1,14 @@
 """The options of the command line."""
 
 import hashlib
-import os.path
+import os
 import socket
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reconciler.engine.address import Address, find_address
 from reconciler.engine.host import EngineHost
 from reconciler.model.labels import Owner
 from reconciler.spec.text import PATH_MAX, printable
@@ -15,9 +17,9 @@ if TYPE_CHECKING:
     from reconciler.spec.policy import Policy
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Settings:
-    """`policy_file` None means the built-in policy; `host` is the engine's address, such as `unix:///run/docker.sock`."""
+    """`policy_file` None means the built-in policy; `host` is the engine's address as it was given, empty for none."""
 
     directory: Path
     policy_file: Path | None
@@ -28,10 +30,13 @@ class Settings:
     """Empty: derived from this host and the directory."""
     adopted: tuple[str, ...] = ()
 
-    @property
-    def engine_socket(self) -> Path | None:
-        """None where the engine is reached in another way."""
-        return Path(self.host.removeprefix("unix://")) if self.host.startswith("unix://") else None
+    @cached_property
+    def address(self) -> Address:
+        """Where the engine is, looked up once: it stays the same, whatever context is chosen meanwhile.
+
+        Raises `AddressUnusable`.
+        """
+        return find_address(self.host, os.environ)
 
     @property
     def engine_host(self) -> EngineHost:
@@ -39,7 +44,7 @@ class Settings:
         own = {self.directory: "the watched directory", self.state: "the state directory"}
         if self.policy_file:
             own[self.policy_file] = "the policy"
-        return EngineHost(self.engine_socket, own)
+        return EngineHost(self.address.socket, own, remote=self.address.remote)
 
     @property
     def owner(self) -> Owner:

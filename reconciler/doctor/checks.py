@@ -9,7 +9,10 @@ from reconciler.doctor.host import Host
 Check = Callable[[Host], Iterator[Finding]]
 
 CHECKS: Mapping[str, tuple[Check, ...]] = {
-    "Engine": (engine.answers, engine.version, engine.socket, engine.live_restore, engine.clock, engine.warnings),
+    "Engine": (
+        *(engine.answers, engine.version, engine.socket, engine.elsewhere, engine.live_restore, engine.clock),
+        engine.warnings,
+    ),
     "Kernel": (
         *(kernel.seccomp, kernel.mandatory_access, kernel.limits, kernel.cgroups, kernel.user_namespaces),
         kernel.inotify,

@@ -44,7 +44,7 @@ TO_FILL = os.W_OK | os.X_OK
 
 def collect(settings: Settings) -> Host:
     """Asks engine, kernel and files, and changes nothing. What cannot be known is `Unknown`, never an error."""
-    engine = DockerEngine(settings.host, settings.instance, read_only=True)
+    engine = DockerEngine(settings.address, settings.instance, read_only=True)
     before = time.time()
     health = _found(engine.health)
     after = time.time()
@@ -52,11 +52,11 @@ def collect(settings: Settings) -> Host:
     data = health if isinstance(health, Unknown) else _found(lambda: _local_data(settings, health))
     policy, policy_invalid = _policy(settings)
     return Host(
-        address=settings.host,
-        socket=_found(lambda: _place(settings.engine_socket, TO_WRITE)),
+        address=settings.address,
+        socket=_found(lambda: _place(settings.address.socket, TO_WRITE)),
         engine=health,
         network=network,
-        interfaces=_interfaces(),
+        interfaces=frozenset() if settings.address.remote else _interfaces(),
         rules=_found(lambda: firewall.parse(_output("iptables", "-S"))) if network else Unknown("there is no network"),
         clock_ahead_seconds=0 if isinstance(health, Unknown) else _outside(health.clock, before, after),
         synchronised=_synchronised(),
@@ -91,7 +91,7 @@ def _found(collect: Callable[[], Found]) -> Found | Unknown:
 
 def _local_data(settings: Settings, health: EngineHealth) -> Path:
     """Where the engine keeps its data, if that is on this host."""
-    if settings.engine_socket is None or not health.facts.data:
+    if settings.address.socket is None or not health.facts.data:
         raise LookupError("where the engine keeps its data is not known here")
     return Path(health.facts.data)
 

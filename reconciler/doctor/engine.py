@@ -6,6 +6,7 @@ from shlex import quote
 
 from reconciler.doctor.finding import Finding, error, ok, unchecked, warning
 from reconciler.doctor.host import EVERYONE, Host, PathAccess, Unknown
+from reconciler.engine.address import Address
 from reconciler.model.capabilities import Knob
 
 LOOPBACK_IS_PRIVATE_SINCE = 28
@@ -22,8 +23,8 @@ def answers(host: Host) -> Iterator[Finding]:
         return
     why, start = "Nothing can run without it.", "sudo systemctl start docker"
     match host.socket:
-        case None if host.address.startswith("unix://"):
-            absent = f"no engine: {host.address.removeprefix('unix://')} does not exist"
+        case None if host.address.socket:
+            absent = f"no engine: {host.address.socket} does not exist"
             yield error("engine", absent, why, start, f"# not installed? {INSTALL}")
         case PathAccess(kind=kind, path=path) if kind != "socket":
             yield error("engine", f"no engine: {path} is not a socket", why, "# name the engine's socket with --host")
@@ -60,7 +61,7 @@ def version(host: Host) -> Iterator[Finding]:
 
 def socket(host: Host) -> Iterator[Finding]:
     """Who may use the engine's socket owns the host."""
-    if host.socket is None and not host.address.startswith("unix://"):
+    if host.socket is None and not host.address.socket:
         yield _not_a_socket(host.address)
     elif isinstance(host.socket, Unknown):
         yield unchecked("socket", host.socket.why)
@@ -68,11 +69,13 @@ def socket(host: Host) -> Iterator[Finding]:
         yield _writers_of_socket(host, host.socket)
 
 
-def _not_a_socket(address: str) -> Finding:
-    if address.startswith(("tcp://", "http://")):
-        why = "Whoever reaches the port owns the engine's host."
-        return error("socket", f"{address} has no lock", why, "# let the engine listen on unix:///var/run/docker.sock")
-    return unchecked("socket", f"{address} is no socket of this host")
+def _not_a_socket(address: Address) -> Finding:
+    if address.certificates:
+        return ok("socket", f"{address}, for who has the key in {address.certificates}")
+    if address.ssh:
+        return ok("socket", f"{address}, for whom ssh lets in")
+    why = "Whoever reaches the port owns the engine's host."
+    return error("socket", f"{address} has no lock", why, "# use ssh://, or TLS with DOCKER_TLS_VERIFY")
 
 
 def _writers_of_socket(host: Host, socket: PathAccess) -> Finding:
@@ -87,6 +90,13 @@ def _writers_of_socket(host: Host, socket: PathAccess) -> Finding:
         remedy = f"# take {both[0]} out of group {socket.group}, or give the sandboxes to others"
         return warning("socket", f"{', '.join(both)} may use it and write the sandboxes", why, remedy)
     return ok("socket", f"for {', '.join(['root', *who])}")
+
+
+def elsewhere(host: Host) -> Iterator[Finding]:
+    """What this command sees of another host is what the engine says."""
+    if remote := host.address.remote:
+        text = f"the engine is on {remote}, whose files and firewall are not looked at"
+        yield unchecked("host", text, f"# remedies for the engine and its kernel are for {remote}")
 
 
 def live_restore(host: Host) -> Iterator[Finding]:

@@ -6,10 +6,10 @@ from pathlib import Path
 from shlex import quote
 
 from reconciler.doctor.firewall import Rules
+from reconciler.engine.address import Address
 from reconciler.model.world import EngineHealth, Network
 
 EVERYONE = "everyone"
-DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Host:
     `published` are the ports that the policy lets sandboxes publish, None where it cannot be read.
     """
 
-    address: str
+    address: Address
     socket: PathAccess | Unknown | None
     engine: EngineHealth | Unknown
     network: Network | Unknown | None
@@ -89,4 +89,6 @@ class Host:
     @property
     def docker(self) -> str:
         """The command that asks this engine."""
-        return "docker" if self.address == DEFAULT_ADDRESS else f"docker --host {quote(self.address)}"
+        if self.address.context:
+            return f"docker --context {quote(self.address.context)}"
+        return "docker" if self.address == Address() else f"docker --host {quote(self.address.url)}"

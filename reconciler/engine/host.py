@@ -1,4 +1,4 @@
-"""The engine's host, which is this host, as its kernel tells of it."""
+"""The engine's host, as its kernel tells of it where it is this host."""
 
 import os
 import re
@@ -49,11 +49,15 @@ class Protected:
 
 @dataclass(frozen=True, slots=True)
 class EngineHost:
-    """`own` are the controller's files and directories, each with what it is; where `proc` is, is for tests to say."""
+    """`own` are the controller's files and directories, each with what it is; where `proc` is, is for tests to say.
+
+    `remote` is the name of another host that the engine is on: of that one, nothing can be seen from here.
+    """
 
     engine_socket: Path | None
     own: Mapping[Path, str]
     proc: Path = Path("/proc")
+    remote: str | None = None
 
     def protected(self, engine_data: str = "", writable: Mapping[str, str] = {}) -> Protected:
         """What is protected now.
@@ -81,7 +85,7 @@ class EngineHost:
         It is known of a bridge in this network namespace, where this process may see the kernel's settings.
         """
         interfaces, settings = self.proc / "self/net/dev", self.proc / "sys/net"
-        if engine.name != "Docker" or not interfaces.exists() or not settings.exists():
+        if self.remote or engine.name != "Docker" or not interfaces.exists() or not settings.exists():
             return None
         if not re.search(rf"^ *{re.escape(network.bridge)}:", interfaces.read_text(), re.MULTILINE):
             return None
@@ -93,6 +97,8 @@ class EngineHost:
 
     def examine(self, path: str, protected: Protected) -> Source:
         """What a volume's source really is, and why it cannot be mounted, if it cannot."""
+        if self.remote:
+            return Source(path, f"the engine is on another host: {self.remote}", "its sandboxes have no volumes")
         try:
             real = Path(path).resolve(strict=True)
             mode = real.stat().st_mode
@@ -107,6 +113,8 @@ class EngineHost:
 
         None where nobody knows: the process is another host's, which its cgroup tells, or has ended.
         """
+        if self.remote:
+            return ()
         process = self.proc / str(pid)
         try:
             inside, here = mounts(process / "mountinfo"), mounts(self.proc / "self/mountinfo")

@@ -51,6 +51,10 @@ class OwnershipUnclear(ReconcilerError):
     """Two controllers may be at work on the same sandboxes: nothing may be done until somebody has told them apart."""
 
 
+class AddressUnusable(ReconcilerError):
+    """Nothing that can be asked is known to be where the engine is said to be."""
+
+
 class EngineUnavailable(ReconcilerError):
     """The engine gave no answer, or none that can be trusted: what runs is unknown, not nothing."""
 

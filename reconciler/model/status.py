@@ -240,6 +240,7 @@ class ControllerStatus(_Renamed):
     unavailable_reason: str = Field("", description="Why it does not.")
     engine: EngineStatus | None = Field(None, description="As it last answered.")
     host: str = Field(description="The engine's address.")
+    context: str = Field("", description="The context of the Docker CLI that has led there; empty: none.")
     instance: str = Field(description="The name of this controller.")
     source: str = Field("", description="Whose sandboxes these are, as its containers are labelled.")
     version: str = Field(description="Of reconciler.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from reconciler.engine.address import Address
 from reconciler.engine.docker.client import DockerEngine
 from reconciler.planning.attest import attest
 from tests.bench.floor import rendered
@@ -51,7 +52,7 @@ def under_a_raised_limit(place: Place, wanted: int) -> Iterator[Line]:
 
 def verification(place: Place, rounds: int) -> Iterator[Line]:
     """Row 12: one inspection and its comparison, one sandbox after another, between its creation and its start."""
-    floor, engine = place.floor, DockerEngine(place.engine.host, "verified")
+    floor, engine = place.floor, DockerEngine(Address(place.engine.host), "verified")
     floor.network("verified")
     engine.facts()  # it connects when it is first asked
     numbers = iter(range(rounds))

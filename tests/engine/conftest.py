@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.engine.address import Address
 from reconciler.engine.docker.client import DockerEngine
 from reconciler.engine.protocol import Engine
 from reconciler.model.labels import Owner
@@ -66,7 +67,7 @@ def empty_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         host = request.getfixturevalue("private_engine").host
         instance = request.getfixturevalue("engine_instance")
         stranger = Stranger(host)
-        yield Bench(DockerEngine(host, instance), stranger, instance)
+        yield Bench(DockerEngine(Address(host), instance), stranger, instance)
         stranger.leave()
 
 

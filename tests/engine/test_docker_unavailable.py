@@ -8,6 +8,7 @@ from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
 
 import pytest
 
+from reconciler.engine.address import Address
 from reconciler.engine.docker import client
 from reconciler.engine.docker.client import DockerEngine
 from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
@@ -54,7 +55,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     def start(answer: bytes | None, info: bytes | None = None) -> DockerEngine:
         answers.append(answer)
         known[b"/info"] = info
-        return DockerEngine(f"unix://{tmp_path}/engine.sock", "test")
+        return DockerEngine(Address(f"unix://{tmp_path}/engine.sock"), "test")
 
     with ThreadingUnixStreamServer(str(tmp_path / "engine.sock"), Answer) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -66,13 +67,13 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
 def test_nothing_is_asked_before_it_must_be() -> None:
     """An engine object can be had while no engine is there."""
-    DockerEngine("unix:///nowhere/engine.sock", "test")
+    DockerEngine(Address("unix:///nowhere/engine.sock"), "test")
 
 
 def test_no_socket() -> None:
     """A socket that does not exist is told with what to do about it."""
     unavailable(
-        DockerEngine("unix:///nowhere/engine.sock", "test"),
+        DockerEngine(Address("unix:///nowhere/engine.sock"), "test"),
         "no engine is there; start Docker .*: unix:///nowhere/engine.sock$",
     )
 
@@ -81,7 +82,7 @@ def test_nobody_listens(tmp_path: Path) -> None:
     """A socket that a dead engine left behind is told apart from a wrong answer."""
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(tmp_path / "engine.sock"))
-    unavailable(DockerEngine(f"unix://{tmp_path}/engine.sock", "test"), "no engine listens there")
+    unavailable(DockerEngine(Address(f"unix://{tmp_path}/engine.sock"), "test"), "no engine listens there")
 
 
 def test_a_closed_port() -> None:
@@ -89,20 +90,19 @@ def test_a_closed_port() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
-    unavailable(DockerEngine(f"tcp://127.0.0.1:{port}", "test"), "no engine listens there")
+    unavailable(DockerEngine(Address(f"tcp://127.0.0.1:{port}"), "test"), "no engine listens there")
 
 
-@pytest.mark.parametrize("host", ["nonsense", "unix://", "tcp://:::", "ssh://nowhere"])
-def test_a_host_that_is_none(host: str) -> None:
-    """An address that cannot be used is an engine that is not available, not a crash."""
-    unavailable(DockerEngine(host, "test"), "cannot list the containers|no engine is there")
+def test_a_host_that_nobody_knows() -> None:
+    """A name that is none is told as such."""
+    unavailable(DockerEngine(Address("tcp://nowhere.invalid:2375"), "test"), "no host of that name; .*nowhere.invalid")
 
 
 def test_not_allowed() -> None:
     """A socket that is not for us is told with what to do about it, however deep the cause lies."""
     error = RuntimeError("docker-py's own")
     error.__cause__ = PermissionError(13, "Permission denied")
-    told = client.remedy(error, "unix:///run/docker.sock", "list the containers")
+    told = client.remedy(error, Address("unix:///run/docker.sock"), "list the containers")
     assert told == "not allowed; be root or a member of the socket's group: unix:///run/docker.sock"
 
 
@@ -112,7 +112,7 @@ def test_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(tmp_path / "engine.sock"))
         silent.listen()
-        unavailable(DockerEngine(f"unix://{tmp_path}/engine.sock", "test"), "no answer in time")
+        unavailable(DockerEngine(Address(f"unix://{tmp_path}/engine.sock"), "test"), "no answer in time")
 
 
 def test_a_silent_registry(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +205,7 @@ def test_another_container_than_asked_for(serve: Serve) -> None:
 @pytest.mark.parametrize("container", ["", "abc", "web", "../images", GONE[:-1], GONE + "0", GONE.replace("0", "A")])
 def test_only_full_ids_are_sent(container: str) -> None:
     """A name, or the beginning of an id, could mean another container: it is never sent."""
-    engine = DockerEngine("unix:///nowhere/engine.sock", "test")
+    engine = DockerEngine(Address("unix:///nowhere/engine.sock"), "test")
     calls: list[Callable[[], object]] = [
         lambda: engine.inspect(container),
         lambda: engine.start(container),
@@ -221,7 +221,7 @@ def test_only_full_ids_are_sent(container: str) -> None:
 
 def test_read_only_sends_nothing_that_changes(private_engine: PrivateEngine, engine_instance: str) -> None:
     """A read-only engine reads, and raises before it would send anything else."""
-    engine = DockerEngine(private_engine.host, engine_instance, read_only=True)
+    engine = DockerEngine(Address(private_engine.host), engine_instance, read_only=True)
     assert not engine.facts().lacking
     assert engine.containers() == ()
     assert engine.image(IMAGE) is not None
@@ -244,7 +244,7 @@ def test_an_engine_that_goes_and_comes_back(engine_instance: str) -> None:
     private = PrivateEngine.for_tests()
     private.start()
     try:
-        engine = DockerEngine(private.host, engine_instance)
+        engine = DockerEngine(Address(private.host), engine_instance)
         events = engine.events()
         next(events)
         private.kill()
@@ -262,7 +262,7 @@ def test_an_endless_line_comes_in_pieces(private_engine: PrivateEngine, engine_i
     stranger = Stranger(private_engine.host)
     script = "head -c 3000000 /dev/zero; printf '\\033[31m'"
     container = stranger.run_foreign("talker", IMAGE, Cmd=["sh", "-c", script])
-    engine = DockerEngine(private_engine.host, engine_instance)
+    engine = DockerEngine(Address(private_engine.host), engine_instance)
     eventually(lambda: engine.inspect(container).state is State.EXITED)
     outputs = [output for some in engine.output(container, b"") for output in some]
     assert max(len(output.text) for output in outputs) <= 16 * 1024

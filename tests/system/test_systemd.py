@@ -24,17 +24,17 @@ def systemd() -> None:
         install_packages("systemd")
 
 
-def reconciler(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run where nobody looks for anything, with nothing in the environment that asks for anything."""
-    environment = {"PATH": os.environ["PATH"]}
+def reconciler(*arguments: str, **asked: str) -> subprocess.CompletedProcess[str]:
+    """Run where nobody looks for anything, with nothing in the environment that asks for anything else."""
+    environment = {"PATH": os.environ["PATH"], **asked}
     return subprocess.run(
         [COMMAND, *arguments], cwd="/", env=environment, capture_output=True, text=True, timeout=60, check=False
     )
 
 
-def printed(directory: Path, *options: str) -> Path:
+def printed(directory: Path, *options: str, **asked: str) -> Path:
     """The file of the unit that is printed for the options, with the name that it gives itself."""
-    done = reconciler(*options, "systemd")
+    done = reconciler(*options, "systemd", **asked)
     assert (done.returncode, done.stderr) == (0, "")
     first = done.stdout.splitlines()[0]
     unit = directory / Path(first.removeprefix("# ")).name
@@ -106,6 +106,16 @@ def test_what_is_given_is_in_the_unit(tmp_path: Path) -> None:
     assert words[1:7] == ["--dir", "/srv/../boxes", "--policy", "/policy.yaml", "--state", "/var/lib/a/b"]
     assert "StateDirectory=a/b\n" in unit.read_text()
     assert "ConfigurationDirectory" not in unit.read_text()
+
+
+def test_where_the_engine_is_is_in_the_unit(tmp_path: Path) -> None:
+    """A service has neither contexts nor an environment of ours: their address and certificates are written out."""
+    (tmp_path / "ca.pem").touch()
+    certified = {"DOCKER_HOST": "tcp://build:2376", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(tmp_path)}
+    text = printed(tmp_path, **certified).read_text()
+    assert "--host tcp://build:2376" in text
+    assert f"\nEnvironment=DOCKER_TLS_VERIFY=1\nEnvironment=DOCKER_CERT_PATH={tmp_path}\n" in text
+    assert "\nWants=network-online.target\n" in text
 
 
 def test_who_owns_the_sandboxes_is_in_the_unit(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from reconciler.doctor.checks import examine
 from reconciler.doctor.finding import Finding, Level
 from reconciler.doctor.firewall import parse
 from reconciler.doctor.host import Host, MountPoint, PathAccess, Room, Unknown
+from reconciler.engine.address import Address
 from reconciler.model.capabilities import ALL, Knob, SetBy
 from reconciler.model.world import EngineFacts, EngineHealth, Network
 
@@ -33,7 +34,7 @@ ENGINE = EngineHealth(
 )
 
 SOUND = Host(
-    address="unix:///run/docker.sock",
+    address=Address("unix:///run/docker.sock"),
     socket=PathAccess(SOCKET, "socket", "docker", usable=True, writers={"group docker": SOCKET}),
     engine=ENGINE,
     network=Network("reconciler.default", "n" * 64, bridge="br-1", subnets=("172.18.0.0/16",)),
@@ -102,10 +103,10 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         {"socket": place(SOUND.socket, writers={"group docker": SOCKET, "user alice": SOCKET})},
         "warning: socket: user alice may use it and write the sandboxes",
     ),
-    "tcp": ({"socket": None, "address": "tcp://1.2.3.4:2375"}, "error: socket: tcp://1.2.3.4:2375 has no lock"),
+    "tcp": ({"socket": None, "address": Address("tcp://[::1]:2375")}, "error: socket: tcp://[::1]:2375 has no lock"),
     "ssh": (
-        {"socket": None, "address": "ssh://host"},
-        "warning: socket: could not be checked: ssh://host is no socket of this host",
+        {"socket": None, "address": Address("ssh://host")},
+        "warning: host: could not be checked: the engine is on host, whose files and firewall are not looked at",
     ),
     "live restore": (engine(live_restore=False), "warning: live restore: off"),
     "clock ahead": ({"clock_ahead_seconds": 61.0}, "error: clock: the engine's is 61 s ahead of ours"),
@@ -310,7 +311,7 @@ def test_commands_are_for_the_engine_that_is_meant() -> None:
     assert "docker --host unix:///run/docker.sock image prune" in [
         line for one in findings(host) for line in one.remedy
     ]
-    host = replace(host, address="unix:///var/run/docker.sock")
+    host = replace(host, address=Address())
     assert "docker image prune" in [line for one in findings(host) for line in one.remedy]
 
 

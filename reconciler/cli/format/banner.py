@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from reconciler.cli.format.terminal import Style, busy, cells, dim, good, wrapped, wrong
+from reconciler.engine.address import Address
 from reconciler.model.plan import Reason
 from reconciler.model.status import ControllerStatus, Heartbeat, SandboxStatus
 from reconciler.spec.text import printable
@@ -33,7 +34,9 @@ def banner(controller: ControllerStatus, heartbeat: Heartbeat, now: float, width
         parts.append((f"the rest is {age_text(now - last)} old", busy))
     commit, changes = printable(controller.commit[:COMMIT_SHOWN]), CHANGES[controller.uncommitted]
     parts.append((f"commit {commit}{changes}", str) if commit else ("no git commit", dim))
-    parts.append((f"engine {answers}", good) if controller.available else (f"engine {unavailable}", wrong))
+    address = Address(controller.host, context=controller.context)
+    at = "" if address.socket and not address.context else f" at {printable(address)}"
+    parts.append((f"engine {answers}{at}", good) if controller.available else (f"engine {unavailable}{at}", wrong))
     return _joined(parts, width)
 
 

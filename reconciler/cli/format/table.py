@@ -10,6 +10,7 @@ from reconciler.spec.text import printable
 from reconciler.spec.units import age_text
 
 COLUMNS = ("NAME", "PHASE", "READY", "SYNCED", "ADDRESS", "RESTARTS", "AGE")
+ON_ANOTHER_HOST = tuple(f"{title} THERE" if title == "ADDRESS" else title for title in COLUMNS)
 NAME_MIN, ADDRESS_MAX, MESSAGE_MIN = 12, 22, 40
 """Cells: a name is cut to no less, an address to no more, and a message stands under its row when it has less."""
 
@@ -27,14 +28,16 @@ PLAIN = frozenset({Reason.RUNNING, Reason.HEALTHY, Reason.STOPPED, Reason.COMPLE
 Cell = tuple[str, Style]
 
 
-def table(statuses: Iterable[SandboxStatus], now: float, width: int | None) -> list[str]:
+def table(
+    statuses: Iterable[SandboxStatus], now: float, width: int | None, titles: tuple[str, ...] = COLUMNS
+) -> list[str]:
     """Fits the width; without one each sandbox has one line, and nothing is cut."""
     found = sorted(statuses, key=lambda status: (status.as_declared, status.name))
     rows = [_row(status, now) for status in found]
-    columns = _columns(rows, width)
+    columns = _columns(rows, width, titles)
     left = (width or 0) - sum(columns) - len(GAP) * len(columns)
     beside = width is None or left >= MESSAGE_MIN
-    lines = [dim(GAP.join([*map(str.ljust, COLUMNS, columns), *(["MESSAGE"] if beside else [])]).rstrip())]
+    lines = [dim(GAP.join([*map(str.ljust, titles, columns), *(["MESSAGE"] if beside else [])]).rstrip())]
     for status, row in zip(found, rows, strict=True):
         line = GAP.join(_fitted(cell, column) for cell, column in zip(row, columns, strict=True))
         if width is None:
@@ -56,7 +59,7 @@ def explanation(status: SandboxStatus) -> str:
 
 
 def addresses(status: SandboxStatus) -> str:
-    """Its address on this host: `127.0.0.1:61000,61001`; empty when it has none."""
+    """Its address on the engine's host: `127.0.0.1:61000,61001`; empty when it has none."""
     return "127.0.0.1:" + ",".join(map(str, status.ports.values())) if status.ready and status.ports else ""
 
 
@@ -100,10 +103,10 @@ def _age(status: SandboxStatus, now: float) -> str:
     return age_text(now - ready.since) if ready else ""
 
 
-def _columns(rows: list[list[Cell]], width: int | None) -> list[int]:
+def _columns(rows: list[list[Cell]], width: int | None, titles: tuple[str, ...]) -> list[int]:
     """The width of each column: what the widest cell needs, unless that is too much."""
     name, phase, ready, synced, address, *others = (
-        max(cells(title), *(cells(row[index][0]) for row in rows), 0) for index, title in enumerate(COLUMNS)
+        max(cells(title), *(cells(row[index][0]) for row in rows), 0) for index, title in enumerate(titles)
     )
     if width is not None:
         address = min(address, ADDRESS_MAX)

@@ -2,26 +2,33 @@
 
 import json
 import logging
+import socket
+import ssl
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPException
+from pathlib import Path
 from typing import Any
 
 from docker import APIClient
 from docker.errors import DockerException
+from docker.tls import TLSConfig
 from requests import PreparedRequest, Response
 from requests.exceptions import HTTPError, RequestException
 from urllib3.exceptions import HTTPError as Urllib3Error
+from urllib3.exceptions import SSLError as Urllib3SSLError
 from urllib3.exceptions import TimeoutError as Urllib3Timeout
 
+from reconciler.engine.address import Address
 from reconciler.engine.docker import decode
 from reconciler.engine.docker.causes import cause, refused
 from reconciler.engine.docker.decode import full_id, unmistakable
 from reconciler.engine.docker.encode import encode
 from reconciler.engine.docker.pulling import PullProgress
 from reconciler.engine.docker.refusals import not_pulled
+from reconciler.engine.docker.ssh import SshAdapter, SshFailed
 from reconciler.engine.protocol import SUBSCRIBED, PullProgressed
 from reconciler.model import labels
 from reconciler.model.container import ContainerSpec
@@ -65,19 +72,39 @@ ENGINE_TROUBLE = (
 SILENCE = (TimeoutError, Urllib3Timeout)
 
 REMEDIES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
+    (SshFailed, "ssh: {error}: {host}"),
     (FileNotFoundError, "no engine is there; start Docker or give --host: {host}"),
     (ConnectionRefusedError, "no engine listens there; start Docker or give --host: {host}"),
     (PermissionError, "not allowed; be root or a member of the socket's group: {host}"),
+    (socket.gaierror, "no host of that name; correct --host: {host}"),
+    ((ssl.SSLError, Urllib3SSLError), "certificates that are not trusted, here or there; see DOCKER_CERT_PATH: {host}"),
     (SILENCE, "no answer in time: cannot {what}"),
 )
 
 UNAVAILABLE = 503
 
+WANTS_TLS = "HTTP request to an HTTPS server"
+
+UNKNOWN = "1.41"
+"""A version of the API, for as long as nobody has asked for the engine's."""
+
 
 class _Client(APIClient):
-    """docker-py's client, with an end to every wait: where docker-py would wait for ever, `timeout` holds."""
+    """docker-py's client, with an end to every wait: where docker-py would wait for ever, `timeout` holds.
+
+    `version` is that of the API, None for the engine's own.
+    """
+
+    def __init__(self, address: Address, version: str | None) -> None:
+        if not address.ssh:
+            super().__init__(address.url, version or "auto", READ_SECONDS, _tls(address.certificates))
+            return
+        super().__init__("unix:///ssh", version or UNKNOWN, READ_SECONDS)
+        self.mount("http+docker://", SshAdapter(address.ssh))
+        self._version = version or self.version(api_version=False)["ApiVersion"]
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
+        kwargs["verify"] = self.verify  # whatever requests finds in the environment
         kwargs["timeout"] = kwargs.get("timeout") or self.timeout
         return super().send(request, **kwargs)
 
@@ -92,14 +119,14 @@ class _ReadingClient(_Client):
 
 
 class DockerEngine:
-    """The `Engine` at `host` (`unix:///path`, `tcp://host:port`), of which it sees one instance.
+    """The `Engine` at an address, of which it sees one instance.
 
     It connects when it is first asked, and may be asked by several threads at once: each call has a client to itself.
     With `read_only` a call that would change anything raises `RuntimeError` before anything is sent.
     """
 
-    def __init__(self, host: str, instance: str, *, read_only: bool = False) -> None:
-        self._host = host
+    def __init__(self, address: Address, instance: str, *, read_only: bool = False) -> None:
+        self._address = address
         self._instance = instance
         self._build: type[_Client] = _ReadingClient if read_only else _Client
         self._idle: deque[_Client] = deque(maxlen=IDLE_MAX)
@@ -252,7 +279,7 @@ class DockerEngine:
             raise _said_no(what, error.response) from error
         except ENGINE_TROUBLE as error:
             self._version = None
-            raise EngineUnavailable(remedy(error, self._host, what)) from error
+            raise EngineUnavailable(remedy(error, self._address, what)) from error
 
     @contextmanager
     def _hearing_a_registry(self, reference: str) -> Iterator[None]:
@@ -271,7 +298,7 @@ class DockerEngine:
         try:
             return self._idle.pop()
         except IndexError:
-            client = self._build(base_url=self._host, version=self._version or "auto", timeout=READ_SECONDS)
+            client = self._build(self._address, self._version)
             self._version = client.api_version
             return client
 
@@ -290,6 +317,14 @@ class DockerEngine:
             if not response.ok:
                 raise _said_no(what, response)
             yield response
+
+
+def _tls(certificates: Path | None) -> TLSConfig | bool:
+    if certificates is None:
+        return False
+    own = certificates / "cert.pem", certificates / "key.pem"
+    shown = (str(own[0]), str(own[1])) if all(path.is_file() for path in own) else None
+    return TLSConfig(shown, str(certificates / "ca.pem"), verify=True)
 
 
 @contextmanager
@@ -340,12 +375,14 @@ def _message(response: Response) -> str:
         return printable(response.reason)
 
 
-def remedy(error: BaseException, host: str, what: str) -> str:
+def remedy(error: BaseException, address: Address, what: str) -> str:
     """What is wrong and what people can do about it, or else, at the end, the error's own words."""
+    if WANTS_TLS in str(error):
+        return f"the engine wants TLS; set DOCKER_TLS_VERIFY=1: {address}"
     causes = tuple(_causes(error))
     for kind, remedy in REMEDIES:
-        if any(isinstance(cause, kind) for cause in causes):
-            return remedy.format(host=host, what=what)
+        if found := next((cause for cause in causes if isinstance(cause, kind)), None):
+            return remedy.format(host=address, what=what, error=found)
     return f"no answer that can be trusted: cannot {what}: {type(error).__name__}: {printable(error)}"
 
 

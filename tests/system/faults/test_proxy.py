@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from reconciler.engine.address import Address
 from reconciler.engine.docker.client import DockerEngine
 from reconciler.engine.protocol import SUBSCRIBED
 from reconciler.model.errors import EngineUnavailable
@@ -123,7 +124,7 @@ def test_something_else_happens_after_the_fault(operator: Operator, proxy: Proxy
 def test_a_stream_whose_first_event_is_repeated(operator: Operator, proxy: Proxy) -> None:
     """The others are told once."""
     proxy.on("GET /events", repeated(3))
-    events = DockerEngine(proxy.host, operator.instance).events()
+    events = DockerEngine(Address(proxy.host), operator.instance).events()
     assert next(events) == SUBSCRIBED
     operator.api("POST", "/networks/create", body={"Name": f"reconciler.{operator.instance}"})
     operator.api("DELETE", f"/networks/reconciler.{operator.instance}")
@@ -134,7 +135,7 @@ def test_a_stream_whose_first_event_is_repeated(operator: Operator, proxy: Proxy
 def test_a_stream_that_breaks_within_an_event(operator: Operator, proxy: Proxy, fault: Fault) -> None:
     """What was told before it stands."""
     proxy.on("GET /events", fault)
-    events = DockerEngine(proxy.host, operator.instance).events()
+    events = DockerEngine(Address(proxy.host), operator.instance).events()
     assert next(events) == SUBSCRIBED
     for _ in range(4):
         operator.api("POST", "/networks/create", body={"Name": f"reconciler.{operator.instance}"})
