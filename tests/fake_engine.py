@@ -68,6 +68,10 @@ class FakeEngine:
         with self._call("facts"):
             return self.about
 
+    def identity(self) -> str:
+        with self._call("identity"):
+            return "the one engine"
+
     def containers(self) -> tuple[Summary, ...]:
         with self._call("containers"):
             rows = map(self._row, reversed(self._containers.values()))

@@ -14,7 +14,18 @@ from reconciler.report.store import Store
 from tests.fake_engine import FakeEngine
 
 IMAGE = "app:1"
-READS = {"facts", "containers", "inspect", "network", "image", "writable", "output", "written", "volume_sizes"}
+READS = {
+    "facts",
+    "identity",
+    "containers",
+    "inspect",
+    "network",
+    "image",
+    "writable",
+    "output",
+    "written",
+    "volume_sizes",
+}
 
 
 @dataclass

@@ -23,6 +23,7 @@ from reconciler.control.messages import (
 )
 from reconciler.control.observer import Observer
 from reconciler.control.own_status import OwnStatus
+from reconciler.control.pin import Pin
 from reconciler.control.read import Reader, Reading
 from reconciler.control.reconcile import Cycle, Reconciler
 from reconciler.control.schedule import Schedule, wait_seconds
@@ -81,10 +82,13 @@ class Controller:
         self._status_writer = StatusWriter(self._store, dependencies.journal, self._metrics, self._clock, on_outcome)
         self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
         known = {status.container_id for status in self._status_writer.statuses.values() if status.container_id}
-        self._observer = Observer(engine, self._settings.owner, dependencies.host, dependencies.parallel_map, known)
+        self._pin, owner = Pin(engine, self._store), self._settings.owner
+        self._observer = Observer(engine, owner, dependencies.host, self._pin, dependencies.parallel_map, known)
         self._reconciler = reconciler(self._observer, self._clock, dependencies.draw_seed)
         self._log_collector = dependencies.log_collector
-        self._executor = executor(engine, self._observer.volumes, self.tell, self._log_collector.finish, self._clock)
+        self._executor = executor(
+            engine, self._pin, self._observer.volumes, self.tell, self._log_collector.finish, self._clock
+        )
         self._in_flight: dict[str, SandboxPlan] = {}
         self._sandbox_of: dict[str, str] = {}
         """Of each container that was seen; empty for a stranger's."""
@@ -300,6 +304,7 @@ class Controller:
     def _carry_out(self, cycle: Cycle) -> None:
         """Records what was seen and decided, and then acts."""
         reading, world = cycle.reading, cycle.world
+        self._pin.keep()
         self._dependencies.exclusive.hold(world.engine, world.owner.instance)
         self._sandbox_of = {container.id: container.sandbox for container in world.containers}
         self._sandbox_of |= dict.fromkeys((stranger.id for stranger in world.unmanaged), "")

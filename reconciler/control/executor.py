@@ -9,6 +9,7 @@ from typing import assert_never
 
 from reconciler.control.dependencies import Clock
 from reconciler.control.messages import Progress, SandboxPlanEnded, Tell
+from reconciler.control.pin import Pin
 from reconciler.control.volumes import Volumes
 from reconciler.engine.protocol import Engine
 from reconciler.model.container import MOUNTED
@@ -72,8 +73,10 @@ class Executor:
     `tell` gets `Progress`, one `Outcome` per action, and `SandboxPlanEnded` at the end of each plan.
     """
 
-    def __init__(self, engine: Engine, volumes: Volumes, tell: Tell, finish_output: Finish, clock: Clock) -> None:
-        self._engine, self._volumes, self._tell = engine, volumes, tell
+    def __init__(
+        self, engine: Engine, pin: Pin, volumes: Volumes, tell: Tell, finish_output: Finish, clock: Clock
+    ) -> None:
+        self._engine, self._pin, self._volumes, self._tell = engine, pin, volumes, tell
         self._finish_output, self._clock = finish_output, clock
         self._lock = threading.Lock()
         self._waiting: deque[SandboxPlan] = deque()
@@ -142,6 +145,8 @@ class Executor:
         return replace(outcome, duration_seconds=round(self._clock.monotonic() - begun, 3))
 
     def _call(self, outcome: Outcome) -> Outcome:
+        if not isinstance(outcome.action, Verify):
+            self._pin.check()
         match outcome.action:
             case Pull(reference):
                 self._tell(Progress(outcome.planned, f"pulling {reference}", None))

@@ -5,6 +5,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from reconciler.control.parallel import ParallelMap, over_threads
+from reconciler.control.pin import Pin
 from reconciler.control.volumes import Volumes
 from reconciler.engine.host import EngineHost
 from reconciler.engine.protocol import EngineReader
@@ -49,10 +50,12 @@ class Observer:
         engine: EngineReader,
         owner: Owner,
         host: EngineHost,
+        pin: Pin,
         parallel_map: ParallelMap = over_threads,
         known: Iterable[str] = (),
     ) -> None:
-        self._engine, self._owner, self._host, self._parallel_map = engine, owner, host, parallel_map
+        self._engine, self._owner, self._host, self._pin = engine, owner, host, pin
+        self._parallel_map = parallel_map
         self.volumes = Volumes(host)
         self._facts: EngineFacts | None = None
         self._network: Network | None = None
@@ -118,6 +121,7 @@ class Observer:
         )
 
     def _look(self) -> tuple[EngineFacts, tuple[Summary, ...]]:
+        self._pin.check()
         if self._facts is None:
             self._facts = self._engine.facts()
             self._check_host(self._facts.host)

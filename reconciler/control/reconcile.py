@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from reconciler.control.dependencies import Clock
 from reconciler.control.observer import Observer
+from reconciler.control.pin import Pin
 from reconciler.control.read import Reading, read_once
 from reconciler.control.settings import Settings
 from reconciler.engine.protocol import EngineReader
@@ -72,5 +73,5 @@ def reconcile_once(settings: Settings, engine: EngineReader, clock: Clock) -> Cy
         pending_approval=controller.pending_approval if controller else None,
         recent=controller.removals if controller else RecentRemovals(since=clock.now()),
     )
-    observer = Observer(engine, settings.owner, settings.engine_host, known=known)
+    observer = Observer(engine, settings.owner, settings.engine_host, Pin(engine, store), known=known)
     return Reconciler(observer, clock, lambda: None).reconcile(reading, memory)

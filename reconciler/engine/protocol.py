@@ -24,6 +24,9 @@ class EngineReader(Protocol):
     def facts(self) -> EngineFacts:
         """What the engine says about itself."""
 
+    def identity(self) -> str:
+        """What tells this engine from every other, on one line; it is asked for often."""
+
     def containers(self) -> tuple[Summary, ...]:
         """All containers, in any state, that carry this instance's label."""
 

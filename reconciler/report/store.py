@@ -63,6 +63,20 @@ class Store:
         return frozenset(approval.containers) if approval else frozenset()
 
     @property
+    def pin_file(self) -> Path:
+        """Names the engine that all else is about; whoever takes it away accepts another one."""
+        return self.directory / "engine"
+
+    def pinned(self) -> str:
+        """The engine in that file; empty where there is none. Raises `StateUnusable` when it cannot be read."""
+        try:
+            return self.pin_file.read_text().strip()
+        except FileNotFoundError:
+            return ""
+        except (OSError, ValueError) as error:
+            raise StateUnusable(f"cannot read {self.pin_file}: {error}") from error
+
+    @property
     def logs(self) -> Path:
         """The directory of what sandboxes have said."""
         return self.directory / "logs"
@@ -133,6 +147,15 @@ class Store:
     def write_controller(self, status: ControllerStatus) -> None:
         """Logs a failure, and tries again with the next one."""
         self._write(self._controller, status)
+
+    def pin(self, engine: str) -> None:
+        """Logs a failure, and tries again in the next pass."""
+        try:
+            write_whole(self.pin_file, f"{engine}\n".encode())
+        except OSError as error:
+            self._note(self.pin_file, error.strerror or "unknown")
+        else:
+            self._note(self.pin_file)
 
     def write_status(self, status: SandboxStatus) -> bool:
         """Returns whether the status is in the file."""

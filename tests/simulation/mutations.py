@@ -7,8 +7,10 @@ python -m tests.simulation.mutations NAME SEEDS [FROM]     plays until a seed fi
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import reduce
+from types import SimpleNamespace
 from typing import Any, TypeVar, TypeVarTuple
 
 from pydantic import BaseModel
@@ -17,6 +19,7 @@ from reconciler.control.controller import Controller
 from reconciler.control.executor import Executor
 from reconciler.control.messages import SandboxPlanEnded
 from reconciler.control.observer import Observer
+from reconciler.control.pin import Pin
 from reconciler.control.read import Reader
 from reconciler.model.container import MOUNTED
 from reconciler.model.desired import Desired
@@ -150,6 +153,13 @@ def preferred(kept: Ports, allocated: Ports) -> Ports:
     return {name: {port: kept[name][port] or own for port, own in of.items()} for name, of in allocated.items()}
 
 
+def unpinned(lanes: Executor) -> Any:
+    """They take any engine for the one that is pinned."""
+    free: Any = copy(lanes)
+    free._pin = SimpleNamespace(check=lambda: "")
+    return free
+
+
 def raised(found: Inspected) -> Inspected:
     if isinstance(found, EngineRefused):
         raise EngineUnavailable from found
@@ -258,6 +268,9 @@ MUTATIONS = {
     # whose it is
     "take a stranger with our labels for ours": bug(5, Observer._not_ours_by_proof, lambda *_: None),
     "take what another source owns": bug(4, Owner.acts_for, lambda *_: True),
+    "take any engine for the one that is pinned": bug(7, Pin.check, lambda right, pin: "the one engine"),
+    "check the engine in observations only": bug(46, Executor._call,
+        lambda right, lanes, outcome: right(unpinned(lanes), outcome)),
     "start beside what may be ours": bug(24, World.in_place_of,
         lambda right, world, name: found if (found := right(world, name)) and found.source else None),
     # what is secret

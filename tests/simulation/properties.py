@@ -16,7 +16,7 @@ from reconciler.spec.sandbox import DesiredState
 from tests.floor import outside_the_floor
 from tests.simulation.story import FIXED_PORT, MISSING_IMAGE
 from tests.simulation.witness import OTHERS, Raw, Settled, Witness, is_unhealthy, is_up, name_of, published, serves
-from tests.simulation.world import SOURCES
+from tests.simulation.world import CHANGES, SOURCES
 
 OUTRANK = {Reason.POLICY_VIOLATION, Reason.DISK_EXCEEDED, Reason.LOG_RATE_EXCEEDED}
 """Causes for which what runs is stopped whatever its file says, or cannot say."""
@@ -248,6 +248,12 @@ def only_ours_are_touched(_witness: Witness, call: str) -> None:
         raise ViolationError(f"{call}: it is not ours")
 
 
+def nothing_is_changed_on_another_engine(_witness: Witness, call: str) -> None:
+    """An engine that comes to be behind the address of the one that is pinned is looked at, and no more."""
+    if call.partition(" ")[0] in CHANGES:
+        raise ViolationError(f"{call}: it is another engine")
+
+
 def one_odd_container_stops_nobody_else(witness: Witness) -> None:
     """As long as the engine answers, it is available, whatever one of its containers is like."""
     if witness.was_reachable and not witness.controller.status.available:
@@ -473,6 +479,7 @@ def _check_mounts(witness: Witness, name: str) -> None:
 # --- when each is asked ----------------------------------------------------------------------------------------------
 
 BEFORE_A_CALL = (only_ours_are_touched,)
+BEFORE_A_CALL_OF_ANOTHER_ENGINE = (nothing_is_changed_on_another_engine,)
 BEFORE_A_START = (only_what_was_verified_starts,)
 AFTER_A_START = (never_two_run_for_one_name, no_more_run_than_the_limit_allows)
 OF_A_PLAN = (what_is_remembered_changes_no_plan, public_fingerprints_know_no_values)

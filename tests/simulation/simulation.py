@@ -34,6 +34,7 @@ class Simulation(Steps):
         engine.before_call, engine.before_start, engine.after_start = self._call, self._before_start, self._after_start
         engine.created, engine.inspected, engine.died = witness.created, witness.inspected, witness.died
         engine.missed = witness.missed
+        engine.another.before_call = self._call_elsewhere
         self._begin()
 
     def play(self, story: list[Step]) -> None:
@@ -60,6 +61,7 @@ class Simulation(Steps):
 
     def restart(self, state: str = "kept", number: int = 0) -> None:
         if state == "lost":
+            self.another_engine(answers=False)
             self.host.store.lose()
         if state == "corrupt":
             self.host.store.spoil(number)
@@ -97,6 +99,10 @@ class Simulation(Steps):
         for holds in properties.BEFORE_A_CALL:
             holds(self.witness, call)
 
+    def _call_elsewhere(self, call: str) -> None:
+        for holds in properties.BEFORE_A_CALL_OF_ANOTHER_ENGINE:
+            holds(self.witness, call)
+
     def _before_start(self, container: str) -> None:
         if container in self.witness.ours:
             for holds in properties.BEFORE_A_START:
@@ -129,6 +135,7 @@ class Simulation(Steps):
         engine, directory = self.host.engine, self.host.directory
         engine.fault, engine.indescribable, directory.readable = "", "", True
         self.engine("up")
+        self.another_engine(answers=False)
         directory.under_way = False
         engine.paths.are_exchanged = False
         engine.happen_late()

@@ -101,6 +101,13 @@ class Steps:
             self.host.engine.about = WEAKER if state == "weaker" else FIT
             self.controller.tell(EngineConnected())
 
+    def another_engine(self, answers: bool) -> None:
+        """Another engine is behind the address from now on, or the first one again; nobody tells.
+
+        As long as none is pinned, the first one that is seen is right.
+        """
+        self.host.engine.another_answers = answers and bool(self.host.store.pinned())
+
     def happen_late(self) -> None:
         self.host.engine.happen_late()
 

@@ -71,7 +71,17 @@ def tell(seed: int, length: int = 120) -> list[Step]:
         kinds = list(WEIGHTS if faulty else CALM)
         weights = [(WEIGHTS if faulty else CALM)[kind] for kind in kinds]
         story += _steps(dice.choices(kinds, weights)[0], dice)
-    return story
+    return _interrupted(story, random.Random(f"another engine {seed}"))  # noqa: S311
+
+
+def _interrupted(story: list[Step], dice: random.Random) -> list[Step]:
+    """In one of ten, another engine answers for a while; all else is as it was."""
+    if dice.random() < 0.9:
+        return story
+    begin = dice.randrange(len(story))
+    end = begin + dice.randrange(2, 40)
+    away, back = (Step("another_engine", (answers,)) for answers in (True, False))
+    return [*story[:begin], away, *story[begin:end], back, *story[end:]]
 
 
 CALM = {"work": 20, "planned": 40, "hear": 12, "declare": 8, "delete": 3, "wait": 8, "exit": 4}

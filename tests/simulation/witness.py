@@ -129,7 +129,7 @@ class Witness:
     def works(self) -> None:
         """It is about to make a pass, if one is due."""
         engine, now = self.host.engine, self.host.clock.now()
-        self.was_reachable = not engine.fault and engine.down is None
+        self.was_reachable = not engine.fault and engine.down is None and not engine.another_answers
         self.pending_before = self.controller.status.pending_approval
         containers = {name_of(raw) for raw in self.containers.values() if raw["Id"] in self.ours}
         unnoticed = self.in_flight | self.statuses.keys()  # that it went and came back

@@ -103,14 +103,17 @@ class FakeDirectory:
 class FakeStore:
     """A state directory that outlives the controller. Each write is whole, as those of the real one are."""
 
+    pin_file = Path("state/engine")
+
     def __init__(self) -> None:
+        self._pinned = ""
         self._statuses: dict[str, SandboxStatus] = {}
         self._controller: ControllerStatus | None = None
         self._approved: frozenset[str] = frozenset()
         self.claimed = False
 
     def lose(self) -> None:
-        self._statuses, self._controller, self._approved = {}, None, frozenset()
+        self._statuses, self._controller, self._approved, self._pinned = {}, None, frozenset(), ""
 
     def spoil(self, number: int) -> None:
         """One file becomes garbage, which the next controller sets aside."""
@@ -127,6 +130,12 @@ class FakeStore:
 
     def release(self) -> None:
         self.claimed = False
+
+    def pinned(self) -> str:
+        return self._pinned
+
+    def pin(self, engine: str) -> None:
+        self._pinned = engine
 
     def controller(self) -> ControllerStatus | None:
         return self._controller
@@ -218,11 +227,16 @@ class FaultyEngine(FakeEngine):
         self.died: Callable[[str], None] = _tell_nobody
         self.indescribable = ""
         self.paths = FakePaths()
+        self.another = FakeEngine(INSTANCE, clock)
+        self.another_answers = False
+        """Whether `another`, where nothing is but images, is behind the address now."""
 
     def arm(self, fault: str, fuse: int) -> None:
         self.fault, self.fuse = fault, fuse
 
     def faulty(self, name: str, *arguments: Any) -> Any:
+        if self.another_answers:
+            return getattr(self.another, name)(*arguments)
         self.asked.append(json.dumps([name, *map(_plain, arguments)], sort_keys=True))
 
         def call() -> Any:
@@ -267,6 +281,9 @@ class FaultyEngine(FakeEngine):
             with suppress(Exception):  # nobody waits for the answer any more
                 call()
         self.belated = False
+
+    def identity(self) -> str:
+        return "another engine" if self.another_answers else super().identity()
 
     def inspect(self, container: str) -> Inspection:
         found: Inspection = self.faulty("inspect", container)
@@ -359,6 +376,7 @@ class Host:
         self.engine = FaultyEngine(self.clock.now)
         for reference in ("app:1", "app:2"):
             self.engine.add_image(reference)
+            self.engine.another.add_image(reference)
         often = {"Test": ["CMD", "true"], "Interval": 1_000_000}
         self.engine.add_image("restless:1", Healthcheck=often)
         self.engine.registry = {"loud:1": {"Labels": {"a": "x" * 100_000}}, "volume:1": {"Volumes": {"/data": {}}}}

@@ -169,3 +169,29 @@ def test_the_current_context_is_where_the_engine_is(operator: Operator) -> None:
     del command[at : at + 2]
     subprocess.run(command, env={"DOCKER_CONFIG": str(operator.root / "docker")}, check=True, timeout=60)
     assert f"engine answered at {operator.engine.host} (context work)" in operator.reconciler("status").stdout
+
+
+def test_another_engine_behind_the_same_socket_is_left_alone(tmp_path: Path) -> None:
+    """Until somebody accepts it, as the message says."""
+    install()
+    engine = PrivateEngine.for_tests()
+    operator = Operator(tmp_path, engine, "test")
+    operator.directory.mkdir()
+    operator.declare("web")
+    try:
+        engine.start()
+        make_image(engine.host, IMAGE)
+        operator.reconciler("apply", code=0)
+        engine.stop()
+        engine.data = engine.data.parent / "other"
+        engine.start()
+        make_image(engine.host, IMAGE)
+        said = operator.reconciler("apply", code=1).stderr
+        assert f"another engine answers than before; to accept it: rm {operator.state}/engine" in said
+        assert operator.containers() == []
+        assert "another engine answers" in operator.reconciler("plan", code=1).stderr
+        (operator.state / "engine").unlink()
+        operator.reconciler("apply", code=0)
+        assert operator.versions() == {"web": ""}
+    finally:
+        engine.erase()

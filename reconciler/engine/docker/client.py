@@ -136,6 +136,10 @@ class DockerEngine:
         with self._asking("ask the engine about itself", READ_SECONDS) as client:
             return decode.facts(client.version(), client.info())
 
+    def identity(self) -> str:
+        with self._asking("ask the engine which one it is", READ_SECONDS) as client:
+            return decode.identity(client.info())
+
     def health(self) -> EngineHealth:
         with self._asking("ask the engine how it is", READ_SECONDS) as client:
             return decode.health(client.version(), client.info())

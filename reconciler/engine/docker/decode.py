@@ -268,9 +268,19 @@ def facts(version: Answer, info: Answer) -> EngineFacts:
         api_version=api_version,
         capabilities=ALL | {Knob.SECCOMP: SetBy.NODE} | dict.fromkeys(_lacking(api_version, info), SetBy.NOBODY),
         data=str(info.get("DockerRootDir") or ""),
-        id=str(info.get("ID") or ""),
+        id=_id(info),
         host=printable(info.get("Name") or ""),
     )
+
+
+def identity(info: Answer) -> str:
+    """Engines on one host may share an id, but never a data directory."""
+    return printable(f"{_id(info)} {info.get('DockerRootDir') or ''}".strip())
+
+
+def _id(info: Answer) -> str:
+    """Podman draws another one for each answer: the name of its host stands for it."""
+    return str(info.get("Name" if "BuildahVersion" in info else "ID") or "")
 
 
 def _lacking(api_version: str, info: Answer) -> Iterator[Knob]:
