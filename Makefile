@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run test test-unit test-slow test-engines check docs simulate mutants fuzz soak bench clean
+.PHONY: help run test test-unit test-slow test-engines check docs simulate mutants fuzz soak bench release clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -11,7 +11,7 @@ help: ## say what can be made
 run: .venv/made ## keep the examples in sandboxes.d/ running, on an engine that is there or a private one; Ctrl-C ends it
 	@$(PYTHON) -m tests.run_with_engine $(BIN)/reconciler --dir sandboxes.d --state state run
 
-WORKERS := --numprocesses=4
+WORKERS := --numprocesses=4 --dist=loadgroup
 
 test: .venv/made ## pass the tests, against a Docker Engine of their own, and show what none of them has run
 	$(BIN)/pytest -m "not slow" --cov $(WORKERS)
@@ -62,8 +62,11 @@ soak: .venv/made ## for MINUTES, keep 20 sandboxes through edits, kills and engi
 bench: .venv/made ## measure how fast it is, beside Compose and the engine's own limit; a quarter of an hour
 	@$(BIN)/python -m tests.bench
 
+release: .venv/made ## build the last commit into dist/: a wheel, an sdist, a package for this Debian, and their checksums
+	@docs/packaging/release.sh
+
 clean: ## remove what was made, but for the state directory
-	rm -rf .venv .coverage* build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .coverage* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/made: pyproject.toml
 	@echo "Making the virtual environment .venv"

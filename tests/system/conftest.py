@@ -43,6 +43,7 @@ class Operator:
     host: str = ""
     before: tuple[str, ...] = ()
     """In front of each command."""
+    program: Path = COMMAND
     running: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
@@ -83,7 +84,7 @@ class Operator:
         options = ["--dir", str(self.directory), "--state", str(self.state), "--host", self.host or self.engine.host]
         if self.policy_file.exists():
             options += ["--policy", str(self.policy_file)]
-        return [*self.before, str(COMMAND), *options, "--instance", self.instance, *arguments]
+        return [*self.before, str(self.program), *options, "--instance", self.instance, *arguments]
 
     def reconciler(self, *arguments: str, code: int | None = None) -> subprocess.CompletedProcess[str]:
         """Runs a command to its end; `code` is the exit code that it must have."""
