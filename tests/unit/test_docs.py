@@ -4,8 +4,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+from reconciler.cli.main import cli
 from reconciler.model.status import ConditionType, Phase
 from reconciler.planning.describe import said
 from reconciler.planning.floor import FIXED
@@ -15,6 +17,7 @@ README_BYTES_MAX = 14_000
 """It is read in five minutes."""
 
 LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
+COMMAND = re.compile(r"(?:`|^\$ |run: |bin/)reconciler ([^`|>#\n]+)", re.MULTILINE)
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 
@@ -50,6 +53,18 @@ def _leads(page: Path, path: str, banner: str) -> bool:
 def _anchor(banner: str) -> str:
     """As GitHub makes it of a heading."""
     return re.sub(r"[^\w -]", "", banner).lower().replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_command_and_option_is_there(page: Path) -> None:
+    """In text, in blocks and in workflows: what is shown of `reconciler`, it has."""
+    context = click.Context(cli)
+    for shown in COMMAND.findall(page.read_text()):
+        words = shown.split()
+        commands = [command for word in words if (command := cli.get_command(context, word))]
+        assert len(commands) == 1 or words[0] == "--version", shown
+        known = {name for command in (cli, *commands) for option in command.params for name in option.opts}
+        assert [word for word in words if word.startswith("-") and word not in known] == [], shown
 
 
 def test_the_readme_is_short() -> None:
