@@ -88,7 +88,7 @@ def _config(container: str, body: dict[str, Any], image: dict[str, Any]) -> dict
     if not own.get("Entrypoint"):
         config["Entrypoint"] = image.get("Entrypoint")
         config["Cmd"] = own.get("Cmd") or image.get("Cmd")
-    for key in ("Healthcheck", "WorkingDir", "User"):
+    for key in ("Healthcheck", "WorkingDir", "User", "StopSignal"):
         if image.get(key) and not own.get(key):
             config[key] = image[key]
     for key in ("Labels", "ExposedPorts", "Volumes"):

@@ -23,6 +23,8 @@ from reconciler.model.status import Condition, ConditionType, ControllerStatus, 
 from reconciler.report.metrics import Metrics
 from reconciler.spec.policy import Policy
 from reconciler.spec.sandbox import Sandbox
+from tests.unit.test_compose import ROWS
+from tests.unit.test_compose import Row as Spelling
 
 ROOT = Path(__file__).parents[1]
 PAGES = (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")))
@@ -45,7 +47,23 @@ def code(text: object) -> str:
 
 
 def sandbox_keys() -> str:
-    return table(("key", "value", "default"), _keys(json_schema(Sandbox)))
+    rows = _keys(json_schema(Sandbox))
+    return table(("key", "value", "default"), (row for row in rows if row[0].strip("`") in Sandbox.model_fields))
+
+
+def compose_spellings() -> str:
+    """Those that a test shows to be so."""
+    return table(("written", "is", "and told"), ((code(_flow(row.written)), _meaning(row), row.told) for row in ROWS))
+
+
+def _flow(text: str) -> str:
+    return text.replace("\n", ", ")
+
+
+def _meaning(row: Spelling) -> str:
+    if row.meaning is None:
+        return "refused"
+    return code(_flow(row.meaning)) or ("so anyway" if not row.told else "left out")
 
 
 def policy_keys() -> str:
@@ -167,6 +185,7 @@ def _metric(family: Any) -> Row:
 TABLES: Mapping[str, Callable[[], str]] = {
     "sandbox-keys": sandbox_keys,
     "policy-keys": policy_keys,
+    "compose-spellings": compose_spellings,
     "commands": commands,
     "options": options,
     "reasons": reasons,

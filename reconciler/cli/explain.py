@@ -150,7 +150,7 @@ class _Origins:
         value = getattr(self._sandbox, key)
         if key in OPEN and getattr(rendered.spec, key) is None:
             return "(the image's)"
-        return printable(value) if value else "none"
+        return printable(value) if value else "(the engine's)" if key == "hostname" else "none"
 
     def _of_key(self, key: str) -> str:
         if key in self._declaration.sandbox.model_fields_set:

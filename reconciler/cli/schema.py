@@ -1,6 +1,8 @@
 """`reconciler schema`."""
 
 import json
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -8,9 +10,12 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from reconciler.sources.compose_keys import ANY, KEYS, Handling, Spelling
+from reconciler.spec.fields import whole
 from reconciler.spec.policy import Policy
 from reconciler.spec.sandbox import Sandbox
 
+COMPOSE = "A key of Compose, accepted where it changes nothing, or with a note."
 MODELS: dict[str, type[BaseModel]] = {"sandbox": Sandbox, "policy": Policy}
 
 
@@ -35,7 +40,46 @@ def schema(kind: str) -> None:
 
 def json_schema(model: type[BaseModel]) -> dict[str, Any]:
     """Of the files that become such a model: all that the reader accepts is valid."""
-    return {"$schema": _ForEditors.schema_dialect, **model.model_json_schema(schema_generator=_ForEditors)}
+    schema = {"$schema": _ForEditors.schema_dialect, **model.model_json_schema(schema_generator=_ForEditors)}
+    if model is Sandbox:
+        _take_compose(schema)
+    return schema
+
+
+def _take_compose(schema: dict[str, Any]) -> None:
+    """Adds what is accepted of Compose besides, in the place of a sandbox's own values and beside them."""
+    schema["patternProperties"] = {"^x-": True}
+    for key, rows in KEYS.items():
+        accepted = [one for row in rows if row.handling is not Handling.REFUSE for one in _spelt(row)]
+        if accepted and not key.startswith("x-"):
+            place = _place(schema, key)
+            own = {said: place.pop(said) for said in place.keys() - {"description", "default", "anyOf"}}
+            place["anyOf"] = [*([own] if own else []), *place.get("anyOf", []), *accepted]
+
+
+def _place(schema: dict[str, Any], key: str) -> dict[str, Any]:
+    """The schema of a key of the table, made where there is none."""
+    place = schema
+    for part in re.findall(r"\[\]|[^.\[]+", key):
+        place = place.get("anyOf", [place])[0]
+        place = schema["$defs"][place["$ref"].rpartition("/")[2]] if "$ref" in place else place
+        if part == "[]":
+            place.setdefault("type", "array")
+            place = place.setdefault("items", {})
+        else:
+            place.setdefault("additionalProperties", False)
+            place = place.setdefault("properties", {}).setdefault(part, {"description": COMPOSE})
+    return place
+
+
+def _spelt(row: Spelling) -> Iterator[Any]:
+    """The values that are written so."""
+    if row.pattern == ANY:
+        yield {"$ref": f"#/properties/{row.to}"} if row.to else True
+        return
+    yield {"type": "string", "pattern": whole(re.sub(r"\?P<\w+>", "?:", row.pattern))}
+    if row.pattern in ("true", "false") or row.pattern.isdecimal():
+        yield {"const": json.loads(row.pattern)}
 
 
 class _ForEditors(GenerateJsonSchema):

@@ -65,7 +65,8 @@ class Logging:
 class ContainerSpec:
     """Every knob of a container, by its name in Compose: what is asked for, and what an engine says there is.
 
-    Where None is allowed, it stands for the image's own value, or for the engine's own of `runtime`. Sizes are in
+    Where None is allowed, it stands for the image's own value, or for the engine's own of `runtime` and
+    `hostname`. Sizes are in
     bytes, `stop_grace_period` in seconds. `environment` holds secrets, and `labels` the salt: they must be shown to
     nobody. The defaults are the security floor that no sandbox can change.
     """
@@ -84,6 +85,8 @@ class ContainerSpec:
     command: tuple[str, ...] | None = None
     entrypoint: tuple[str, ...] | None = None
     working_dir: str | None = None
+    hostname: str | None = None
+    stop_signal: str | None = None
     healthcheck: HealthcheckSpec | None = None
     ports: tuple[PublishedPort, ...] = ()
     read_only: bool = False

@@ -165,6 +165,7 @@ class Image:
     command: tuple[str, ...] | None = None
     entrypoint: tuple[str, ...] | None = None
     working_dir: str | None = None
+    stop_signal: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 

@@ -112,7 +112,7 @@ def volume_refused(volume: Volume | BindMount, policy: Policy, sources: Mapping[
         allowed = ", ".join(root.root for root in policy.volumes) or "none"
         yield "source", "the policy allows no mount from there", f"allowed roots: {allowed}", "volumes"
     elif not volume.read_only and all(root.read_only for root in roots):
-        yield "read_only", "the policy allows it read-only", "say `read_only: true`", "volumes"
+        yield "read_only", "the policy allows it read-only", "say `read_only: true`, or `:ro`", "volumes"
 
 
 def _is_below(path: str, root: str) -> bool:

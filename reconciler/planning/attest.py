@@ -12,7 +12,7 @@ from reconciler.planning.floor import beside_the_spec
 from reconciler.planning.images import filled, is_too_frequent, slowed
 from reconciler.spec.text import printable
 
-OPEN = frozenset({"command", "entrypoint", "working_dir", "healthcheck", "runtime"})
+OPEN = frozenset({"command", "entrypoint", "working_dir", "stop_signal", "healthcheck", "runtime"})
 """Knobs that are the image's, or the engine's own, where the spec does not say them."""
 
 

@@ -9,7 +9,12 @@ from reconciler.model.rendered import Mismatch
 from reconciler.model.world import UP, Inspection
 from reconciler.planning.describe import NOTHING, said
 
-CHOSEN = frozenset({"command", "entrypoint", "working_dir", "healthcheck", "ports", "read_only", "tmpfs", "volumes"})
+CHOSEN = frozenset(
+    {
+        *("command", "entrypoint", "working_dir", "hostname", "stop_signal", "healthcheck", "ports", "read_only"),
+        *("tmpfs", "volumes"),
+    }
+)
 """Knobs with a default that a sandbox can choose all the same; `runtime` is the policy's."""
 
 FIXED: Mapping[str, object] = {

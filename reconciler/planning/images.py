@@ -53,6 +53,7 @@ def filled(spec: ContainerSpec, image: Image) -> ContainerSpec:
         command=spec.command or (None if spec.entrypoint else image.command),
         entrypoint=spec.entrypoint or image.entrypoint,
         working_dir=spec.working_dir or image.working_dir,
+        stop_signal=spec.stop_signal or image.stop_signal,
         healthcheck=own or brought,
         environment={**image.environment, **spec.environment},
         labels={**other_labels, **spec.labels},

@@ -47,6 +47,8 @@ def render(
         command=sandbox.command,
         entrypoint=sandbox.entrypoint,
         working_dir=sandbox.working_dir,
+        hostname=sandbox.hostname,
+        stop_signal=sandbox.stop_signal,
         environment=sandbox.environment,
         labels=named,
         healthcheck=_healthcheck(sandbox.healthcheck) if sandbox.healthcheck else None,

@@ -1,7 +1,8 @@
 """Reads a Compose service by the table of its keys: what a sandbox says instead, and what becomes of each value."""
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -12,59 +13,31 @@ from reconciler.spec.mistake import SHOWN_MAX
 from reconciler.spec.sandbox import Sandbox
 from reconciler.spec.text import printable
 
-DROPPED = object()
-"""Stands for a value that is left out."""
-
-UNKNOWN = refused(ANY, "unknown key '{key}'", "leave it out")
-
+UNKNOWN = refused("", ANY, "unknown key '{key}'", "leave it out")
 OWN = {(key,) for key in Sandbox.model_fields}
-
-_MAPPINGS, _LISTS = (
-    {name[: mark.start()] for name in KEYS for mark in re.finditer(inner, name)} for inner in (r"\.", r"\[\]")
-)
-"""What has rows for its own keys, and what has rows for its items."""
+MAPPINGS = {key[: dot.start()] for key in KEYS for dot in re.finditer(r"\.", key)}
+"""Keys that have rows for keys in them."""
+_DROPPED = object()
 
 
 class Reading(NamedTuple):
-    """What becomes of one value."""
+    """What becomes of one value; `words` are what the names in braces stand for in the texts of the spelling."""
 
     path: KeyPath
     value: Any
     spelling: Spelling
-
-    @property
-    def handling(self) -> Handling:
-        """What becomes of it, in one word."""
-        return self.spelling.handling
+    words: Mapping[str, str]
 
     def problem(self, document: Document) -> Problem:
         """The mistake in what is refused, and a note on all else."""
-        place = document.place if isinstance(self.path[-1], int) else document.place_of_key
-        fit = {name: printable(text, SHOWN_MAX) for name, text in self._words().items()}
-        message, hint = (text.format_map(fit) for text in (self.spelling.message, self.spelling.hint))
+        place = document.place if self.path[:1] in OWN else document.place_of_key
+        shown = {name: printable(text, SHOWN_MAX) for name, text in self.words.items()}
+        message, hint = (text.format_map(shown) for text in (self.spelling.message, self.spelling.hint))
         return Problem(document.file, *place(self.path), document.told(self.path, message), hint)
 
     def said(self) -> Any:
         """What a sandbox says instead."""
-        return self.value if self.spelling.said is None else _filled(self.spelling.said, self._words())
-
-    def _words(self) -> dict[str, str]:
-        text = text_of(self.value)
-        match = self.spelling.pattern.fullmatch(text)
-        groups = match.groupdict("") if match else {}
-        return {**groups, "key": full_name(self.path), "value": text}
-
-
-def text_of(value: Any) -> str:
-    """A value as one text: of a list the items, of a mapping the keys."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return str(value).lower()
-        case list() | dict():
-            return ", ".join(map(text_of, value))
-    return str(value)
+        return self.value if self.spelling.said is None else _filled(self.spelling.said, self.words)
 
 
 def read_service(document: Document) -> tuple[Document, list[Reading]]:
@@ -81,62 +54,71 @@ def read_service(document: Document) -> tuple[Document, list[Reading]]:
 
 class _Reader:
     def __init__(self, document: Document) -> None:
-        self._document = document
+        self._said = document.value
         self.keys, self.values = dict(document.keys), dict(document.values)
         self.moved: dict[str, Any] = {}
         self.readings: list[Reading] = []
 
     def mapping(self, path: KeyPath, value: Mapping[str, Any]) -> dict[str, Any]:
         read = {key: self._value((*path, key), inner) for key, inner in value.items()}
-        return {key: inner for key, inner in read.items() if inner is not DROPPED}
+        return {key: inner for key, inner in read.items() if inner is not _DROPPED}
 
     def _value(self, path: KeyPath, value: Any) -> Any:
-        """What a sandbox says in its place; `DROPPED` also for what that leaves empty and is no sandbox's own."""
+        """What a sandbox says in its place, which may be nothing."""
         name = _name(path)
-        kept: Any = None
-        if isinstance(value, dict) and name in _MAPPINGS:
-            kept = self.mapping(path, value)
-        elif isinstance(value, list) and name in _LISTS:
+        if isinstance(value, dict) and name in MAPPINGS:
+            kept: Any = self.mapping(path, value)
+        elif isinstance(value, list) and f"{name}[]" in KEYS:
             items = [self._value((*path, index), item) for index, item in enumerate(value)]
-            kept = [item for item in items if item is not DROPPED]
-        if kept is None:
-            return self._single(path, name, value)
-        return kept if kept or isinstance(path[-1], int) or path in OWN else DROPPED
+            kept = [item for item in items if item is not _DROPPED]
+        else:
+            return self._single(path, KEYS.get(name, ()), value)
+        return kept if kept or isinstance(path[-1], int) or path in OWN else _DROPPED
 
-    def _single(self, path: KeyPath, name: str, value: Any) -> Any:
-        reading = Reading(path, value, self._spelling(path, name, text_of(value)))
+    def _single(self, path: KeyPath, rows: Sequence[Spelling], value: Any) -> Any:
+        unnamed = KEPT if path[:1] in OWN or len(path) == 1 else UNKNOWN
+        spelling, groups = next(
+            ((row, found) for row in rows if (found := _groups(row, value)) is not None), (unnamed, {})
+        )
+        if (to := spelling.to) and (to in self._said or to in self.moved):
+            spelling = refused("", ANY, f"'{{key}}' says what `{to}` says too", "keep one of them")
+        reading = Reading(path, value, spelling, {**groups, "key": full_name(path), "value": _text(value)})
         self.readings.append(reading)
-        to = reading.spelling.to
-        match reading.handling:
-            case Handling.TRANSLATE if to:
-                self.moved[to] = reading.said()
-                self.keys[(to,)], self.values[(to,)] = self.keys[path], self.values[path]
-                return DROPPED
-            case Handling.TRANSLATE:
-                return reading.said()
-            case Handling.DROP:
-                return DROPPED
-        return value
-
-    def _spelling(self, path: KeyPath, name: str, text: str) -> Spelling:
-        unnamed = KEPT if path[:1] in OWN or not path[1:] else UNKNOWN
-        found = next((one for one in KEYS.get(name, ()) if one.pattern.fullmatch(text)), unnamed)
-        if found.to and (found.to in self._document.value or found.to in self.moved):
-            return refused(ANY, f"'{{key}}' says what `{found.to}` says too", "keep one of them")
-        return found
+        if spelling.handling in {Handling.KEEP, Handling.REFUSE}:
+            return value
+        if to:
+            self.moved[to] = reading.said()
+            self.keys[(to,)], self.values[(to,)] = self.keys[path], self.values[path]
+        return reading.said() if spelling.handling is Handling.TRANSLATE and not to else _DROPPED
 
 
 def _name(path: KeyPath) -> str:
-    """The key of the table: `ports[].published`."""
+    """As the table names it: `ports[].published`."""
     if str(path[0]).startswith("x-"):
         return "x-*"
-    return "".join("[]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+    parts = ("[]" if isinstance(part, int) else "." + re.sub(r"[.[]", "?", part) for part in path)
+    return "".join(parts).removeprefix(".")
+
+
+def _groups(row: Spelling, value: Any) -> dict[str, str] | None:
+    """The groups of the pattern, if this is a spelling of the value."""
+    if isinstance(value, list | dict) and row.pattern != ANY:
+        return None
+    match = re.fullmatch(row.pattern, _text(value), re.DOTALL)
+    return match and match.groupdict("")
+
+
+def _text(value: Any) -> str:
+    """A value as one text: of a list the items, of a mapping the keys."""
+    match value:
+        case None | bool():
+            return json.dumps(value)
+        case list() | dict():
+            return ", ".join(map(_text, value))
+    return str(value)
 
 
 def _filled(said: Any, words: Mapping[str, str]) -> Any:
-    match said:
-        case str():
-            return said.format_map(words)
-        case dict():
-            return {key: _filled(inner, words) for key, inner in said.items()}
-    return said
+    if isinstance(said, dict):
+        return {key: _filled(inner, words) for key, inner in said.items()}
+    return said.format_map(words) if isinstance(said, str) else said

@@ -3,170 +3,239 @@
 A value that is in no row is kept, and the model of a sandbox judges it.
 """
 
-import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
+
+ANY = ".*"
 
 
 class Handling(StrEnum):
-    """What becomes of a value."""
+    """What becomes of a value. What is dropped is so anyway, or a note tells what is lost."""
 
     KEEP = "keep"
-    """A sandbox says it in the same words."""
     TRANSLATE = "translate"
-    """A sandbox says it in other words, or under another key."""
     DROP = "drop"
-    """It is so anyway, or a note tells what is lost."""
     REFUSE = "refuse"
 
 
-@dataclass(frozen=True, slots=True)
-class Spelling:
-    """One way to write a value. `pattern` is one of the whole value as text: `64m`, `true`; of a list its items, of a
-    mapping its keys, with a comma and a space between.
+class Spelling(NamedTuple):
+    """A row: one way to write the values of some keys. `ports[]` is each item of a list, `x-*` a key that begins so.
 
-    In `message`, `hint` and `said`, `{key}` stands for the full name of the key, `{value}` for that text, and any other
-    name in braces for the group of the pattern that has this name. Without a message, the meaning is the same.
+    `pattern` is a regular expression of the whole value as text; only `ANY` is also one of lists and mappings. In the
+    texts, `{key}` stands for the full name of the key, `{value}` for the value, of which only the items or keys are
+    shown, and another name for the pattern's group. Without a message, a sandbox does the same.
     """
 
+    keys: str
     handling: Handling
-    pattern: re.Pattern[str]
+    pattern: str = ANY
     message: str = ""
     hint: str = ""
     said: Any = None
-    """What a sandbox's file says instead; None is the same value."""
+    """What a sandbox says instead; None is the same value."""
     to: str = ""
     """The key that says it there, when it is another one."""
 
 
-ANY = ".*"
-KEPT = Spelling(Handling.KEEP, re.compile(ANY, re.DOTALL))
-"""What is in no row."""
+KEPT = Spelling("", Handling.KEEP)
 
 
-def same(pattern: str = ANY, said: Any = None, to: str = "") -> Spelling:
-    """What needs no word: it is so anyway, or is said in other words."""
-    return noted(pattern, "", said=said, to=to)
-
-
-def noted(pattern: str, message: str, hint: str = "", said: Any = None, to: str = "") -> Spelling:
-    """What means less here, or something else: it is dropped where nothing is said instead."""
+def noted(keys: str, pattern: str, message: str, hint: str = "", said: Any = None, to: str = "") -> Spelling:
+    """What means less here, or something else; it is dropped where nothing is said instead."""
     handling = Handling.DROP if said is None and not to else Handling.TRANSLATE
-    return Spelling(handling, re.compile(pattern, re.DOTALL), message, hint, said, to)
+    return Spelling(keys, handling, pattern, message, hint, said, to)
 
 
-def refused(pattern: str, message: str, hint: str) -> Spelling:
+def same(keys: str, pattern: str = ANY, said: Any = None, to: str = "") -> Spelling:
+    """What is so anyway, or is said in other words."""
+    return noted(keys, pattern, "", said=said, to=to)
+
+
+def refused(keys: str, pattern: str, message: str, hint: str) -> Spelling:
     """What a sandbox must not or cannot have."""
-    return Spelling(Handling.REFUSE, re.compile(pattern, re.DOTALL), message, hint)
+    return Spelling(keys, Handling.REFUSE, pattern, message, hint)
 
 
-def forbidden(why: str) -> Spelling:
+def forbidden(keys: str, why: str) -> Spelling:
     """What no policy can ever allow."""
-    return refused(ANY, f"'{{key}}' is forbidden: {why}", "leave it out")
+    return refused(keys, ANY, f"'{{key}}' is forbidden: {why}", "leave it out")
 
 
-def unsupported(instead: str) -> Spelling:
+def unsupported(keys: str, instead: str) -> Spelling:
     """What is said otherwise, or cannot be said."""
-    return refused(ANY, "'{key}' is not supported", instead)
+    return refused(keys, ANY, "'{key}' is not supported", instead)
 
 
-NO_CREDENTIALS = forbidden("a sandbox has no credentials of the host")
-NO_DEVICES = forbidden("a sandbox has no devices of the host")
-NO_FILES = forbidden("files of the host come in through `volumes` only")
-NO_NEIGHBOURS = forbidden("sandboxes do not see one another")
-NO_REAL_TIME = forbidden("real-time scheduling can take a CPU away from the host")
-NO_RESOLVER = forbidden("a sandbox resolves names as the engine does")
-NO_SWAP = unsupported("there is no swap")
-SAY_CPUS = unsupported("say `cpus`")
-ONE_COMMAND = unsupported("a sandbox runs one command")
+PORT = r"(?P<published>\d{4,5}):(?P<target>\d{1,5})(?:/tcp)?"
+PUBLISHED = {"target": "{target}", "published": "{published}"}
+MOUNT = "(?P<source>/[^:]*):(?P<target>/[^:]*)"
+READ_ONLY, WRITABLE = ({"source": "{source}", "target": "{target}", "read_only": one} for one in (True, False))
+FILES = "files of the host come in through `volumes` only"
+BRIDGE = "the isolated bridge of all sandboxes"
 
-KEYS: Mapping[str, Sequence[Spelling]] = {
-    "annotations": [forbidden("they can change how the runtime isolates the container")],
-    "attach": [unsupported("the output is in `reconciler logs`")],
-    "blkio_config": [forbidden("it can slow down the host's disks")],
-    "build": [unsupported("an image is built elsewhere: say `image`")],
-    "cap_add": [forbidden("a sandbox has no capabilities")],
-    "cap_drop": [same()],
-    "cgroup": [forbidden("a sandbox sees only its own control group")],
-    "cgroup_parent": [forbidden("it could escape the limits")],
-    "configs": [NO_FILES],
-    "container_name": [unsupported("it is derived from the file name")],
-    "cpu_count": [SAY_CPUS],
-    "cpu_percent": [SAY_CPUS],
-    "cpu_period": [SAY_CPUS],
-    "cpu_quota": [SAY_CPUS],
-    "cpu_rt_period": [NO_REAL_TIME],
-    "cpu_rt_runtime": [NO_REAL_TIME],
-    "cpu_shares": [SAY_CPUS],
-    "cpuset": [SAY_CPUS],
-    "credential_spec": [NO_CREDENTIALS],
-    "depends_on": [unsupported("sandboxes do not depend on one another")],
-    "deploy": [unsupported("say `mem_limit`, `cpus` and `pids_limit`")],
-    "develop": [unsupported("an image is built elsewhere")],
-    "device_cgroup_rules": [NO_DEVICES],
-    "devices": [NO_DEVICES],
-    "dns": [NO_RESOLVER],
-    "dns_opt": [NO_RESOLVER],
-    "dns_search": [NO_RESOLVER],
-    "domainname": [NO_RESOLVER],
-    "env_file": [unsupported("say `environment`: no other file is read")],
-    "expose": [unsupported("say `ports`")],
-    "extends": [unsupported("put what all have in common into the policy's `defaults`")],
-    "external_links": [NO_NEIGHBOURS],
-    "extra_hosts": [NO_RESOLVER],
-    "gpus": [NO_DEVICES],
-    "group_add": [forbidden("a sandbox has one group, that of `user`")],
-    "hostname": [unsupported("the engine chooses one")],
-    "init": [same("true"), unsupported("it is always on")],
-    "ipc": [forbidden("a sandbox shares no memory with others")],
-    "isolation": [forbidden("the policy says how sandboxes are isolated")],
-    "label_file": [unsupported("say `labels`: no other file is read")],
-    "links": [NO_NEIGHBOURS],
-    "logging": [unsupported("it is always bounded; read it with `reconciler logs`")],
-    "mac_address": [forbidden("a sandbox cannot choose its address on the network")],
-    "mem_reservation": [unsupported("say `mem_limit`")],
-    "mem_swappiness": [NO_SWAP],
-    "memswap_limit": [NO_SWAP],
-    "models": [NO_FILES],
-    "name": [unsupported("it is derived from the file name")],
-    "networks": [forbidden("a sandbox is on the isolated bridge, or on none with `network_mode: none`")],
-    "oom_kill_disable": [forbidden("a sandbox without memory would hang and keep it")],
-    "oom_score_adj": [forbidden("the kernel would end the host's own processes first")],
-    "pid": [forbidden("a sandbox sees only its own processes")],
-    "platform": [unsupported("the engine's own platform is used")],
-    "post_start": [ONE_COMMAND],
-    "pre_stop": [ONE_COMMAND],
-    "privileged": [same("false"), forbidden("it would be root on the host")],
-    "profiles": [unsupported("say `state: stopped` for what should not run")],
-    "provider": [unsupported("a sandbox is a container")],
-    "pull_refresh_after": [unsupported("say `pull_policy`")],
-    "restart": [
-        noted(
-            "unless-stopped",
-            "{key}: 'unless-stopped' is `always` here",
-            "what is stopped by hand starts again; `state: stopped` stops it for good",
-            said="always",
-        ),
-    ],
-    "runtime": [forbidden("only the policy chooses it")],
-    "scale": [unsupported("one file is one sandbox: copy it")],
-    "secrets": [NO_FILES],
-    "security_opt[]": [same("no-new-privileges(?:[:=]true)?"), forbidden("it can turn the isolation off")],
-    "services": [unsupported("one file holds one service: leave `services:` and its name out")],
-    "shm_size": [unsupported("it is always 64m")],
-    "stdin_open": [same("false"), unsupported("a sandbox has no terminal")],
-    "stop_signal": [unsupported("the image says it")],
-    "storage_opt": [forbidden("only the host's owner configures storage")],
-    "sysctls": [forbidden("they change the kernel")],
-    "tty": [same("false"), unsupported("a sandbox has no terminal")],
-    "ulimits": [forbidden("they can exceed what the host allows")],
-    "use_api_socket": [forbidden("whoever has the engine's socket is root on the host")],
-    "userns_mode": [forbidden("a sandbox cannot leave its user namespace")],
-    "uts": [forbidden("a sandbox has a host name of its own")],
-    "version": [unsupported("leave it out")],
-    "volumes_from": [NO_NEIGHBOURS],
-    "x-*": [same()],
-}
-"""By key: `deploy.resources.limits.memory`; `ports[]` is each item of a list. The first row that matches counts."""
+# fmt: off
+TABLE: Sequence[Spelling] = (
+    # what it is
+    unsupported("name", "it is derived from the file name"),
+    noted("container_name", ANY, "{key}: a sandbox has the name of its file", "name the file {value}.yaml"),
+    unsupported("services", "one file holds one service: leave `services:` and its name out"),
+    same("version x-* attach"),
+    same("pull_policy", "if_not_present", said="missing"),
+    refused("build", "[./~].*", "'{key}' is not supported", "build '{value}' elsewhere, and say `image`"),
+    unsupported("build develop", "an image is built elsewhere: say `image`"),
+    unsupported("platform", "the engine's own platform is used"),
+    forbidden("runtime", "only the policy chooses it"),
+    same("isolation", "default"),
+    forbidden("isolation", "the policy says how sandboxes are isolated"),
+    unsupported("provider", "a sandbox is a container"),
+    unsupported("extends", "put what all have in common into the policy's `defaults`"),
+    refused("env_file", ANY, "'{key}' is not supported: no other file is read",
+            "write what '{value}' says under `environment`"),
+    unsupported("label_file", "say `labels`: no other file is read"),
+    unsupported("pull_refresh_after", "say `pull_policy`"),
+
+    # when it runs
+    noted("restart", "unless-stopped", "{key}: 'unless-stopped' is `always` here",
+          "stopped by hand, it starts again; say `state: stopped` instead", said="always"),
+    noted("restart", r"on-failure:(?P<times>\d+)", "{key}: it is tried more often than {times} times",
+          "after pauses that grow from 1 s to 5 minutes; nothing is given up", said="on-failure"),
+    same("deploy.restart_policy.condition", "any", said="always", to="restart"),
+    same("deploy.restart_policy.condition", "on-failure", to="restart"),
+    same("deploy.restart_policy.condition", "none", said="no", to="restart"),
+    noted("deploy.restart_policy.delay deploy.restart_policy.max_attempts deploy.restart_policy.window", ANY,
+          "{key}: it is tried after pauses that grow", "from 1 s to 5 minutes; nothing is given up"),
+    refused("depends_on", ANY, "'{key}' is not supported: sandboxes start in no order",
+            "let it retry until {value} answers"),
+    same("scale deploy.replicas", "1"),
+    unsupported("scale deploy.replicas", "one file is one sandbox: copy it"),
+    unsupported("profiles", "say `state: stopped` for what should not run"),
+    unsupported("post_start pre_stop", "a sandbox runs one command"),
+    same("init", "true"),
+    unsupported("init", "it is always on"),
+    same("tty stdin_open", "false"),
+    unsupported("tty stdin_open", "a sandbox has no terminal"),
+    same("logging.driver", "json-file|local"),
+    noted("logging.options", ANY, "{key}: the engine's log is always short", "`reconciler logs` has all of it"),
+    unsupported("logging logging.driver", "it is always bounded; read it with `reconciler logs`"),
+    noted("deploy.endpoint_mode deploy.labels deploy.mode deploy.placement deploy.rollback_config deploy.update_config",
+          ANY, "{key}: only a Swarm heeds it", "leave it out"),
+    unsupported("deploy", "say `mem_limit`, `cpus` and `pids_limit`"),
+
+    # how much it may use
+    refused("mem_limit deploy.resources.limits.memory", r"[1-9]\d{0,3}",
+            "{key}: {value} is so many bytes, which is too little", "did you mean {value}m?"),
+    same("deploy.resources.limits.memory", to="mem_limit"),
+    same("deploy.resources.limits.cpus", to="cpus"),
+    same("deploy.resources.limits.pids", to="pids_limit"),
+    noted("mem_reservation deploy.resources.reservations.cpus deploy.resources.reservations.memory", ANY,
+          "{key}: nothing is reserved for a sandbox", "`mem_limit` and `cpus` are its limits"),
+    noted("memswap_limit mem_swappiness", ANY, "{key}: there is no swap", "`mem_limit` is all the memory there is"),
+    same("shm_size", "64[mM](?:[iI]?[bB])?"),
+    unsupported("shm_size", "it is always 64m"),
+    unsupported("cpu_count cpu_percent cpu_period cpu_quota cpu_shares cpuset", "say `cpus`"),
+    forbidden("cpu_rt_period cpu_rt_runtime", "real-time scheduling can take a CPU away from the host"),
+    forbidden("blkio_config", "it can slow down the host's disks"),
+    forbidden("cgroup_parent", "it could escape the limits"),
+    forbidden("ulimits", "they can exceed what the host allows"),
+    same("oom_kill_disable", "false"),
+    same("oom_score_adj", "0"),
+    forbidden("oom_kill_disable", "a sandbox without memory would hang and keep it"),
+    forbidden("oom_score_adj", "the kernel would end the host's own processes first"),
+    forbidden("storage_opt", "only the host's owner configures storage"),
+
+    # ports
+    same("ports[]", r"(?:127\.0\.0\.1::|(?=\d+/))(?P<target>\d{1,5})(?:/tcp)?", said={"target": "{target}"}),
+    same("ports[]", rf"127\.0\.0\.1:{PORT}", said=PUBLISHED),
+    noted("ports[]", PORT, "{key}: it is published on 127.0.0.1, not on all addresses",
+          "write 127.0.0.1:{published}:{target}", said=PUBLISHED),
+    refused("ports[]", r"(?:[^:]+:)?(?P<published>[1-9]\d{0,2}):(?P<target>\d+)(?:/tcp)?",
+            "{key}: port {published} of the host is below 1024", "write 127.0.0.1:8{published:0>3}:{target}"),
+    refused("ports[].published", r"[1-9]\d{0,2}", "{key}: port {value} of the host is below 1024",
+            "write 8{value:0>3}"),
+    refused("ports[]", r"(?:[^:]+:)?(?P<published>\d+)-\d+:(?P<target>\d+)(?:-\d+)?(?:/tcp)?",
+            "{key}: '{value}' is a range", "write each port, the first as 127.0.0.1:{published}:{target}"),
+    refused("ports[] ports[].published", r"(?P<first>\d+)-\d+(?:/tcp)?", "{key}: '{value}' is a range",
+            "write each port, the first as {first}"),
+    refused("ports[]", r"(?P<address>\[.*\]|[^\[:]+):(?P<published>\d*):(?P<target>\d+)(?:/tcp)?",
+            "{key}: ports are published on 127.0.0.1 only, not on {address}", "write 127.0.0.1:{published}:{target}"),
+    refused("ports[]", ".*/(?:udp|sctp)", "{key}: only tcp is published", "leave '{value}' out"),
+    same("ports[].host_ip", r"127\.0\.0\.1"),
+    refused("ports[].host_ip", ANY, "{key}: ports are published on 127.0.0.1 only, not on {value}", "write 127.0.0.1"),
+    same("ports[].protocol", "tcp"),
+    refused("ports[].protocol", ANY, "{key}: only tcp is published", "leave this port out"),
+    same("ports[].app_protocol ports[].mode ports[].name"),
+    noted("expose", ANY, "{key}: {value} is open to nobody, sandboxes do not see one another",
+          "say `ports` for this host"),
+
+    # networks
+    noted("network_mode", "bridge|default", f"{{key}}: '{{value}}' is {BRIDGE}", "leave it out"),
+    refused("network_mode", "host", "{key}: 'host' is forbidden: it would share the host's network",
+            "leave it out, or say `none`"),
+    refused("network_mode", "(?:container|service):.*",
+            "{key}: '{value}' is forbidden: it would share another container's network", "leave it out, or say `none`"),
+    noted("networks[]", "default", f"{{key}}: '{{value}}' is {BRIDGE}", "leave it out"),
+    forbidden("networks networks[]", "a sandbox is on the isolated bridge, or on none with `network_mode: none`"),
+    forbidden("links external_links volumes_from", "sandboxes do not see one another"),
+    forbidden("dns dns_opt dns_search domainname extra_hosts", "a sandbox resolves names as the engine does"),
+    forbidden("mac_address", "a sandbox cannot choose its address on the network"),
+
+    # volumes
+    same("volumes[]", f"{MOUNT}:ro", said=READ_ONLY),
+    same("volumes[]", f"{MOUNT}:rw", said=WRITABLE),
+    noted("volumes[]", MOUNT, "{key}: without a mode it can be written, as in Compose",
+          "write {source}:{target}:ro where it is only read", said=WRITABLE),
+    noted("volumes[]", f"{MOUNT}:(?:ro,[zZ]|[zZ],ro)", "{key}: nothing is relabelled for SELinux",
+          "write {source}:{target}:ro", said=READ_ONLY),
+    noted("volumes[]", f"{MOUNT}:(?:rw,)?[zZ]", "{key}: nothing is relabelled for SELinux",
+          "write {source}:{target}:rw", said=WRITABLE),
+    refused("volumes[]", r"(?P<name>\w[\w.-]*):(?P<rest>/.*)",
+            "{key}: '{name}' is a named volume, and volumes are paths of the host", "write such as /srv/{name}:{rest}"),
+    refused("volumes[]", r"[.~]{1,2}(?P<path>/[^:]*|):(?P<rest>/.*)",
+            "{key}: the path on the host must begin with '/'", "write such as /srv{path}:{rest}"),
+    refused("volumes[]", "(?P<target>/[^:]*)", "{key}: without a source it would be lost with its container",
+            "write `tmpfs: [{target}]`, or a path of the host: /srv/data:{target}"),
+    refused("volumes[].type", "volume", "{key}: volumes are paths of the host", "write `type: bind`, with such a path"),
+    refused("volumes[].type", "tmpfs", "{key}: a tmpfs has a key of its own", "write it under `tmpfs`"),
+    same("volumes[].bind.create_host_path", "false"),
+    noted("volumes[].bind.create_host_path", "true", "{key}: a source that is missing is not made", "make it before"),
+    same("volumes[].bind.propagation", "rprivate"),
+    forbidden("volumes[].bind.propagation", "what the host mounts later would appear in the sandbox"),
+    refused("secrets[]", r"[\w.-]+", f"'{{key}}' is forbidden: {FILES}",
+            "mount it: /srv/{value}:/run/secrets/{value}:ro"),
+    forbidden("configs models secrets secrets[]", FILES),
+
+    # what it may do
+    refused("user", r"[1-9]\d{3,9}", "{key}: '{value}' leaves the group to the image", "write {value}:{value}"),
+    refused("user", r"\d{1,3}", "{key}: '{value}' leaves the group to the image", "write 1000:1000"),
+    refused("user", r".*[^\W\d_].*", "{key}: '{value}' is not a numeric uid:gid: an image can give any name to root",
+            "write both as numbers, such as 1000:1000"),
+    forbidden("group_add", "a sandbox has one group, that of `user`"),
+    same("privileged", "false"),
+    forbidden("privileged", "it would be root on the host"),
+    same("cap_drop"),
+    forbidden("cap_add", "a sandbox has no capabilities"),
+    same("security_opt[]", "no-new-privileges(?:[:=]true)?"),
+    forbidden("security_opt security_opt[]", "it can turn the isolation off"),
+    forbidden("devices device_cgroup_rules gpus deploy.resources.reservations.devices",
+              "a sandbox has no devices of the host"),
+    forbidden("credential_spec", "a sandbox has no credentials of the host"),
+    forbidden("use_api_socket", "whoever has the engine's socket is root on the host"),
+    forbidden("sysctls", "they change the kernel"),
+    forbidden("annotations", "they can change how the runtime isolates the container"),
+    same("cgroup ipc", "private"),
+    forbidden("cgroup", "a sandbox sees only its own control group"),
+    forbidden("ipc", "a sandbox shares no memory with others"),
+    forbidden("pid", "a sandbox sees only its own processes"),
+    forbidden("userns_mode", "a sandbox cannot leave its user namespace"),
+    forbidden("uts", "a sandbox has a host name of its own"),
+)
+# fmt: on
+
+_KEYS: defaultdict[str, list[Spelling]] = defaultdict(list)
+for _row in TABLE:
+    for _key in _row.keys.split():
+        _KEYS[_key].append(_row)
+KEYS: Mapping[str, Sequence[Spelling]] = dict(_KEYS)
+"""The rows by key; the first one that matches counts."""

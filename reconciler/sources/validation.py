@@ -58,7 +58,7 @@ def validated_service(document: Document) -> tuple[Sandbox, Document, tuple[Prob
     Raises `FileBroken` with all mistakes.
     """
     translated, readings = read_service(document)
-    refused = {one.path: one.problem(document) for one in readings if one.handling is Handling.REFUSE}
+    refused = {one.path: one.problem(document) for one in readings if one.spelling.handling is Handling.REFUSE}
     notes = tuple(one.problem(document) for one in readings if one.path not in refused and one.spelling.message)
     return validated(translated, Sandbox, refused), translated, notes
 

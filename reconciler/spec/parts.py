@@ -103,8 +103,10 @@ Mode = Annotated[
     BeforeValidator(_mode),
     WithJsonSchema({"type": ["string", "integer"], "pattern": whole(_MODE.pattern), "minimum": 0, "maximum": 1777}),
 ]
-_OPTION = rf"(?:size={SIZE.pattern}|mode={_MODE.pattern})"
-TMPFS_TEXT = f"{_MOUNTABLE}/[^:]+(?::{_OPTION}(?:,{_OPTION})?)?"
+TMPFS_ALWAYS = ("rw", "nosuid", "nodev", "noexec")
+"""Options that every tmpfs has, said or not."""
+_OPTION = rf"(?:size={SIZE.pattern}|mode={_MODE.pattern}|{'|'.join(TMPFS_ALWAYS)})"
+TMPFS_TEXT = f"{_MOUNTABLE}/[^:]+(?::{_OPTION}(?:,{_OPTION}){{0,{len(TMPFS_ALWAYS) + 1}}})?"
 """The pattern of a tmpfs that is said as text."""
 
 
@@ -130,8 +132,9 @@ class Tmpfs(BaseModel):
         target, colon, options = value.partition(":")
         if not colon:
             return {"target": target}
-        said = [(key, value) for key, _, value in (option.partition("=") for option in options.split(","))]
-        if not {"size", "mode"}.issuperset(chosen := [key for key, _ in said]) or len(set(chosen)) < len(chosen):
+        chosen = (option.partition("=") for option in options.split(",") if option not in TMPFS_ALWAYS)
+        said = [(key, value) for key, _, value in chosen]
+        if not {"size", "mode"}.issuperset(keys := [key for key, _ in said]) or len(set(keys)) < len(keys):
             raise Mistake(
                 "only size and mode of a tmpfs can be chosen; it is the sandbox's own, nosuid, nodev and noexec",
                 "write such as /run:size=64m,mode=1777",
@@ -139,18 +142,12 @@ class Tmpfs(BaseModel):
         return {"target": target, **dict(said)}
 
 
-def _bind(value: object) -> object:
-    if value != "bind":
-        raise Mistake(f"{shown(value)} is forbidden, a volume is a path of the host", "write `type: bind`")
-    return value
-
-
 class Volume(BaseModel):
     """A path of the host, seen in the container; the policy says which paths."""
 
     model_config = STRICT
 
-    type: Annotated[Literal["bind"], BeforeValidator(_bind)] = Field("bind", description="Only `bind`.")
+    type: Literal["bind"] = Field("bind", description="Only `bind`.")
     source: Path = Field(description="Path on the host.")
     target: Target = Field(description="Path in the container.")
     read_only: bool = Field(True, description="Unlike Compose's, a volume is read-only unless it says `false`.")
@@ -160,7 +157,7 @@ class Volume(BaseModel):
     def _long_form(cls, value: Any) -> Any:
         if not isinstance(value, Mapping | Volume):
             raise Mistake(
-                f"{shown(value)} is not the long form of a volume",
+                f"{shown(value)} is not a volume",
                 "write {type: bind, source: /srv/data, target: /data, read_only: true}",
             )
         return value

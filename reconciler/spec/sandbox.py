@@ -21,6 +21,7 @@ from reconciler.spec.fields import (
     bounded,
     listed,
     matching,
+    whole,
 )
 from reconciler.spec.image_reference import Image
 from reconciler.spec.mistake import Mistake, shown
@@ -34,6 +35,14 @@ ID_MAX = 2**31 - 1
 PORTS_MAX = 16
 SUSPEND_MAX = 500
 
+_HOSTNAME = re.compile("[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+"""One label of RFC 1123."""
+_SIGNAL = re.compile(
+    "(?:SIG)?(?:ABRT|ALRM|BUS|CHLD|CLD|CONT|FPE|HUP|ILL|INT|IO|IOT|KILL|PIPE|POLL|PROF|PWR|QUIT|SEGV|STKFLT|STOP|SYS|TERM"
+    "|TRAP|TSTP|TTIN|TTOU|URG|USR1|USR2|VTALRM|WINCH|XCPU|XFSZ"
+    r"|RTMIN(?:\+(?:[1-9]|1[0-5]))?|RTMAX(?:-(?:[1-9]|1[0-4]))?)"
+    "|(?P<number>[1-9]|[1-5][0-9]|6[0-4])"
+)
 _USER = re.compile(r"(0|[1-9][0-9]{0,9}):(0|[1-9][0-9]{0,9})")
 
 
@@ -79,24 +88,27 @@ def _arguments(value: object) -> object:
 
 def _user(value: object) -> object:
     if not isinstance(value, str) or not (match := _USER.fullmatch(value)):
-        named = isinstance(value, str) and any(map(str.isalpha, value))
-        why = ": an image can give any name to root" if named else ""
-        raise Mistake(f"{shown(value)} is not a numeric uid:gid{why}", "write both as numbers, such as 1000:1000")
+        raise Mistake(f"{shown(value)} is not a numeric uid:gid", "write both as numbers, such as 1000:1000")
     if max(map(int, match.groups())) > ID_MAX:
         raise Mistake(f"{shown(value)} is out of range", f"both at most {ID_MAX}")
     return value
 
 
-def _network(value: object) -> object:
-    if value in (None, "none"):
-        return value
-    if value == "host":
-        why = "it would share the host's network"
-    elif isinstance(value, str) and value.startswith(("container:", "service:")):
-        why = "it would share another container's network"
-    else:
-        why = "a sandbox is on the isolated bridge or on none"
-    raise Mistake(f"{shown(value)} is forbidden: {why}", "leave the key out for the isolated bridge, or say `none`")
+def _hostname(value: str) -> str:
+    first, dot, _ = value.partition(".")
+    if dot and _HOSTNAME.fullmatch(first):
+        raise Mistake(f"{shown(value)} has dots: neighbours could look it up and find this sandbox", f"write {first}")
+    if not _HOSTNAME.fullmatch(value):
+        raise Mistake(f"{shown(value)} is not a host name", "1 to 63 letters, digits and '-', none of these at an end")
+    return value
+
+
+def _stop_signal(value: object) -> object:
+    """As an engine tells it back: a name with `SIG`, or a number."""
+    match = _SIGNAL.fullmatch(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else None
+    if match is None:
+        raise Mistake(f"{shown(value)} is not a signal", "write such as SIGINT, or 1 to 64")
+    return match["number"] or f"SIG{match[0].removeprefix('SIG')}"
 
 
 def _distinct(ports: tuple[Port, ...]) -> tuple[Port, ...]:
@@ -161,9 +173,10 @@ class Sandbox(BaseModel):
     user: Annotated[str, BeforeValidator(_user), matching(_USER.pattern)] = Field(
         "1000:1000", description="Numeric `uid:gid`, both at least the policy's minimum."
     )
-    network_mode: Annotated[Literal["none"] | None, BeforeValidator(_network)] = Field(
-        None, description="`none`, or left out for the isolated bridge."
+    hostname: Annotated[str, AfterValidator(_hostname), matching(_HOSTNAME.pattern)] | None = Field(
+        None, description="What it calls itself, without dots. Left out: the engine chooses.", examples=["web"]
     )
+    network_mode: Literal["none"] | None = Field(None, description="`none`, or left out for the isolated bridge.")
     ports: Annotated[tuple[Port, ...], BeforeValidator(listed), AfterValidator(_distinct)] = Field(
         (Port(target=3000),),
         description="Ports of the container, or `{target: 3000, published: 18080}` with a port of the host that "
@@ -193,6 +206,21 @@ class Sandbox(BaseModel):
         description="`test`, `interval`, `timeout`, `retries`, `start_period`, `start_interval`, or `disable: true`, "
         "as in Compose. Left out: the image's.",
     )
+    stop_signal: (
+        Annotated[
+            str,
+            BeforeValidator(_stop_signal),
+            WithJsonSchema(
+                {
+                    "type": ["string", "integer"],
+                    "pattern": whole(_SIGNAL.pattern.replace("?P<number>", "?:")),
+                    "minimum": 1,
+                    "maximum": 64,
+                }
+            ),
+        ]
+        | None
+    ) = Field(None, description="What it is asked to stop with, such as `SIGINT`. Left out: the image's.")
     stop_grace_period: GracePeriod = Field(10, description="Time between asking to stop and killing, such as `30s`.")
     pull_policy: Annotated[PullPolicy, Field(strict=False)] = Field(
         PullPolicy.MISSING, description="When to pull the image: `missing`, `always` or `never`."

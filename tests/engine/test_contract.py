@@ -118,6 +118,8 @@ def test_a_container_that_is_gone_is_not_found(bench: Bench) -> None:
 EVERYTHING: dict[str, Any] = {
     "environment": {"A": "b=c", "EMPTY": ""},
     "working_dir": "/tmp",
+    "hostname": "web-1",
+    "stop_signal": "SIGRTMIN+3",
     "ports": [3000, 8080],
     "mem_limit": "64m",
     "cpus": 0.5,
@@ -244,8 +246,9 @@ def test_environment_of_the_image_stands_beside_ours(bench: Bench) -> None:
         {"command": None, "entrypoint": ["sh"]},
         {"command": ["sh"], "environment": {"B": "ours"}, "labels": {"maintainer": "ours"}},
         {"working_dir": "/tmp"},
+        {"stop_signal": "INT", "hostname": "web"},
     ],
-    ids=["nothing", "an entrypoint", "a command, a variable and a label", "a directory"],
+    ids=["nothing", "an entrypoint", "a command, a variable and a label", "a directory", "a signal and a name"],
 )
 def test_what_is_left_to_the_image_is_the_images(bench: Bench, own: dict[str, Any]) -> None:
     """Whatever part of it a file leaves out, it is compared with the image's, and does not differ."""

@@ -1,6 +1,7 @@
 """Whatever the bytes of a sandbox's file: a decision within the policy or a clear refusal, and no harm beside it."""
 
 import json
+import re
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from reconciler.model.plan import Reason
+from reconciler.sources.compose_keys import TABLE, Spelling
 from reconciler.sources.document import FileBroken, read_document
 from reconciler.spec.parts import Healthcheck, Port, Tmpfs, Volume
 from reconciler.spec.policy import Policy
@@ -85,6 +87,7 @@ UNITS = [*":/-._a0A,=*@[! ", "a/", "a.", "a-", "--", "**", "a*"]
 
 KEYS = [
     *(key for model in (Sandbox, Sandbox, Healthcheck, Port, Tmpfs, Volume) for key in model.model_fields),
+    *("deploy", "resources", "limits", "memory", "logging", "secrets", "security_opt", "x-a", "expose", "host_ip"),
     *("disable", "privileged", "A", "LD_PRELOAD", "reconciler.instance", "<<", "~", "1", "? a", "[a]", '"\\0"'),
     *("", "a\u202eb", "k" * 2000),
 ]
@@ -136,6 +139,8 @@ PLAUSIBLE: dict[str, list[Any]] = {
     "entrypoint": [["/bin/sh", "-c"], "tini --"],
     "environment": [{"A": "x", "B": 1}, ["A=1", "B="], {}],
     "working_dir": ["/", "/home/node"],
+    "hostname": ["web", "A-1", "0"],
+    "stop_signal": ["INT", "SIGRTMIN+15", 9],
     "user": ["1000:1000", "999:1000", "1000:0", "2147483647:2147483647"],
     "network_mode": [None],
     "ports": [
@@ -267,6 +272,15 @@ def test_no_text_costs_more_than_its_reading(field: str) -> None:
         text = head + (unit * LONG)[:LONG] + "!"
         judging = cpu_seconds(partial(model.model_validate, json.loads(said.replace("#", text))))
         assert judging < 30 * reading, f"{head}{unit}{unit}..."
+
+
+@pytest.mark.parametrize("row", TABLE)
+def test_no_spelling_costs_more_than_reading(row: Spelling) -> None:
+    """Nor is any pattern of Compose's spellings slow."""
+    reading = cpu_seconds(lambda: read_document(b"image: " + b"x" * LONG, "web.yaml"))
+    for head, unit in product(HEADS, [*":/-._a0A,=*@[! ]", "a:", "0-", "a*"]):
+        text = head + (unit * LONG)[:LONG] + "!"
+        assert cpu_seconds(partial(re.fullmatch, row.pattern, text, re.DOTALL)) < 30 * reading, f"{head}{unit}..."
 
 
 @pytest.mark.parametrize("text", DECISIONS)

@@ -33,6 +33,7 @@ from reconciler.planning.actions import start_after
 from reconciler.planning.fingerprint import fingerprints, salt_of
 from reconciler.planning.held import excess
 from reconciler.planning.images import fitted
+from reconciler.planning.render import render
 from reconciler.planning.rollout import few_at_a_time
 from reconciler.planning.situation import Situation
 from reconciler.planning.wanted import Wanted
@@ -183,6 +184,8 @@ MUTATIONS = {
         lambda right, *call: unchecked(right(*call), Stop, Remove)),
     "make what was pulled as if it were known": bug(2, Executor._created,
         lambda right, lanes, outcome, new: replace(outcome, container=lanes._engine.create(new.name, new.spec))),
+    "give no sandbox a name of its own": bug(12, render,
+        lambda right, name, sandbox, *call: right(name, but(sandbox, hostname=None), *call)),
     "let an image check as often as it likes": bug(25, fitted, lambda right, rendered, image: rendered),
     "keep what has drifted": bug(29, converge._up, lambda right, *call: left_alone(right(*call), Reason.DRIFTED)),
     "start on an engine that lacks a knob of the floor": bug(41, converge._unfit,

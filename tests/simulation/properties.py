@@ -396,11 +396,13 @@ def what_is_declared_runs(end: Settled) -> None:
 
 
 def what_runs_is_as_declared(end: Settled) -> None:
-    """What runs has the image and the memory that its file asks for, and is within the floor."""
+    """What runs has the image, the memory, the name and the signal that its file asks for, and is within the floor."""
     for name, sandbox, raw in end.with_their_image:
         if (
             raw["HostConfig"]["Memory"] != sandbox.mem_limit
             or raw["Config"]["Image"] != sandbox.image
+            or raw["Config"]["Hostname"] != (sandbox.hostname or raw["Id"][:12])
+            or raw["Config"].get("StopSignal") != sandbox.stop_signal
             or raw["State"]["Status"] != "running"
             or outside_the_floor(raw)
         ):

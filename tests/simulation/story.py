@@ -24,7 +24,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "fixed port": {"ports": [{"target": 3000, "published": FIXED_PORT}]},
     "health": {"healthcheck": {"test": ["CMD", "true"]}},
     "health, once": {"healthcheck": {"test": ["CMD", "true"]}, "restart": "no"},
-    "alone": {"network_mode": "none"},
+    "alone": {"network_mode": "none", "hostname": "alone", "stop_signal": "INT"},
     "restless image": {"image": "restless:1"},
     "loud image": {"image": "loud:1"},
     "volume, read-only": {"image": "volume:1", "read_only": True},

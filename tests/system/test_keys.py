@@ -185,6 +185,8 @@ def test_every_key_converges_and_stays_converged(operator: Operator) -> None:
         command=["httpd -f -p 8080 -h /www"],
         environment={"A": "1", "B": 2},
         working_dir="/tmp",
+        hostname="web-1",
+        stop_signal="SIGINT",
         user="1234:2345",
         ports=[8080, {"target": 9090, "published": 18090}],
         mem_limit="64m",
@@ -201,10 +203,11 @@ def test_every_key_converges_and_stays_converged(operator: Operator) -> None:
     assert operator.engine.get(operator.status("web")["ports"]["8080"]) == "it works\n"
     assert operator.status("web")["ports"]["9090"] == 18090
     said = operator.inside(
-        "web", "id; pwd; echo $A$B; touch /www/x; touch /run/x && echo written; mount | grep ' /run '"
+        "web", "id; pwd; hostname; echo $A$B; touch /www/x; touch /run/x && echo written; mount | grep ' /run '"
     )
     assert "uid=1234 gid=2345" in said
     assert "/tmp" in said
+    assert "web-1" in said
     assert "12" in said
     assert "Read-only" in said
     assert "written" in said
@@ -235,6 +238,16 @@ def test_a_tmpfs_belongs_to_the_sandbox(operator: Operator) -> None:
         "/shared 1234:2345 1777",
     ]
     operator.reconciler("plan", code=0)
+
+
+def test_a_sandbox_stops_with_its_own_signal(operator: Operator) -> None:
+    """It is asked with that one, and needs no more."""
+    heeds = "trap '' TERM; trap 'exit 7' USR1; while true; do sleep 0.1; done"
+    operator.declare("web", command=["sh", "-c", heeds], stop_signal="USR1", stop_grace_period="1m")
+    operator.reconciler("apply", code=0)
+    container = operator.container("web")
+    operator.api("POST", f"/containers/{container}/stop")
+    assert operator.api("GET", f"/containers/{container}/json")["State"]["ExitCode"] == 7
 
 
 def test_a_container_that_ignores_its_stop_signal_is_killed_after_its_grace_period(operator: Operator) -> None:

@@ -59,6 +59,7 @@ environment.LANG   (hidden)                             policy.yaml:9
 environment.TOKEN  (hidden)                             web.yaml:3
 working_dir        (the image's)                        built-in
 user               2000:2000                            policy.yaml:7
+hostname           (the engine's)                       built-in
 network_mode       reconciler.default                   built-in
 ports              3000/tcp on 127.0.0.1:(random),      web.yaml:5
                    8080/tcp on 127.0.0.1:18080
@@ -69,6 +70,7 @@ read_only          false                                built-in
 tmpfs              none                                 built-in
 volumes            none                                 built-in
 healthcheck        (the image's)                        built-in
+stop_signal        (the image's)                        built-in
 stop_grace_period  10s                                  built-in
 pull_policy        missing                              built-in
 restart            always                               built-in

@@ -32,6 +32,7 @@ def outside(inspection: Inspection) -> list[str]:
     [
         {},
         {"command": ("sh",), "entrypoint": ("a",), "working_dir": "/srv", "healthcheck": HealthcheckSpec(("NONE",))},
+        {"hostname": "web", "stop_signal": "SIGINT"},
         {"read_only": True, "runtime": "runsc", "tmpfs": (TmpfsMount("/run", 1),), "ports": ()},
         {"user": "1:1", "pids_limit": 1, "cpus": 0.01},
     ],

@@ -233,7 +233,8 @@ def test_words_to_choose_from(model: type[BaseModel], key: str, words: type[StrE
 
 
 def resolved(schema: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
-    """What the definition says that is referred to."""
+    """What the definition says that is referred to, also as the first alternative."""
+    said = said.get("anyOf", [said])[0]
     definition: dict[str, Any] = schema["$defs"][said["$ref"].rpartition("/")[2]]
     return definition
 

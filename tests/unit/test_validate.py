@@ -114,7 +114,7 @@ def test_all_problems_of_one_file() -> None:
         ("cpus 2 is over the policy's ceiling", "sandboxes.d/a.yaml:2:7"),
         ("mem_limit: 'lots' is not a size", "sandboxes.d/a.yaml:3:12"),
         ("user 1:1 is below the policy's minimum", "sandboxes.d/a.yaml:4:7"),
-        ("ports[0].published: must be greater than or equal to 1024", "sandboxes.d/a.yaml:5:32"),
+        ("ports[0].published: port 80 of the host is below 1024", "sandboxes.d/a.yaml:5:32"),
     ]
 
 
@@ -226,6 +226,30 @@ def test_json() -> None:
         ],
         "notes": [],
     }
+
+
+@pytest.mark.usefixtures("here")
+def test_what_means_less_than_in_compose_is_noted() -> None:
+    """It is told in its line and in each form, beside the mistakes or without any, of a file and of a directory."""
+    declare("a", "image: x\nrestart: unless-stopped\n")
+    result = validate()
+    assert (result.exit_code, result.stdout) == (0, "1 file, all good\n")
+    assert result.stderr == (
+        "note: restart: 'unless-stopped' is `always` here\n"
+        "  --> sandboxes.d/a.yaml:2:10\n"
+        " 2 | restart: unless-stopped\n"
+        "   |          ^^^^^^^^^^^^^^\n"
+        "   = help: stopped by hand, it starts again; say `state: stopped` instead\n"
+        "\n"
+    )
+    assert validate("sandboxes.d/a.yaml").stderr == result.stderr
+    (note,) = json.loads(validate("-o", "json").stdout)["notes"]
+    assert (note["file"], note["line"], note["column"]) == ("sandboxes.d/a.yaml", 2, 10)
+    assert validate("-o", "github").stdout.startswith("::notice file=sandboxes.d/a.yaml,line=2,col=10,")
+    (found,) = json.loads(validate("-o", "sarif").stdout)["runs"][0]["results"]
+    assert found["level"] == "note"
+    declare("b", "image: x\ncpus: lots\n")
+    assert re.findall("^(?:error|note)", told(), re.MULTILINE) == ["error", "note"]
 
 
 @pytest.mark.usefixtures("here")

@@ -15,6 +15,7 @@ from reconciler.engine.docker.decode_spec import (
     healthcheck,
     own_labels,
     published_ports,
+    stop_signal,
     unknown,
     words,
     working_dir,
@@ -240,6 +241,7 @@ def image(reference: str, raw: Answer) -> Image:
         words(config.get("Cmd")),
         words(config.get("Entrypoint")),
         working_dir(config),
+        stop_signal(config),
         environment(config),
     )
 

@@ -97,6 +97,8 @@ def decode(raw: Answer) -> tuple[ContainerSpec, tuple[Deviation, ...]]:
         command=words(config.get("Cmd")),
         entrypoint=words(config.get("Entrypoint")),
         working_dir=working_dir(config),
+        hostname=_hostname(raw, config),
+        stop_signal=stop_signal(config),
         environment=environment(config),
         labels=own_labels(config),
         healthcheck=healthcheck(config.get("Healthcheck") or {}),
@@ -161,6 +163,17 @@ def words(value: list[str] | None) -> tuple[str, ...] | None:
 def working_dir(config: Answer) -> str:
     """Some engines normalise it, and some leave out what is the default."""
     return "/" + normpath(config.get("WorkingDir") or "/").lstrip("/")
+
+
+def _hostname(raw: Answer, config: Answer) -> str | None:
+    """None where the engine chose it: the beginning of the container's id."""
+    name = str(config.get("Hostname") or "")
+    return None if name in {"", str(raw.get("Id"))[:12]} else name
+
+
+def stop_signal(config: Answer) -> str | None:
+    """Of a container, or of an image."""
+    return config.get("StopSignal") or None
 
 
 def environment(config: Answer) -> dict[str, str]:

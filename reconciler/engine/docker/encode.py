@@ -35,6 +35,10 @@ def encode(spec: ContainerSpec, api_version: str = START_INTERVAL_SINCE) -> dict
         body["Entrypoint"] = list(spec.entrypoint)
     if spec.working_dir is not None:
         body["WorkingDir"] = spec.working_dir
+    if spec.hostname is not None:
+        body["Hostname"] = spec.hostname
+    if spec.stop_signal is not None:
+        body["StopSignal"] = spec.stop_signal
     if spec.healthcheck is not None:
         body["Healthcheck"] = _healthcheck(spec.healthcheck, api_version)
     return body
