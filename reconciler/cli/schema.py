@@ -39,7 +39,7 @@ def schema(kind: str) -> None:
 
 
 def json_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """Of the files that become such a model: all that the reader accepts is valid."""
+    """Of the files that become such a model: all that the reader accepts is valid, but for whole Compose files."""
     schema = {"$schema": _ForEditors.schema_dialect, **model.model_json_schema(schema_generator=_ForEditors)}
     if model is Sandbox:
         _take_compose(schema)

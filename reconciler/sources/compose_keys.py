@@ -80,7 +80,6 @@ TABLE: Sequence[Spelling] = (
     # what it is
     unsupported("name", "it is derived from the file name"),
     noted("container_name", ANY, "{key}: a sandbox has the name of its file", "name the file {value}.yaml"),
-    unsupported("services", "one file holds one service: leave `services:` and its name out"),
     same("version x-* attach"),
     same("pull_policy", "if_not_present", said="missing"),
     refused("build", "[./~].*", "'{key}' is not supported", "build '{value}' elsewhere, and say `image`"),

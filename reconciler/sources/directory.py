@@ -10,6 +10,7 @@ from typing import NamedTuple
 from reconciler.model.desired import Declaration, Desired, likenesses
 from reconciler.model.errors import DirectoryUnreadable, Problem
 from reconciler.sources.compose import read_service
+from reconciler.sources.compose_file import only_service
 from reconciler.sources.document import FileBroken, read_document
 from reconciler.sources.git_head import Checkout, checkout_of
 from reconciler.sources.git_index import Index
@@ -138,7 +139,8 @@ def rest_of(path: Path) -> Declaration | None:
     None when it cannot be read.
     """
     try:
-        name, document = sandbox_name(path.name), read_document(_contents(path), display(str(path)))
+        name = sandbox_name(path.name)
+        document, _ = only_service(read_document(_contents(path), display(str(path))), name)
     except (Mistake, FileBroken):
         return None
     document, _ = read_service(document)
@@ -182,11 +184,11 @@ def port_clashes(declarations: Iterable[Declaration]) -> dict[str, tuple[Problem
 
 def _declared(name: str, file: str, contents: bytes) -> Outcome:
     try:
-        document = read_document(contents, file)
+        document, of_file = only_service(read_document(contents, file), name)
         sandbox, document, notes = validated_service(document)
     except FileBroken as error:
         return error.problems
-    return Declaration(name, file, sandbox, document.lines, document.places, notes)
+    return Declaration(name, file, sandbox, document.lines, document.places, of_file + notes)
 
 
 def _named(files: Iterable[str]) -> tuple[dict[str, str], dict[str, list[Problem]]]:

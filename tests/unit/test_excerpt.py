@@ -40,6 +40,7 @@ INNOCENT = {
     "an entry of a list": "ports:\n- HERE",
     "after a comment": "# why\nports:\n# why\n\n  - HERE",
     "before environment": "image: HERE\nenvironment: {}",
+    "in the background": "command:\n- a && b &\n- HERE",
     "after environment": "environment:\n  A: 'b' # it's\nimage: HERE",
     "after environment on one line": 'environment: {A: "b", C: [d]}\nimage: HERE',
 }
@@ -57,6 +58,7 @@ GUILTY = {
     "escaped": '"environ\\x6dent": HERE',
     "a complex key": "? environment\n: HERE",
     "of a pasted Compose file": "services:\n  web:\n    environment:\n      A: HERE",
+    "behind an anchor": "labels: &pairs\n  A: HERE\nenvironment: *pairs",
     "of a pasted Kubernetes file": "spec:\n  containers:\n  - env:\n    - HERE",
     "at the wrong place": "healthcheck:\n  environment: {A: HERE}",
     "JSON": '{"image": "x", "environment": {"A": "HERE"}}',

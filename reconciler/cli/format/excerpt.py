@@ -23,6 +23,7 @@ _SECRET = "environment"  # noqa: S105 - the key whose values are secrets
 _LIKE_SECRET = "enviro"  # noqa: S105 - found also where it is misspelt further on
 _INNOCENT = {*Sandbox.model_fields, *Policy.model_fields, *(re.split(r"[.\[]", key)[0] for key in KEYS)} - {_SECRET}
 _KEY = re.compile(r"""(["']?)(\w+)\1\s*:(?=\s|$)""")
+_ANCHOR = re.compile(r"(?:^|[\s\[{,])&[^\s&]")
 _COMMENT = re.compile(r"(^|\s)#.*", re.MULTILINE)
 _WORD = re.compile(r""""[^"]*"|'[^']*'|[^\s,{}\[\]]+?(?=[\s,{}\[\]]|:\s|:?$)|.?""")
 """What begins at the place of a problem: a quoted text, a key without its colon, a plain value up to a space."""
@@ -77,11 +78,12 @@ def may_hold_secret(lines: Sequence[str], line: int) -> bool:
     """Whether a line may hold a value of `environment`. The file need not parse, so all doubts are a yes.
 
     A line is innocent that stands below a key which begins a line, which is or nearly is a key other than
-    `environment`, and from which on nothing looks like that word; unless an `environment` further up is not closed.
+    `environment`, and from which on nothing looks like that word or an anchor; unless an `environment` further up is
+    not closed.
     """
     for index in range(line - 1, -1, -1):
         text = lines[index]
-        if _LIKE_SECRET in text.casefold():
+        if _LIKE_SECRET in text.casefold() or _ANCHOR.search(text):
             return True
         if key := _KEY.match(text):
             return not _is_innocent(key[2]) or not _closed("\n".join(lines[:index]))
