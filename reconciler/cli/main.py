@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from copy import copy
 from difflib import get_close_matches
 from functools import partial
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ COMMANDS = (
     "apply",
     "plan",
     "validate",
+    "import",
     "explain",
     "status",
     "logs",
@@ -95,7 +97,8 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = copy(getattr(importlib.import_module(f"reconciler.cli.{cmd_name}"), cmd_name))
+        name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        command: click.Command = copy(getattr(importlib.import_module(f"reconciler.cli.{name}"), name))
         command.params = [*command.params, *(one for one in self.params if isinstance(one, OfAllCommands))]
         command.epilog = "Options of all commands: `reconciler --help`."
         return command

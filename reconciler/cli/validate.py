@@ -103,7 +103,7 @@ class _Found:
         """Also what the policy forbids, of broken files too; those of a whole file come after its others."""
         problems = [*self._broken, *chain(*port_clashes(self._named).values())]
         remainders = filter(None, (rest_of(Path(file)) for file in {problem.file for problem in self._broken}))
-        problems += _violations(self.declarations, list(remainders), settings)
+        problems += policy_problems(self.declarations, list(remainders), settings)
         return sorted(problems, key=lambda problem: (problem.file, not problem.line, problem))
 
 
@@ -111,7 +111,7 @@ def _below(path: Path, file: str) -> str:
     return display(str(path / file))
 
 
-def _violations(
+def policy_problems(
     declarations: list[Declaration], remainders: list[Declaration], settings: Settings
 ) -> Iterator[Problem]:
     """The problems of the policy file or, if it has none, the violations of the policy."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from reconciler.model.errors import Problem
-from reconciler.sources.compose_keys import ANY, KEPT, KEYS, Handling, Spelling, refused
+from reconciler.sources.compose_keys import ANY, KEPT, KEYS, Handling, Spelling, Table, refused
 from reconciler.sources.document import Document, KeyPath, full_name
 from reconciler.spec.mistake import SHOWN_MAX
 from reconciler.spec.sandbox import Sandbox
@@ -40,21 +40,21 @@ class Reading(NamedTuple):
         return self.value if self.spelling.said is None else _filled(self.spelling.said, self.words)
 
 
-def read_service(document: Document) -> tuple[Document, list[Reading]]:
+def read_service(document: Document, table: Table = KEYS) -> tuple[Document, list[Reading]]:
     """The document as a sandbox's, and what became of each value. What is refused stays in it, for the model to judge.
 
     Places are those of what was written, also under the key that says it here.
     """
     if not isinstance(document.value, dict):
         return document, []
-    reader = _Reader(document)
+    reader = _Reader(document, table)
     kept = reader.mapping((), document.value)
     return replace(document, value=kept | reader.moved, keys=reader.keys, values=reader.values), reader.readings
 
 
 class _Reader:
-    def __init__(self, document: Document) -> None:
-        self._said = document.value
+    def __init__(self, document: Document, table: Table) -> None:
+        self._said, self._table = document.value, table
         self.keys, self.values = dict(document.keys), dict(document.values)
         self.moved: dict[str, Any] = {}
         self.readings: list[Reading] = []
@@ -68,11 +68,11 @@ class _Reader:
         name = _name(path)
         if isinstance(value, dict) and name in MAPPINGS:
             kept: Any = self.mapping(path, value)
-        elif isinstance(value, list) and f"{name}[]" in KEYS:
+        elif isinstance(value, list) and f"{name}[]" in self._table:
             items = [self._value((*path, index), item) for index, item in enumerate(value)]
             kept = [item for item in items if item is not _DROPPED]
         else:
-            return self._single(path, KEYS.get(name, ()), value)
+            return self._single(path, self._table.get(name, ()), value)
         return kept if kept or isinstance(path[-1], int) or path in OWN else _DROPPED
 
     def _single(self, path: KeyPath, rows: Sequence[Spelling], value: Any) -> Any:

@@ -39,6 +39,9 @@ class Spelling(NamedTuple):
     """The key that says it there, when it is another one."""
 
 
+Table = Mapping[str, Sequence[Spelling]]
+"""By key, the ways to write its value; the first one that matches counts."""
+
 KEPT = Spelling("", Handling.KEEP)
 
 
@@ -236,5 +239,4 @@ _KEYS: defaultdict[str, list[Spelling]] = defaultdict(list)
 for _row in TABLE:
     for _key in _row.keys.split():
         _KEYS[_key].append(_row)
-KEYS: Mapping[str, Sequence[Spelling]] = dict(_KEYS)
-"""The rows by key; the first one that matches counts."""
+KEYS: Table = dict(_KEYS)

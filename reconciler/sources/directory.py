@@ -104,7 +104,7 @@ class Directory:
         kept = self._read.get(file)
         if kept is None or kept.sha256 != digest:
             sha1 = hashlib.sha1(blob, usedforsecurity=False).digest()
-            kept = self._read[file] = _Read(digest, sha1, _declared(name, display(file), contents))
+            kept = self._read[file] = _Read(digest, sha1, read_bytes(name, display(file), contents))
         return kept.outcome
 
     def _uncommitted(self, checkout: Checkout, files: frozenset[str]) -> bool | None:
@@ -128,7 +128,7 @@ class Directory:
 def read_file(path: Path) -> Outcome:
     """Reads one file by the rules of a scan, also those for links and names."""
     try:
-        return _declared(sandbox_name(path.name), display(str(path)), _contents(path))
+        return read_bytes(sandbox_name(path.name), display(str(path)), _contents(path))
     except Mistake as mistake:
         return (_problem(str(path), mistake),)
 
@@ -182,7 +182,8 @@ def port_clashes(declarations: Iterable[Declaration]) -> dict[str, tuple[Problem
     return clashes
 
 
-def _declared(name: str, file: str, contents: bytes) -> Outcome:
+def read_bytes(name: str, file: str, contents: bytes) -> Outcome:
+    """What the contents of a sandbox's file declare."""
     try:
         document, of_file = only_service(read_document(contents, file), name)
         sandbox, document, notes = validated_service(document)

@@ -22,7 +22,7 @@ from yaml.events import (
 
 from reconciler.model.errors import Problem, ReconcilerError
 from reconciler.sources.interpolation import VARIABLE, literal
-from reconciler.sources.strict_yaml import DEPTH_MAX, Events, start
+from reconciler.sources.strict_yaml import DEPTH_MAX, EVENTS_MAX, Events, start
 from reconciler.spec.mistake import Mistake, shown
 
 SIZE_BYTES_MAX = 32 * 1024
@@ -133,7 +133,7 @@ class Document:
     def told(self, path: KeyPath, message: str) -> str:
         """A message about a value, which names also the line that uses it, if that is an alias."""
         uses = (self.uses[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self.uses)
-        return "; ".join([message, *islice(uses, 1)])
+        return "; ".join([message, *islice(uses, 1)]) if message else ""
 
     def below(self, path: KeyPath) -> "Document":
         """The document that begins at a path."""
@@ -147,17 +147,18 @@ class Document:
         return Document(self.file, value, cut(self.keys), cut(self.values), cut(self.uses))
 
 
-def read_document(data: bytes, file: str, text: Callable[[str], str] = literal) -> Document:
+def read_document(data: bytes, file: str, text: Callable[[str], str] = literal, services: int = 1) -> Document:
     """Reads the one document in the bytes; whatever they are, raises only `FileBroken`.
 
     Accepted is UTF-8 of at most 32 KiB without tags, directives, duplicate keys and deceptive characters. Aliases and
     merge keys count as all that they repeat. Scalars are those of YAML 1.2's core schema without its octal and
     hexadecimal forms: `no`, `22:22`, `010` and dates are strings. Keys are always strings. `text` says what a string
-    with a `$` in it means, or raises `Mistake`.
+    with a `$` in it means, or raises `Mistake`. A file of several `services` may be so many times as large.
     """
-    if len(data) > SIZE_BYTES_MAX:
-        raise FileBroken([Problem(file, 0, 0, "the file is too large", f"at most {SIZE_BYTES_MAX // 1024} KiB")])
-    events = Events(_decoded(data, file))
+    if len(data) > services * SIZE_BYTES_MAX:
+        hint = f"at most {services * SIZE_BYTES_MAX // 1024} KiB"
+        raise FileBroken([Problem(file, 0, 0, "the file is too large", hint)])
+    events = Events(_decoded(data, file), services * EVENTS_MAX)
     builder = _Builder(events, file, text)
     try:
         value = builder.document()

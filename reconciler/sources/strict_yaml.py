@@ -62,21 +62,23 @@ class Events(_Characters, Scanner, Parser):
     The scanner runs ahead of the parser by a line, so what it must not even begin is refused there.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, events_max: int) -> None:
         _Characters.__init__(self, text)
         Scanner.__init__(self)
         Parser.__init__(self)
-        self.taken = 0
+        self.taken, self._events_max = 0, events_max
 
     def take(self) -> Event:
         self.count(1)
         return cast("Event", self.get_event())  # type: ignore[no-untyped-call]
 
     def count(self, events: int, mark: Mark | None = None) -> None:
-        """Refuses more than `EVENTS_MAX`; an alias is at `mark`, and counts as all that it repeats."""
+        """Refuses more than the most; an alias is at `mark`, and counts as all that it repeats."""
         self.taken += events
-        if self.taken > EVENTS_MAX:
-            self.refuse(f"the file has more than {EVENTS_MAX} values", "repeat less" if mark else "split it", mark)
+        if self.taken > self._events_max:
+            self.refuse(
+                f"the file has more than {self._events_max} values", "repeat less" if mark else "split it", mark
+            )
 
     def refuse(self, problem: str, hint: str, mark: Mark | None = None) -> NoReturn:
         raise MarkedYAMLError(problem=problem, problem_mark=mark or self.get_mark(), note=hint)

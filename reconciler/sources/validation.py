@@ -43,13 +43,22 @@ def validated(
         raise FileBroken([Problem(document.file, *place, "keys and values are missing", "write such as `key: value`")])
     try:
         read = model.model_validate(document.value)
-    except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False)
-        found = [_problem(document, model, detail) for detail in details if not _concerns(_path(detail), refused)]
+    except ValidationError:
+        found = [problem for path, problem in mistakes(document, model) if not _concerns(path, refused)]
         raise FileBroken([*refused.values(), *found]) from None
     if refused:
         raise FileBroken(refused.values())
     return read
+
+
+def mistakes(document: Document, model: type[BaseModel]) -> list[tuple[KeyPath, Problem]]:
+    """All mistakes that the model finds, and where."""
+    try:
+        model.model_validate(document.value)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+        return [(_path(detail), _problem(document, model, detail)) for detail in details]
+    return []
 
 
 def validated_service(document: Document) -> tuple[Sandbox, Document, tuple[Problem, ...]]:
