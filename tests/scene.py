@@ -160,7 +160,7 @@ class Scene:
         )
 
     def plan(self) -> Plan:
-        return decide(self.desired(), self.policy, self.world(), self._memory(), NOW)
+        return decide(self.desired(), self.policy, self.world(), self.memory(), NOW)
 
     def lines(self) -> list[str]:
         """The plan's text, with the random parts of names cut off."""
@@ -192,7 +192,7 @@ class Scene:
             sources=self.sources,
         )
 
-    def _memory(self) -> Memory:
+    def memory(self) -> Memory:
         return Memory(
             statuses=self.statuses,
             secret=self.secret,

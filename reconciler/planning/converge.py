@@ -38,18 +38,16 @@ def _without_start(wanted: Wanted, no_slot: str | None) -> SandboxPlan | None:
     up = situation.up(name)
     if planned := excessive(situation, name):
         return planned
-    if up and wanted.full and current is not None and (why := excess(situation.policy, current, wanted.status)):
-        return SandboxPlan(name, Verdict.STOP, *why, tuple(stops(up, FORCED_GRACE_SECONDS)))
     if up and no_slot is not None:
         return SandboxPlan(name, Verdict.STOP, Reason.LIMIT_EXCEEDED, no_slot, tuple(stops(up)))
     if current is not None and current.up:
         return _up(wanted, current)
-    if misfits := [other for other in wanted.others if not other.up and wanted.mismatches.get(other.id)]:
+    if misfits := [other for other in wanted.others if wanted.mismatches.get(other.id)]:
         found = "; ".join(str(mismatch) for misfit in misfits for mismatch in wanted.mismatches[misfit.id])
         actions = tuple(stop_and_remove(misfits))
         return SandboxPlan(name, Verdict.REMOVE, Reason.VERIFICATION_FAILED, found, actions)
-    if current is not None and wanted.ended:
-        return _leftover(wanted) or _end(wanted, current)
+    if ended := wanted.ended:
+        return _leftover(wanted) or _end(wanted, ended)
     if other := situation.world.in_place_of(name):
         return _kept_out(name, other)
     if no_slot is not None:
@@ -119,9 +117,9 @@ def _unhealthy(wanted: Wanted, current: Observed) -> SandboxPlan:
     return replace(kept, verdict=Verdict.START, actions=actions)
 
 
-def _end(wanted: Wanted, current: Observed) -> SandboxPlan:
-    name, inspection = wanted.name, current.inspection
-    if why := excess(wanted.situation.policy, current, wanted.status):
+def _end(wanted: Wanted, ended: Observed) -> SandboxPlan:
+    name, inspection = wanted.name, ended.inspection
+    if why := excess(wanted.situation.policy, ended, wanted.status):
         return SandboxPlan(name, Verdict.KEEP, *why)
     message = exit_message(inspection)
     if inspection.exit_code or inspection.oom_killed:

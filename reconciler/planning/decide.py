@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from reconciler.model.desired import Desired
 from reconciler.model.labels import network_name
-from reconciler.model.plan import Action, Create, CreateNetwork, Plan, Reason, RemoveNetwork, SandboxPlan, Verdict
+from reconciler.model.plan import Action, Create, CreateNetwork, Plan, Reason, RemoveNetwork, SandboxPlan
 from reconciler.model.world import State, World
 from reconciler.planning import backoff
 from reconciler.planning.converge import converge
@@ -53,7 +53,7 @@ def _plan_wanted(situation: Situation, unwanted: list[SandboxPlan]) -> list[Sand
 def _with_what_runs(situation: Situation, planned: SandboxPlan) -> SandboxPlan:
     """With the container that runs on, and the time at which that counts as ready if it has failed before."""
     up = situation.up(planned.sandbox)
-    if planned.verdict in {Verdict.HOLD, Verdict.WAIT} and up and not (planned.current and planned.current.up):
+    if up and not (planned.current and planned.current.up):
         planned = replace(planned, current=up[-1])
     status, current = situation.status(planned.sandbox), planned.current
     if current is None or current.state is not State.RUNNING:

@@ -63,7 +63,7 @@ def _over_budget(situation: Situation, going: frozenset[str]) -> str | None:
     removed = {name for name, at in recent.removed.items() if abs(now - at) < budget.window}
     ran = {name for name in situation.names_up & statuses.keys() if statuses[name].added_at <= begun} | removed
     allowed = max(budget.max, int(budget.share * len(ran)) if recent.since <= begun else 0)
-    if not going or len(going | removed) <= allowed:
+    if len(going | removed) <= allowed:
         return None
     told = f" after {len(removed - going)}" if removed - going else ""
     return f"{len(going)} removals{told}, over the budget of {allowed}; `reconciler approve` allows them"

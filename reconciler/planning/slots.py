@@ -10,7 +10,7 @@ from reconciler.planning.wanted import Wanted
 
 
 class Slots(NamedTuple):
-    """`given` are the sandboxes that have a slot, or need none; `why_no_more` says to the others what to do."""
+    """`given` are the sandboxes that have a slot; `why_no_more` says to the others what to do."""
 
     given: set[str]
     why_no_more: str
@@ -29,14 +29,13 @@ def allot_slots(
     down = [(one, planned) for one, planned in with_slot if one.name not in up]
     waiting = sorted((_rank(one, planned), one.name, planned) for one, planned in down if not one.ended)
     starters = {name: planned for _, name, planned in waiting[: max(0, limit - _used(situation))]}
-    ended = {one.name for one, _ in down if one.ended}
     idle = {name for name, planned in starters.items() if not planned.actions}
     unmanaged = {f"{one.sandbox} (unmanaged)" for one in situation.world.unmanaged if one.sandbox and one.up}
     users = {*keepers, *staying, *(up - names), *starters, *unmanaged} - idle
     told = [f"{limit} of {limit} slots are used; stop or remove one, or raise sandboxes_max"]
     told += [f"used by {', '.join(sorted(users))}"] if users else []
     told += [f"reserved for {', '.join(sorted(idle))}, which cannot start yet"] if idle else []
-    return Slots({*keepers, *starters, *ended}, "; ".join(told))
+    return Slots({*keepers, *starters}, "; ".join(told))
 
 
 def _used(situation: Situation) -> int:

@@ -80,15 +80,15 @@ class Wanted:
         return current is not None and current.state is State.EXITED and current.id not in self.status.stopped_by_us
 
     @property
-    def ended(self) -> bool:
-        """Whether it has come to its end: its restart rule does not start it again, or it may not be started again."""
+    def ended(self) -> Observed | None:
+        """The container that is meant to run, if it has exited and is not to be started again."""
         current, restart = self.current, self.sandbox.restart
         if current is None or current.state is not State.EXITED:
-            return False
+            return None
         if self.full or (current.id == self.status.over_log_rate and restart is Restart.NO):
-            return True
+            return current
         on_failure_only = restart is Restart.ON_FAILURE and current.inspection.exit_code == 0
-        return self.exited and (on_failure_only or restart is Restart.NO)
+        return current if self.exited and (on_failure_only or restart is Restart.NO) else None
 
     @property
     def failures_count(self) -> bool:

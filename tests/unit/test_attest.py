@@ -320,6 +320,17 @@ def test_what_nobody_has_described_is_not_as_rendered(rendered: Rendered) -> Non
     assert list(map(str, attest(rendered, undescribed))) == ["container: unknown should be as rendered"]
 
 
+def test_whose_value_is_missing_is_told() -> None:
+    """The file's, or that of the image; of the salt only that it is another."""
+    rendered, raw = left_open()
+    raw["Config"] |= {"Env": ["PATH=/bin"], "Labels": {**raw["Config"]["Labels"], "reconciler.salt": "x"}}
+    assert list(map(str, attest(rendered, read(raw), IMAGE))) == [
+        "environment.MODE: another or none should be the value of the image",
+        "environment.TOKEN: another or none should be the value declared",
+        "labels.reconciler.salt: another or none should be the sandbox's own",
+    ]
+
+
 def test_no_value_of_environment_is_told(rendered: Rendered) -> None:
     """Neither the wrong value nor the right one is in a mismatch, nor in the text of what was rendered."""
     raw = readback(rendered, State.RUNNING, {})

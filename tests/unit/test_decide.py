@@ -2,20 +2,27 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import combinations, pairwise
+from itertools import combinations
 from typing import Any
 
 import pytest
 
 from reconciler.model.capabilities import Knob
 from reconciler.model.container import MOUNTED, Deviation, HealthcheckSpec
+from reconciler.model.labels import SOURCE
 from reconciler.model.plan import Create, Reason, Stop, Verdict
 from reconciler.model.world import Health, Network, Observed, Source, State
-from reconciler.spec.policy import Limits, OnViolation, Policy
+from reconciler.planning import backoff
+from reconciler.planning.decide import decide
+from reconciler.planning.describe import configuration
+from reconciler.planning.memo import Memo
+from reconciler.spec.policy import Limits, OnViolation, Policy, Removals
 from reconciler.spec.sandbox import Sandbox
 from tests.scene import IMAGE, NOW, Scene, up_to
 
 A, B, C = ("1" * 12, "2" * 12, "3" * 12)
+
+WEB = "reconciler.default.web"
 
 UPDATE = (
     f"web REPLACE ConfigurationChanged: create reconciler.default.web, verify new, stop {A}, verify new, start new, "
@@ -98,6 +105,13 @@ def _(scene: Scene) -> None:
     scene.declare("a")
     scene.declare("b")
     scene.network = None
+
+
+@case("of two networks with one name, the one too many goes", "- remove network mmmmmmmmmmmm", "web KEEP Running")
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.container("web")
+    scene.network = Network("reconciler.default", "n" * 64, surplus=("m" * 64,))
 
 
 @case("what runs as declared is kept", "web KEEP Running")
@@ -381,6 +395,65 @@ def _(scene: Scene) -> None:
 
 
 @case(
+    "a failure of what was declared before keeps nobody from undoing a drift",
+    f"web REPLACE Drifted: stop {A}, remove {A}, create reconciler.default.web, verify new, start new",
+)
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    container = scene.container("web", drift={"Memory": 1 << 30})
+    scene.failed("web", Reason.IMAGE_PULL_FAILED, container, fingerprint="0" * 64, public_fingerprint="0" * 64)
+
+
+def rename(scene: Scene) -> Observed:
+    """Somebody has given the last container another name."""
+    scene.containers[-1] = replace(scene.containers[-1], name="another")
+    return scene.containers[-1]
+
+
+@case("a container that somebody has renamed gets its name back", f"web RENAME Renamed: rename {A} to {WEB}")
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.container("web")
+    rename(scene)
+
+
+@case("unless that has failed a moment ago", "web KEEP Running")
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.container("web")
+    scene.failed("web", Reason.RENAME_FAILED, rename(scene))
+
+
+@case("what the engine is removing is waited for", "web WAIT EngineBusy")
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.container("web", State.REMOVING)
+
+
+@case(
+    "what is dead is removed, and made anew afterwards", "rests WAIT RemoveFailed", f"web REMOVE Leftover: remove {A}"
+)
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.container("web", State.DEAD)
+    scene.declare("rests")
+    scene.failed("rests", Reason.REMOVE_FAILED, scene.container("rests", State.DEAD))
+
+
+@case(
+    "a removal that failed hinders only what would have to stop or remove something",
+    "late WAIT RemoveFailed",
+    "web CREATE Absent: create reconciler.default.web, verify new, start new",
+)
+def _(scene: Scene) -> None:
+    scene.declare("web")
+    scene.failed("web", Reason.REMOVE_FAILED)
+    scene.declare("late")
+    container = scene.container("late", State.CREATED)
+    scene.failed("late", Reason.REMOVE_FAILED, container, unconfirmed_start=container.id)
+
+
+@case(
     "a stopped container that is not as rendered is removed, never started",
     f"web REMOVE VerificationFailed: remove {A}",
 )
@@ -499,6 +572,12 @@ def _(scene: Scene) -> None:
 def _(scene: Scene) -> None:
     scene.declare("web", restart="no")
     scene.container("web", State.EXITED, exit_code=137, oom_killed=True)
+
+
+@case("also where it was not its first process that was killed", "web KEEP OOMKilled")
+def _(scene: Scene) -> None:
+    scene.declare("web", restart="no")
+    scene.container("web", State.EXITED, exit_code=0, oom_killed=True)
 
 
 @case("restart no does start what the controller itself had stopped", f"web START NotStarted: verify {A}, start {A}")
@@ -930,6 +1009,12 @@ def _(scene: Scene) -> None:
     scene.container("web", State.REMOVING)
 
 
+@case("of what is being removed in part, the rest is removed", f"web REMOVE FileRemoved: remove {B}")
+def _(scene: Scene) -> None:
+    scene.container("web", State.REMOVING)
+    scene.container("web", State.EXITED)
+
+
 @case("while changes wait, nothing is removed", "web HOLD ChangesWait")
 def _(scene: Scene) -> None:
     scene.container("web")
@@ -1000,6 +1085,19 @@ def _(scene: Scene) -> None:
 
 
 @case(
+    "what was added, and what is remembered, just when the window began is of it",
+    *(
+        f"{name} REMOVE FileRemoved: stop {id_ * 12}, remove {id_ * 12}"
+        for name, id_ in zip("abcd", "1234", strict=True)
+    ),
+    *(f"{name} KEEP Running" for name in "efgh"),
+)
+def _(scene: Scene) -> None:
+    eight(scene, added_at=NOW - 600)
+    scene.remembered_since = NOW - 600
+
+
+@case(
     "what was added within the window raises no share",
     *(f"{name} HOLD RemovalBudgetExceeded" for name in "abcd"),
     *(f"{name} KEEP Running" for name in "efgh"),
@@ -1023,6 +1121,25 @@ def _(scene: Scene) -> None:
     scene.withhold(scene.container("a"))
     scene.declare("b")
     scene.container("b")
+
+
+@case("what is declared again waits for nothing", "a KEEP Running")
+def _(scene: Scene) -> None:
+    scene.withhold(scene.container("a"))
+    scene.declare("a")
+
+
+@case("of what is approved in part, all stays", "a HOLD RemovalBudgetExceeded")
+def _(scene: Scene) -> None:
+    scene.approved.add(scene.container("a", State.EXITED).id)
+    scene.withhold(scene.container("a"))
+
+
+@case("a budget of nothing removes nothing before somebody approves it", "a HOLD RemovalBudgetExceeded")
+def _(scene: Scene) -> None:
+    scene.policy = Policy(removals=Removals(max=0, share=0))
+    scene.remembered_since = NOW
+    scene.remember("a", scene.container("a"))
 
 
 @case("what was withheld is weighed again when the policy has changed", f"a REMOVE FileRemoved: stop {A}, remove {A}")
@@ -1085,6 +1202,7 @@ def _(scene: Scene) -> None:
 
 
 ORDER: dict[str, Callable[[Scene, str], object]] = {
+    "has exited, and nothing is remembered of it": lambda scene, name: scene.container(name, State.EXITED),
     "has exited for the first time": lambda scene, name: scene.failed(
         name, Reason.EXIT_CODE, scene.container(name, State.EXITED), retry_in=0
     ),
@@ -1093,6 +1211,9 @@ ORDER: dict[str, Callable[[Scene, str], object]] = {
         name, (container := scene.container(name, State.EXITED)), stopped_by_us=(container.id,)
     ),
     "has failed once and is to be tried": lambda scene, name: scene.failed(name, Reason.PORT_TAKEN, retry_in=-1),
+    "has exited, and could then not be started": lambda scene, name: scene.failed(
+        name, Reason.START_FAILED, scene.container(name, State.EXITED), retry_in=-1
+    ),
     "has crashed twice and is to be tried": lambda scene, name: scene.failed(
         name, Reason.EXIT_CODE, scene.container(name, State.EXITED), failures=2, retry_in=-1
     ),
@@ -1103,10 +1224,13 @@ ORDER: dict[str, Callable[[Scene, str], object]] = {
 }
 """Who waits for a slot, in the order in which slots are given."""
 
-EQUALS = ("has never failed", "was stopped by the controller")
+EQUALS = {
+    ("has never failed", "was stopped by the controller"),
+    ("has failed once and is to be tried", "has exited, and could then not be started"),
+}
 
 
-PAIRS = [(first, last) for first, last in combinations(ORDER, 2) if (first, last) not in pairwise(EQUALS)]
+PAIRS = [pair for pair in combinations(ORDER, 2) if pair not in EQUALS]
 
 
 @pytest.mark.parametrize(("first", "last"), PAIRS)
@@ -1185,6 +1309,14 @@ def _(scene: Scene) -> None:
         scene.container(name)
 
 
+@case("who is held and does not run takes no place from who runs", "a KEEP Running", "b HOLD InvalidFile")
+def _(scene: Scene) -> None:
+    scene.policy = up_to(1)
+    scene.declare("a")
+    scene.container("a")
+    scene.broken.add("b")
+
+
 @case("who is about to stop takes no place from who runs", "a KEEP Running", f"b STOP StopDeclared: stop {B}")
 def _(scene: Scene) -> None:
     scene.policy = up_to(1)
@@ -1240,7 +1372,10 @@ USERS: dict[str, tuple[Callable[[Scene], object], str]] = {
         "used by a",
     ),
     "who is being removed": (lambda scene: (scene.files.pop("a"), scene.container("a")), "used by a"),
-    "who may be ours": (lambda scene: scene.stranger("stray", up=True), "used by stray (unmanaged)"),
+    "who may be ours": (
+        lambda scene: (scene.stranger("stray", up=True), scene.stranger("down"), scene.stranger("", up=True)),
+        "used by stray (unmanaged)",
+    ),
     "who cannot start yet": (
         lambda scene: (scene.failed("a", Reason.PORT_TAKEN), scene.failed("z", Reason.PORT_TAKEN)),
         "reserved for a, which cannot start yet",
@@ -1283,6 +1418,191 @@ def test_an_old_container_stands_for_its_sandbox_until_another_is_started(
     container = scene.container("web", state)
     hinder(scene)
     assert [planned.current for planned in scene.plan().sandboxes] == [container]
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("", "it is odd; remove it, or its labels (container stranger, ffffffffffff)"),
+        (
+            "host:/my boxes",
+            "owned by another source; `--adopt 'host:/my boxes'` takes it over (container stranger, ffffffffffff)",
+        ),
+    ],
+)
+def test_what_keeps_a_sandbox_out_is_told_with_what_mends_it(source: str, told: str) -> None:
+    """Whose it is, or else why it is nobody's; the container last, by which it is found."""
+    scene = Scene()
+    scene.declare("web")
+    scene.stranger("web", source=source)
+    assert [planned.message for planned in scene.plan().sandboxes] == [told]
+
+
+SYNCED: dict[str, tuple[Callable[[Scene], object], bool]] = {
+    "it runs": (lambda scene: scene.container("web"), True),
+    "it was paused": (lambda scene: scene.container("web", State.PAUSED), True),
+    "it has exited by itself": (lambda scene: scene.container("web", State.EXITED), True),
+    "it was stopped by the controller": (
+        lambda scene: scene.remember("web", one := scene.container("web", State.EXITED), stopped_by_us=(one.id,)),
+        False,
+    ),
+    "it was never started": (lambda scene: scene.container("web", State.CREATED), False),
+    "it is not there": (lambda _: None, False),
+    "it was changed": (lambda scene: scene.container("web", drift={"Memory": 1 << 30}), False),
+    "an older one runs": (lambda scene: scene.container("web", mem_limit="256m"), False),
+    "an older one runs beside it": (
+        lambda scene: (scene.container("web", mem_limit="256m"), scene.container("web")),
+        False,
+    ),
+    "an older one is left over": (
+        lambda scene: (scene.container("web", State.EXITED, mem_limit="256m"), scene.container("web")),
+        True,
+    ),
+    "it runs and has no slot": (
+        lambda scene: (
+            setattr(scene, "policy", up_to(1)),
+            scene.declare("a"),
+            scene.container("a"),
+            scene.container("web"),
+        ),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", SYNCED)
+def test_a_sandbox_is_synced_when_what_is_declared_runs_or_has_come_to_its_end(what: str) -> None:
+    """And nothing else runs for it."""
+    build, synced = SYNCED[what]
+    scene = Scene()
+    scene.declare("web")
+    build(scene)
+    assert scene.plan().sandboxes[-1].synced is synced
+
+
+SUSPENDED: dict[str, tuple[dict[str, Any], Callable[[Scene], object], bool]] = {
+    "it runs": ({}, lambda scene: scene.container("web"), True),
+    "an older one runs": ({}, lambda scene: scene.container("web", mem_limit="64m"), False),
+    "it does not run": ({}, lambda scene: scene.container("web", State.EXITED), False),
+    "it is stopped": ({"state": "stopped"}, lambda scene: scene.container("web", State.EXITED), True),
+    "it is not stopped": ({"state": "stopped"}, lambda scene: scene.container("web"), False),
+    "it runs, and is refused": ({"mem_limit": "9g"}, lambda scene: scene.container("web"), False),
+    "it is refused, and stopped": ({"mem_limit": "9g", "state": "stopped"}, lambda _: None, True),
+}
+
+
+@pytest.mark.parametrize("what", SUSPENDED)
+def test_what_is_suspended_is_synced_when_it_is_as_its_file_says(what: str) -> None:
+    """Though nothing would be done about it; also that it is refused is told meanwhile."""
+    keys, build, synced = SUSPENDED[what]
+    scene = Scene()
+    scene.declare("web", suspend="hands off", **keys)
+    build(scene)
+    (planned,) = scene.plan().sandboxes
+    assert (planned.cause, planned.message, planned.synced) == (Reason.SUSPENDED, "hands off", synced)
+    assert bool(planned.problems) is ("refused" in what)
+
+
+@pytest.mark.parametrize("state", [State.RUNNING, State.EXITED])
+def test_what_is_stopped_and_meant_to_be_is_synced(state: State) -> None:
+    """As soon as it is."""
+    scene = Scene()
+    scene.declare("web", state="stopped")
+    scene.container("web", state)
+    assert scene.plan().sandboxes[0].synced is (state is State.EXITED)
+
+
+@pytest.mark.parametrize(
+    ("state", "more"), [(State.RUNNING, "; the last accepted version runs on"), (State.EXITED, "")]
+)
+def test_that_a_refused_file_leaves_something_running_is_told(state: State, more: str) -> None:
+    """Or else nobody would know what still runs."""
+    scene = Scene()
+    scene.declare("web", mem_limit="9g")
+    scene.container("web", state)
+    (planned,) = scene.plan().sandboxes
+    assert planned.message == f"{planned.problems[0]}{more}"
+
+
+def test_what_runs_stands_for_its_sandbox_whatever_is_done_with_it() -> None:
+    """Also before it is removed, or held; of two that run, the one that is declared."""
+    scene = Scene()
+    scene.broken.add("held")
+    scene.declare("off", state="stopped")
+    scene.declare("two")
+    standing = [scene.container("gone"), scene.container("held"), scene.container("off")]
+    scene.container("gone", State.EXITED, created_at=NOW - 50)
+    standing.append(scene.container("two"))
+    scene.container("two", mem_limit="64m", created_at=NOW - 50)
+    assert [planned.current for planned in scene.plan().sandboxes] == standing
+
+
+def test_what_is_paused_is_not_on_its_way() -> None:
+    """It counts as ready from when it goes on."""
+    scene = Scene()
+    scene.declare("web")
+    container = scene.container("web", State.PAUSED)
+    scene.containers[0] = replace(container, inspection=replace(container.inspection, started_at=NOW - 4))
+    scene.failed("web", Reason.EXIT_CODE, container, retry_in=-1)
+    assert [planned.ready_at for planned in scene.plan().sandboxes] == [0]
+
+
+def test_what_stays_the_same_is_not_worked_out_again() -> None:
+    """From one pass to the next, of the same objects come the same."""
+    scene, memo = Scene(), Memo()
+    scene.declare("web")
+    desired, world = scene.desired(), scene.world()
+    first, second = (decide(desired, scene.policy, world, scene.memory(), NOW, memo).sandboxes for _ in range(2))
+    assert first[0].rendered is second[0].rendered
+
+
+@pytest.mark.parametrize(("own", "seconds"), [({}, 10), ({"stop_grace_period": "90s"}, 90)])
+def test_what_its_owner_wants_to_stop_is_given_its_own_time(own: dict[str, Any], seconds: int) -> None:
+    """Ten seconds where nothing says otherwise, also of a container that nobody has described."""
+    scene = Scene()
+    scene.declare("web", state="stopped")
+    container = scene.container("web", **own)
+    assert scene.plan().sandboxes[0].actions == (Stop(container.id, seconds),)
+    scene.containers[0] = replace(container, inspection=replace(container.inspection, spec=None))
+    assert scene.plan().sandboxes[0].actions == (Stop(container.id, 10),)
+
+
+def test_why_a_replacement_waits_is_told() -> None:
+    """For its turn, or for a directory that can be believed; what is forbidden waits for neither."""
+    scene = Scene()
+    for name in "abc":
+        scene.declare(name, mem_limit="256m")
+        scene.container(name)
+    assert scene.plan().sandboxes[2].message == "it is replaced later: the policy allows 2 replacements at a time"
+    scene.complete = False
+    unsure = "the directory cannot be read; nothing is removed or replaced"
+    assert {planned.message for planned in scene.plan().sandboxes} == {unsure}
+    scene.policy = Policy(limits=Limits(mem_limit=256 << 20))
+    forbidden = "what runs is forbidden: mem_limit 512m is over the policy's ceiling"
+    assert {planned.message for planned in scene.plan().sandboxes} == {forbidden}
+
+
+def test_a_drift_is_told_by_field() -> None:
+    """What is, and what should be."""
+    scene = Scene()
+    scene.declare("web")
+    scene.container("web", drift={"Memory": 1 << 30})
+    (planned,) = scene.plan().sandboxes
+    assert [str(change) for change in planned.changes] == ["mem_limit: 1g should be 512m"]
+    assert planned.message == "mem_limit: 1g should be 512m"
+
+
+@pytest.mark.parametrize(("of_this_one", "told"), [(True, ['command: ["serve"] should be nothing']), (False, [])])
+def test_what_a_new_file_leaves_out_is_told_where_the_old_one_is_remembered(of_this_one: bool, told: list[str]) -> None:
+    """What its container was made from: of any other container that says nothing."""
+    scene = Scene()
+    scene.declare("web")
+    container = scene.container("web", command=["serve"])
+    made_from = configuration(scene.rendered("web", 61000, command=["serve"]).spec)
+    scene.remember("web", container, configuration=made_from)
+    if not of_this_one:
+        scene.statuses["web"] = scene.statuses["web"].model_copy(update={"container_id": "another"})
+    assert [str(change) for change in scene.plan().sandboxes[0].changes] == told
 
 
 AT_FIRST = HealthcheckSpec(("CMD", "true"), start_interval=0.001)
@@ -1335,10 +1655,31 @@ def test_withheld_removals_name_exactly_the_containers() -> None:
 
 
 def test_unreadable_directory_offers_nothing_to_approve() -> None:
-    """What could not be read cannot be approved either."""
+    """What could not be read cannot be approved either, but for what waited before and still does."""
     scene = Scene(complete=False)
     scene.container("web")
     assert scene.plan().pending_approval.containers == {}
+    waiting = scene.container("waiting")
+    scene.withhold(waiting)
+    assert scene.plan().pending_approval.containers == {"waiting": (waiting.id,)}
+    scene.declare("waiting")
+    assert scene.plan().pending_approval.containers == {}
+
+
+def test_of_what_waits_for_several_reasons_one_is_told() -> None:
+    """Always the same; and of several sources that were adopted the first by name."""
+    scene = Scene()
+    for name in "abcd":
+        scene.container(name)
+    for source in ("second", "first"):
+        adopted = scene.container("adopted", State.EXITED)
+        spec = adopted.inspection.spec
+        assert spec
+        spec = replace(spec, labels={**spec.labels, SOURCE: source})
+        scene.containers[-1] = replace(adopted, inspection=replace(adopted.inspection, spec=spec))
+    plan = scene.plan()
+    assert plan.sandboxes[1].message.startswith("adopted from first, and no file declares it")
+    assert plan.pending_approval.reason is Reason.OWNED_BY_ANOTHER
 
 
 def test_ports_are_kept_over_a_replacement() -> None:
@@ -1502,6 +1843,7 @@ def test_what_has_just_started_anew_is_starting_unless_there_is_more_to_say(
     scene.failed("web", Reason.EXIT_CODE, container, retry_in=-1)
     (planned,) = scene.plan().sandboxes
     assert (planned.cause, planned.ready_at) == (cause, NOW + 6)
+    assert (planned.message == backoff.SETTLING) is (cause is Reason.STARTING)
 
 
 OVER = {Reason.REMOVAL_BUDGET_EXCEEDED}

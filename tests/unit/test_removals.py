@@ -30,6 +30,7 @@ PASSES: dict[str, tuple[Callable[[Scene], object], Removed]] = {
     "one of which not every container was": (two_and_one_approved, {"web": NOW}),
     "not one that waits": (lambda scene: scene.withhold(scene.container("web")), {}),
     "not one that the engine is about": (lambda scene: scene.container("web", State.REMOVING), {}),
+    "nor is what is stopped": (lambda scene: (scene.declare("web", state="stopped"), scene.container("web")), {}),
     "nor is what is created": (lambda scene: scene.declare("web"), {}),
     "those before it stay": (
         lambda scene: scene.removed.update(a=NOW - 599, b=NOW + 599),
