@@ -39,7 +39,20 @@ SECONDS_MAX = 300
 TEST_SECONDS_MAX = 2
 """Tests that take longer are left out: what they wait for would be waited for again and again."""
 
-EQUIVALENT: dict[str, str] = {}
+EQUIVALENT = {
+    "_knobs: Mismatch('user', 'not root', said('user', spec.user)) -> "
+    "Mismatch('user', 'not root', said('', spec.user))": "a user is said as any text is",
+    "user_refused:  [int(one) if one.isdecimal() else 0 for one in user.split(':')] -> "
+    " [int(one) if one.isdecimal() else 1 for one in user.split(':')]": "1 is refused as 0 is: uid_min is never less",
+    "_hurried:  not any((isinstance(action, Stop) and action.grace_seconds > FORCED_GRACE_SECONDS for action in "
+    "planned.actions)): r ->  not any((isinstance(action, Stop) for action in planned.actions)): r": "it spares work",
+    "effective: g := getattr(policy.limits, key)) < getattr(said, key)} -> "
+    "g := getattr(policy.limits, key)) <= getattr(said, key)}": "what is lowered to itself stays as it is",
+    "effective: urn said.model_copy(update=lowered) if lowered else said -> "
+    "urn said.model_copy(update=lowered)": "a copy is equal",
+    "delay_seconds: T_SECONDS * 2.0 ** min(doublings, 20), MAX_SECONDS) -> "
+    "T_SECONDS * 2.0 ** min(doublings, 21), MAX_SECONDS)": "either is longer than the longest wait",
+}
 """By name, why nothing can tell the mutant from what is meant."""
 
 SWAPPED = [

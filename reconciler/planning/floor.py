@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
 
-from reconciler.model.container import LOOPBACK, ContainerSpec, TmpfsMount
+from reconciler.model.container import LOOPBACK, TMPFS_OPTIONS, ContainerSpec
 from reconciler.model.rendered import Mismatch
 from reconciler.model.world import UP, Inspection
 from reconciler.planning.describe import NOTHING, said
@@ -47,7 +47,7 @@ def _knobs(spec: ContainerSpec, network: str) -> Iterator[Mismatch]:
     if not USER.fullmatch(spec.user):
         yield Mismatch("user", "not root", said("user", spec.user))
     for mount in spec.tmpfs:
-        if not mount.size or not set(TmpfsMount("", 0).options) <= set(mount.options):
+        if not mount.size or not set(TMPFS_OPTIONS) <= set(mount.options):
             yield Mismatch("tmpfs", "limited, nosuid, nodev, noexec", said("tmpfs", (mount,)))
     if spec.network_mode not in {"none", network}:
         yield Mismatch("network_mode", network, said("network_mode", spec.network_mode))

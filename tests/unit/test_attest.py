@@ -69,6 +69,7 @@ OWN: dict[str, dict[str, Any]] = {
     "a name": {"hostname": "web"},
     "a signal": {"stop_signal": "INT"},
     "a check without a time": {"healthcheck": {"test": ["CMD", "false"]}},
+    "a check with a time": {"healthcheck": {"test": ["CMD", "false"], "start_period": "5s"}},
     "the same variable": {"environment": {"MODE": "other"}},
     "the same label": {"labels": {"maintainer": "y"}},
 }
@@ -318,6 +319,30 @@ def test_what_nobody_has_described_is_not_as_rendered(rendered: Rendered) -> Non
     """Unknown is not good."""
     undescribed = replace(read(readback(rendered, State.RUNNING, {})), spec=None)
     assert list(map(str, attest(rendered, undescribed))) == ["container: unknown should be as rendered"]
+
+
+def test_the_check_of_a_file_is_not_that_of_its_image() -> None:
+    """What the file says of it counts, whatever the image brings along."""
+    rendered, raw = left_open(healthcheck={"test": ["CMD", "false"], "start_period": "5s"})
+    raw["Config"]["Healthcheck"] = {**raw["Config"]["Healthcheck"], "StartPeriod": 9_000_000_000}
+    assert [one.knob for one in attest(rendered, read(raw), IMAGE)] == ["healthcheck"]
+
+
+def test_a_calmed_check_of_an_image_is_as_rendered() -> None:
+    """One that would run too often was made to run once a second."""
+    config = {**OF_THE_IMAGE, "Healthcheck": {"Test": ["CMD", "true"], "Interval": 1_000_000}}
+    rendered, raw = left_open()
+    raw["Config"]["Healthcheck"] = {"Test": ["CMD", "true"], "Interval": 1_000_000_000}
+    assert attest(rendered, read(raw), decode.image("app:1", {"Id": "sha256:0", "Config": config})) == ()
+
+
+def test_a_label_of_the_image_is_the_images() -> None:
+    """One that is another, or gone, is drift."""
+    for labels in ({"maintainer": "y"}, {}):
+        rendered, raw = left_open()
+        raw["Config"]["Labels"].pop("maintainer")
+        raw["Config"]["Labels"] |= labels
+        assert [one.knob for one in attest(rendered, read(raw), IMAGE)] == ["labels.maintainer"]
 
 
 def test_whose_value_is_missing_is_told() -> None:

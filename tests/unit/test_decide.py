@@ -746,6 +746,21 @@ for what, hinder in WAITS.items():
         hinder(scene)
 
 
+@case("of two that run only the one is stopped that the policy forbids", f"web STOP PolicyViolation: stop {A}")
+def _(scene: Scene) -> None:
+    scene.policy = Policy(limits=Limits(mem_limit=128 << 20))
+    scene.broken.add("web")
+    scene.container("web", policy=Policy(), mem_limit="256m")
+    scene.container("web", mem_limit="64m")
+
+
+@case("what is forbidden, and uses too much, is told to be forbidden", f"web STOP PolicyViolation: stop {A}")
+def _(scene: Scene) -> None:
+    scene.policy = Policy(limits=Limits(mem_limit=128 << 20))
+    scene.broken.add("web")
+    fill(scene, "web", scene.container("web", policy=Policy(), mem_limit="256m"), 3000 * MIB)
+
+
 @case("who waits for a replacement is stopped when somebody has changed it", *QUEUED[:2], f"c STOP Drifted: stop {C}")
 def _(scene: Scene) -> None:
     for name in "abc":
@@ -1486,7 +1501,11 @@ SUSPENDED: dict[str, tuple[dict[str, Any], Callable[[Scene], object], bool]] = {
     "it does not run": ({}, lambda scene: scene.container("web", State.EXITED), False),
     "it is stopped": ({"state": "stopped"}, lambda scene: scene.container("web", State.EXITED), True),
     "it is not stopped": ({"state": "stopped"}, lambda scene: scene.container("web"), False),
-    "it runs, and is refused": ({"mem_limit": "9g"}, lambda scene: scene.container("web"), False),
+    "it runs, and is refused": (
+        {"image": "a.example/b"},
+        lambda scene: scene.container("web", image="a.example/b"),
+        False,
+    ),
     "it is refused, and stopped": ({"mem_limit": "9g", "state": "stopped"}, lambda _: None, True),
 }
 
@@ -1580,6 +1599,23 @@ def test_why_a_replacement_waits_is_told() -> None:
     scene.policy = Policy(limits=Limits(mem_limit=256 << 20))
     forbidden = "what runs is forbidden: mem_limit 512m is over the policy's ceiling"
     assert {planned.message for planned in scene.plan().sandboxes} == {forbidden}
+
+
+def test_what_is_stopped_in_spite_of_its_file_is_told_by_field() -> None:
+    """And at once, whatever else was waited for."""
+    scene = Scene()
+    scene.declare("web")
+    scene.container("web", mem_limit="256m", drift={"RestartPolicy": {"Name": "always"}})
+    scene.failed("web", Reason.IMAGE_PULL_FAILED)
+    (planned,) = scene.plan().sandboxes
+    assert (planned.verdict, planned.cause, planned.retry_at) == (Verdict.STOP, Reason.DRIFTED, 0)
+    assert [str(change) for change in planned.changes] == ["restart_policy: always should be no"]
+    assert planned.message == "restart_policy: always should be no"
+    scene.declare("web", suspend="hands off")
+    (planned,) = scene.plan().sandboxes
+    assert (planned.verdict, planned.cause, planned.actions) == (Verdict.HOLD, Reason.SUSPENDED, ())
+    assert [str(change) for change in planned.changes] == ["restart_policy: always should be no"]
+    assert planned.message == "hands off; somebody has changed it: restart_policy: always should be no"
 
 
 def test_a_drift_is_told_by_field() -> None:

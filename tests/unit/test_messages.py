@@ -172,6 +172,13 @@ def test_an_exit_is_told_with_what_was_said_last(words: tuple[str, ...], told: s
     assert len(told) <= LINE_MAX
 
 
+def test_an_exit_is_told_of_what_is_started_again_too() -> None:
+    """Unless there is nothing to say."""
+    status = SandboxStatus(name="web", reason=Reason.EXITED, message="exited", exit_code=1, last_output=("no",))
+    assert with_last_output(status) == "exited: no"
+    assert with_last_output(status.model_copy(update={"message": ""})) == ""
+
+
 def test_what_was_said_before_is_not_told_of_what_is_no_exit() -> None:
     """A sandbox that runs again, or waits for something else, is not explained by its last end."""
     status = SandboxStatus(name="web", message="its file is gone", exit_code=1, last_output=("no",))

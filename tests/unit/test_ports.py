@@ -30,6 +30,10 @@ KEPT: dict[str, tuple[Callable[[Scene], object], bool]] = {
     "what has exited has it": (lambda scene: scene.container("web", State.EXITED), True),
     "a status has it": (lambda scene: scene.remember("web", ports={3000: 61000}), True),
     "what runs has it, though a start found it taken": (lambda scene: taken(scene, State.RUNNING), True),
+    "what runs has it, beside what a start found to be taken": (
+        lambda scene: (scene.container("web"), taken(scene, State.CREATED)),
+        True,
+    ),
     "it was found to be taken": (lambda scene: taken(scene, State.CREATED), False),
     "something else has failed": (
         lambda scene: scene.failed("web", Reason.START_FAILED, ports={3000: 61000}),
@@ -37,6 +41,10 @@ KEPT: dict[str, tuple[Callable[[Scene], object], bool]] = {
     ),
     "another file fixes it": (lambda scene: fixed_by_another(scene, State.EXITED), False),
     "another file fixes it, and it runs": (lambda scene: fixed_by_another(scene, State.RUNNING), True),
+    "another file fixes it, and one of two runs": (
+        lambda scene: (scene.container("web", State.EXITED, created_at=1), fixed_by_another(scene, State.RUNNING)),
+        True,
+    ),
     "only an older one has it, that is down": (
         lambda scene: (
             scene.container("web", State.EXITED, created_at=1),

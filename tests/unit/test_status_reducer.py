@@ -25,6 +25,7 @@ from reconciler.model.rendered import Mismatch
 from reconciler.model.status import Attestation, ConditionType, Failure, Phase, SandboxStatus
 from reconciler.model.world import Health, Image, State
 from reconciler.planning import backoff, status_reducer
+from reconciler.planning.fingerprint import EPOCH
 from reconciler.spec.policy import Policy
 from tests.scene import NOW, Scene, up_to
 
@@ -931,3 +932,42 @@ def test_a_restart_is_counted_of_what_ran_before(cause: Reason) -> None:
         SandboxStatus(name="web", restarts=4), Outcome(planned, Start("1" * 64), "1" * 64), NOW
     )
     assert status.restarts == (5 if cause in {Reason.EXITED, Reason.UNHEALTHY} else 4)
+
+
+def test_what_runs_is_remembered_with_its_beginning() -> None:
+    """And what has exited with the beginning of the run that was seen."""
+    scene = web()
+    container = scene.container("web")
+    scene.remember("web", container)
+    running = status_reducer.on_observed(scene.statuses["web"], [container], NOW)
+    assert running.started_at == NOW - 60
+    ended = replace(container, state=State.EXITED, inspection=replace(container.inspection, started_at=NOW - 30))
+    assert status_reducer.on_observed(running, [ended], NOW).started_at == NOW - 60
+
+
+@pytest.mark.parametrize(("health", "reason"), [(None, Reason.RUNNING), (Health.HEALTHY, Reason.HEALTHY)])
+def test_what_is_ready_is_so_because_it_runs_or_is_healthy(health: Health | None, reason: Reason) -> None:
+    """Whatever hinders what would be done with it."""
+    scene = web(suspend="hands off")
+    scene.container("web", health=health)
+    ready = after_plan(scene).condition(ConditionType.READY)
+    assert ready is not None
+    assert (ready.status, ready.reason) == (True, reason)
+
+
+def test_a_new_version_of_reconciler_is_remembered() -> None:
+    """So that it renders otherwise only once."""
+    scene = web()
+    scene.remember("web", epoch=1)
+    assert after_plan(scene).epoch == EPOCH
+
+
+def test_a_condition_tells_the_latest_reason() -> None:
+    """Though its answer, and since when that is so, stay the same."""
+    scene = web()
+    scene.failed("web", Reason.IMAGE_PULL_FAILED)
+    scene.statuses["web"] = after_plan(scene)
+    scene.failed("web", Reason.PORT_TAKEN, conditions=scene.statuses["web"].conditions)
+    ready = after_plan(scene).condition(ConditionType.READY)
+    assert ready is not None
+    assert (ready.reason, ready.message) == (Reason.PORT_TAKEN, "it failed")
