@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
+from reconciler import __version__
 from reconciler.cli.main import cli
 from reconciler.model.status import ConditionType, Phase
 from reconciler.planning.describe import said
@@ -65,6 +66,11 @@ def test_each_command_and_option_is_there(page: Path) -> None:
         assert len(commands) == 1 or words[0] == "--version", shown
         known = {name for command in (cli, *commands) for option in command.params for name in option.opts}
         assert [word for word in words if word.startswith("-") and word not in known] == [], shown
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    """Whose number is in `reconciler/__init__.py`, and in no other place of the code."""
+    assert re.findall(r"^## (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[0] == __version__
 
 
 def test_the_readme_is_short() -> None:
