@@ -17,7 +17,7 @@ from typing import Any
 from reconciler.engine.docker import decode
 from reconciler.engine.docker.causes import refused
 from reconciler.engine.docker.encode import encode
-from reconciler.engine.docker.refusals import not_pulled
+from reconciler.engine.docker.refusals import WANTS_LOGIN, not_pulled
 from reconciler.engine.protocol import SUBSCRIBED, PullProgressed
 from reconciler.model import labels
 from reconciler.model.capabilities import ALL
@@ -52,6 +52,8 @@ class FakeEngine:
         self.after_call: Callable[[str], None] = lambda _: None
         self.about = EngineFacts("Docker", "20.10.24", "1.41", ALL)
         self.registry: dict[str, dict[str, Any]] = {}
+        self.closed: set[str] = set()
+        """What the registry shows to nobody with our credentials."""
         self._networks: dict[str, dict[str, Any]] = {}
         self._down: str | None = None
         self._images: dict[str, dict[str, Any]] = {}
@@ -139,6 +141,8 @@ class FakeEngine:
 
     def pull(self, reference: str, progress: PullProgressed) -> None:
         with self._call("pull", reference):
+            if reference in self.closed:
+                raise EngineRefused(Refusal.UNAUTHORIZED, f"{WANTS_LOGIN}: {reference}")
             if reference not in self.registry:
                 raise EngineRefused(Refusal.OTHER, f"{not_pulled('manifest unknown')}: {reference}")
             progress("1 of 1 layers, 100 %", 1.0)

@@ -67,6 +67,8 @@ class Scene:
     remembered_since: float = 0
     in_flight: set[str] = field(default_factory=set)
     replacing: set[str] = field(default_factory=set)
+    pulling: dict[str, str] = field(default_factory=dict)
+    """What those in flight pull."""
     seed: int | None = 0
     secret: bytes = SECRET
     images: set[str] = field(default_factory=lambda: {IMAGE})
@@ -200,7 +202,8 @@ class Scene:
             approved=frozenset(self.approved),
             pending_approval=self.pending_approval,
             recent=RecentRemovals(since=self.remembered_since, removed=self.removed),
-            in_flight=frozenset(self.in_flight),
+            in_flight=frozenset(self.in_flight | self.pulling.keys()),
+            pulling=self.pulling,
             replacing=frozenset(self.replacing),
             seed=self.seed,
         )

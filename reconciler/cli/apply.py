@@ -38,7 +38,7 @@ def apply(settings: Settings, timeout: float) -> None:
       reconciler apply --timeout 60    give up waiting after a minute
     """
     done = defaultdict[str, list[Outcome]](list)
-    dependencies = Dependencies.real(settings, DockerEngine(settings.address, settings.instance))
+    dependencies = Dependencies.real(settings, DockerEngine(settings.address, settings.instance, settings.registries))
     controller = Controller(dependencies, on_outcome=lambda outcome: done[outcome.planned.sandbox].append(outcome))
     on_signals(controller.tell)
     _log_only_what_is_not_told_here()

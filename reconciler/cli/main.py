@@ -25,7 +25,7 @@ from reconciler.spec.text import printable
 
 OPTIONS = {
     "Files": ("directory", "policy_file", "state"),
-    "Engine": ("host", "instance", "source", "adopted"),
+    "Engine": ("host", "registry_config", "instance", "source", "adopted"),
     "Log": ("log_format", "log_level"),
 }
 """How the help groups them."""
@@ -150,6 +150,13 @@ class Commands(click.Group):
     help="Address of the Docker Engine, such as ssh://HOST; by default where the Docker CLI finds it.",
 )
 @option(
+    "--registry-config",
+    type=click.Path(readable=False, path_type=Path),
+    metavar="FILE",
+    envvar="RECONCILER_REGISTRY_CONFIG",
+    help="Credentials for registries, as the Docker CLI writes them; by default its own config.json.",
+)
+@option(
     "--instance",
     metavar="NAME",
     default="default",
@@ -198,6 +205,7 @@ def cli(
     policy_file: Path | None,
     state: Path,
     host: str,
+    registry_config: Path | None,
     instance: str,
     source: str,
     adopted: tuple[str, ...],
@@ -215,8 +223,8 @@ def cli(
     reconciler doctor       what can go wrong around it?
 
     Each option stands before the command or after it, and can also be an environment variable: RECONCILER_DIR,
-    RECONCILER_POLICY, RECONCILER_STATE, RECONCILER_HOST, RECONCILER_INSTANCE, RECONCILER_SOURCE,
-    RECONCILER_ADOPT (a source a line), RECONCILER_LOG_FORMAT, RECONCILER_LOG_LEVEL.
+    RECONCILER_POLICY, RECONCILER_STATE, RECONCILER_HOST, RECONCILER_REGISTRY_CONFIG, RECONCILER_INSTANCE,
+    RECONCILER_SOURCE, RECONCILER_ADOPT (a source a line), RECONCILER_LOG_FORMAT, RECONCILER_LOG_LEVEL.
 
     \b
     Completion in bash, by this line in ~/.bashrc (in zsh with zsh_source):
@@ -226,7 +234,7 @@ def cli(
         raise click.UsageError(f"instance {instance!r} is not a name: small letters, digits and '-', a letter first")
     log_to_stderr(log_format, log_level)
     context.color = False if os.environ.get("NO_COLOR") else None  # None: on a terminal only
-    context.obj = Settings(directory, policy_file, state, host, instance, source, adopted)
+    context.obj = Settings(directory, policy_file, state, host, instance, source, adopted, registry_config)
 
 
 def main() -> None:

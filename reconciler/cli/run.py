@@ -28,7 +28,9 @@ def run(settings: Settings) -> None:
       reconciler --dir /srv/sandboxes.d --state /var/lib/reconciler run
       reconciler --log-format json run 2>> reconciler.log
     """
-    controller = Controller(Dependencies.real(settings, DockerEngine(settings.address, settings.instance)))
+    controller = Controller(
+        Dependencies.real(settings, DockerEngine(settings.address, settings.instance, settings.registries))
+    )
     on_signals(controller.tell)
     gc.freeze()  # what was imported stays for good, and need not be looked through again and again
     controller.run()

@@ -47,6 +47,10 @@ PrivateDevices=yes
 # Neither ProtectProc= nor ProcSubset=: what is really mounted in a sandbox is in the /proc/PID of its process, and
 # whether neighbours on a bridge are kept apart is a setting in /proc/sys.
 
+# Credentials for registries from systemd, such as encrypted ones; a new file counts after a restart.
+# LoadCredential=registries:/etc/{name}/registries.json
+# Environment=RECONCILER_REGISTRY_CONFIG=%d/registries
+
 {network}
 ProtectClock=yes
 ProtectControlGroups=yes
@@ -119,6 +123,7 @@ def _placed(name: str, settings: Settings, asked: click.Context) -> Settings:
         directory=place("directory", settings.directory, CONFIGURATIONS / name / "sandboxes.d"),
         policy_file=place("policy_file", settings.policy_file, CONFIGURATIONS / name / "policy.yaml"),
         state=place("state", settings.state, STATES / name),
+        registry_config=settings.registry_config and settings.registry_config.absolute(),
     )
 
 
@@ -131,6 +136,7 @@ def _unit(name: str, settings: Settings) -> str:
         ("--state", settings.state),
         ("--host", settings.address.url),
         ("--instance", settings.instance),
+        *([("--registry-config", settings.registry_config)] if settings.registry_config else []),
         *([("--source", settings.source)] if settings.source else []),
         *(("--adopt", source) for source in settings.adopted),
     ]

@@ -95,6 +95,7 @@ class Controller:
         self._plan = Plan()
         self._own = OwnStatus(self._settings, self._store, self._clock, self.reading.policy.sandboxes_max)
         self._stopping = False
+        self._credentials: object = None
         self._measuring_due = False
         self._schedule = Schedule(
             self._clock.monotonic(), min(HEARTBEAT_SECONDS, dependencies.manager.heartbeat_seconds)
@@ -110,7 +111,8 @@ class Controller:
         """Keeps the sandboxes as declared until it is told to stop. Leaves them running."""
         settings = self._settings
         watch_engine(self._dependencies.engine, self.tell)
-        with watch_files(settings.directory, settings.policy_file, self._store.approvals, self.tell):
+        files = [settings.registries, *([settings.policy_file] if settings.policy_file else [])]
+        with watch_files(settings.directory, files, self._store.approvals, self.tell):
             log.info("watching %s as instance %s", settings.directory, settings.instance)
             try:
                 while not self._stopping:
@@ -283,6 +285,7 @@ class Controller:
             self._own.read(reading)
             if not reading.sure:
                 return
+            self._look_at_credentials()
             self._carry_out(self._reconciler.reconcile(reading, self._memory()))
             self._schedule.succeeded()
             self._own.succeeded()
@@ -300,6 +303,11 @@ class Controller:
         self._schedule.ended(self._clock.monotonic(), worked)
         self._own.passed(took)
         self._metrics.passed(self.status, self._status_writer.statuses.values())
+
+    def _look_at_credentials(self) -> None:
+        if (credentials := self._dependencies.credentials()) != self._credentials:
+            self._credentials = credentials
+            self._status_writer.on_credentials_changed()
 
     def _carry_out(self, cycle: Cycle) -> None:
         """Records what was seen and decided, and then acts."""
@@ -320,6 +328,8 @@ class Controller:
         self._status_writer.keep_only({planned.sandbox for planned in self._plan.sandboxes} | self._in_flight.keys())
         self._own.decided(cycle, self._status_writer.statuses.values())
         self._status_writer.flush()  # before acting, as this process may be killed meanwhile
+        for name in cycle.plan.outdated:
+            self._executor.cancel(self._in_flight[name])
         self._act(self._plan)
 
     def _memory(self) -> Memory:
@@ -332,6 +342,7 @@ class Controller:
             recent=self.status.removals,
             in_flight=frozenset(self._in_flight),
             replacing=frozenset(name for name, planned in self._in_flight.items() if planned.is_update),
+            pulling={name: planned.pulls for name, planned in self._in_flight.items() if planned.pulls},
         )
 
     def _act(self, plan: Plan) -> None:

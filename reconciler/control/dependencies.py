@@ -54,7 +54,8 @@ def draw_seed() -> int:
 class Dependencies:
     """`read_policy` and `scan` raise what `Settings.policy` and `Directory.scan` raise.
 
-    `secret` is known to this controller only, and never written.
+    `secret` is known to this controller only, and never written. What `credentials` returns changes with those for
+    registries.
     """
 
     settings: Settings
@@ -69,6 +70,7 @@ class Dependencies:
     metrics: Metrics
     clock: Clock = field(default_factory=SystemClock)
     draw_seed: Callable[[], int] = draw_seed
+    credentials: Callable[[], object] = lambda: None
     secret: bytes = field(default_factory=secrets.token_bytes, repr=False)
     parallel_map: ParallelMap = over_threads
     exclusive: Exclusive = field(default_factory=Exclusive)
@@ -88,5 +90,6 @@ class Dependencies:
             log_collector=LogCollector(engine, settings.state / "logs"),
             disk=DiskMeter(engine),
             metrics=Metrics(settings.state / "metrics.prom"),
+            credentials=settings.registries_changed,
             manager=ServiceManager(os.environ),
         )

@@ -61,10 +61,15 @@ REFUSALS: dict[Refusal, Reason] = {
     Refusal.PORT_TAKEN: Reason.PORT_TAKEN,
     Refusal.IMAGE_MISSING: Reason.IMAGE_PULL_FAILED,
     Refusal.BUSY: Reason.ENGINE_BUSY,
+    Refusal.UNAUTHORIZED: Reason.IMAGE_PULL_UNAUTHORIZED,
 }
 
 Finish = Callable[[str, str], None]
 """Returns when what a sandbox's container has said is written down: with the container, the engine forgets it."""
+
+
+class _Cancelled(Exception):
+    """Goes through the engine's call, and so ends it."""
 
 
 class Executor:
@@ -83,6 +88,7 @@ class Executor:
         self._workers = 0
         self._calls = threading.BoundedSemaphore(CALLS_MAX)
         self._abandoned = threading.Event()
+        self._cancelled: dict[str, SandboxPlan] = {}
 
     def submit(self, planned: SandboxPlan) -> None:
         """Carries the plan out, as soon as fewer than `WORKERS_MAX` are under way."""
@@ -95,6 +101,10 @@ class Executor:
     def abandon(self) -> None:
         """Starts no further action of any plan."""
         self._abandoned.set()
+
+    def cancel(self, planned: SandboxPlan) -> None:
+        """Ends its pull when something is heard of it next; one that has not begun does not begin."""
+        self._cancelled[planned.sandbox] = planned
 
     def _work(self) -> None:
         while planned := self._next():
@@ -134,6 +144,8 @@ class Executor:
         outcome = Outcome(planned, action, _container(action, created))
         try:
             outcome = self._call(outcome)
+        except _Cancelled:
+            outcome = replace(outcome, failure=Reason.PULL_CANCELLED, message="its file has changed")
         except EngineUnavailable as error:
             outcome = replace(outcome, failure=Reason.ENGINE_UNAVAILABLE, message=str(error))
         except EngineRefused as error:
@@ -149,11 +161,7 @@ class Executor:
             self._pin.check()
         match outcome.action:
             case Pull(reference):
-                self._tell(Progress(outcome.planned, f"pulling {reference}", None))
-                self._engine.pull(
-                    reference,
-                    lambda text, share: self._tell(Progress(outcome.planned, f"pulling {reference}: {text}", share)),
-                )
+                self._pull(outcome.planned, reference)
                 return outcome
             case Stop(_, grace_seconds):
                 self._engine.stop(outcome.container, grace_seconds)
@@ -162,6 +170,15 @@ class Executor:
                 self._finish_output(outcome.planned.sandbox, outcome.container)
         with self._calls:
             return self._brief_call(outcome)
+
+    def _pull(self, planned: SandboxPlan, reference: str) -> None:
+        def progress(text: str, share: float | None) -> None:
+            if self._cancelled.get(planned.sandbox) is planned:
+                raise _Cancelled
+            self._tell(Progress(planned, f"pulling {reference}{text}", share))
+
+        progress("", None)
+        self._engine.pull(reference, lambda text, share: progress(f": {text}", share))
 
     def _brief_call(self, outcome: Outcome) -> Outcome:
         container = outcome.container

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.engine.address import Address, find_address
+from reconciler.engine.address import Address, cli_directory, find_address
 from reconciler.engine.host import EngineHost
 from reconciler.model.labels import Owner
 from reconciler.spec.text import PATH_MAX, printable
@@ -29,6 +29,8 @@ class Settings:
     source: str = ""
     """Empty: derived from this host and the directory."""
     adopted: tuple[str, ...] = ()
+    registry_config: Path | None = None
+    """None: where the Docker CLI has it."""
 
     @cached_property
     def address(self) -> Address:
@@ -37,6 +39,19 @@ class Settings:
         Raises `AddressUnusable`.
         """
         return find_address(self.host, os.environ)
+
+    @property
+    def registries(self) -> Path:
+        """The file with the credentials for registries, which need not be there."""
+        return self.registry_config or cli_directory(os.environ) / "config.json"
+
+    def registries_changed(self) -> object:
+        """Another value whenever the credentials may have changed; nothing of what is in them."""
+        try:
+            found = self.registries.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino, found.st_size
 
     @property
     def engine_host(self) -> EngineHost:

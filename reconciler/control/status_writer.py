@@ -80,6 +80,11 @@ class StatusWriter:
         """After a container said more than the policy allows; `at` is by the engine's clock."""
         self._reduce(sandbox, status_reducer.on_log_rate_exceeded, container, at)
 
+    def on_credentials_changed(self) -> None:
+        """After those for registries may have changed."""
+        for name in tuple(self._statuses):
+            self._reduce(name, status_reducer.on_credentials_changed)
+
     def on_disk_measured(self, sizes: Mapping[str, int], sandbox_of: Mapping[str, str]) -> None:
         """`sizes` are the bytes that each container has written; `sandbox_of` tells to which sandbox it belongs."""
         sizes_of: dict[str, dict[str, int]] = {}

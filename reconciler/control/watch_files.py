@@ -34,10 +34,10 @@ STOP_SECONDS_MAX = 1.0
 
 
 @contextmanager
-def watch_files(directory: Path, policy_file: Path | None, approvals: Path, tell: Tell) -> Iterator[None]:
-    """Tells of changes in the directories and of the file, until it is left."""
+def watch_files(directory: Path, files: Collection[Path], approvals: Path, tell: Tell) -> Iterator[None]:
+    """Tells of changes in the directories and of the files, until it is left."""
     whole = {directory.absolute(), approvals.absolute()}
-    replaceable = {path.absolute() for path in (directory, policy_file) if path is not None}
+    replaceable = {path.absolute() for path in (directory, *files)}
     stop = threading.Event()
     thread = threading.Thread(target=_watch, args=(whole, replaceable, tell, stop), name="files", daemon=True)
     thread.start()

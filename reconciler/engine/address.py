@@ -57,12 +57,17 @@ def find_address(given: str, environment: Mapping[str, str]) -> Address:
 
     Raises `AddressUnusable`.
     """
-    configuration = Path(environment.get("DOCKER_CONFIG") or Path(environment.get("HOME", "/")) / ".docker")
+    configuration = cli_directory(environment)
     if url := given or environment.get("DOCKER_HOST", ""):
         certificates = Path(environment.get("DOCKER_CERT_PATH") or configuration)
         return parse_address(url, certificates if environment.get("DOCKER_TLS_VERIFY") else None)
     context = environment.get("DOCKER_CONTEXT") or _json(configuration / "config.json").get("currentContext")
     return _of_context(str(context), configuration / "contexts") if context not in {None, "", "default"} else Address()
+
+
+def cli_directory(environment: Mapping[str, str]) -> Path:
+    """Where the Docker CLI keeps its `config.json` and its contexts."""
+    return Path(environment.get("DOCKER_CONFIG") or Path(environment.get("HOME", "/")) / ".docker")
 
 
 def parse_address(text: str, certificates: Path | None = None) -> Address:

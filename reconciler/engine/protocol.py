@@ -68,7 +68,7 @@ class Engine(EngineReader, Protocol):
         """Removes a network, by its id, to which nothing is connected."""
 
     def pull(self, reference: str, progress: PullProgressed) -> None:
-        """Pulls the image; `progress` is told now and then how far it is."""
+        """Pulls the image; `progress` is told now and then how far it is, and may end it by raising."""
 
     def create(self, name: str, spec: ContainerSpec) -> str:
         """Creates the container and returns its id."""

@@ -68,6 +68,7 @@ class Refusal(StrEnum):
     PORT_TAKEN = "PortTaken"
     BUSY = "Busy"
     UNREADABLE = "Unreadable"
+    UNAUTHORIZED = "Unauthorized"
     OTHER = "Other"
 
 

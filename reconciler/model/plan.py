@@ -73,6 +73,11 @@ class Reason(StrEnum):
     DISK_EXCEEDED = "DiskExceeded", "It is stopped until its file, or the policy's `limits.disk`, changes."
     LOG_RATE_EXCEEDED = "LogRateExceeded", "It is restarted as if it had exited. See the policy's `limits.log_rate`."
     IMAGE_PULL_FAILED = "ImagePullFailed", "Check the image's name, and whether this host reaches the registry."
+    IMAGE_PULL_UNAUTHORIZED = (
+        "ImagePullUnauthorized",
+        "There is no such image, or the registry wants other credentials: see `--registry-config`.",
+    )
+    PULL_CANCELLED = "PullCancelled", "Its file has changed while its image was pulled."
     CREATE_FAILED = "CreateFailed", "The engine refuses its container. `journal.jsonl` has the engine's own words."
     START_FAILED = "StartFailed", "The engine cannot start it. `journal.jsonl` has the engine's own words."
     STOP_FAILED = "StopFailed", "It is tried again. If it stays so, restart the engine."
@@ -236,6 +241,11 @@ class SandboxPlan:
         changed = self.cause in {Reason.CONFIGURATION_CHANGED, Reason.PORTS_CHANGED}
         return self.verdict is Verdict.REPLACE and changed and any(isinstance(action, Stop) for action in self.actions)
 
+    @property
+    def pulls(self) -> str:
+        """The image that it begins with pulling; empty when it pulls none."""
+        return next((action.reference for action in self.actions if isinstance(action, Pull)), "")
+
     def __str__(self) -> str:
         head = f"{self.sandbox} {self.verdict} {self.cause}"
         return head + (": " + ", ".join(map(str, self.actions)) if self.actions else "")
@@ -253,13 +263,15 @@ class Removals:
 class Plan:
     """What one pass does: `setup` first, then the sandboxes, which are sorted by name and independent of each other.
 
-    `unseen` says what could not be compared for it; mostly nothing.
+    `unseen` says what could not be compared for it; mostly nothing. `outdated` are the sandboxes for which an image is
+    being pulled that they want no more.
     """
 
     setup: tuple[Action, ...] = ()
     sandboxes: tuple[SandboxPlan, ...] = ()
     pending_approval: Removals = Removals()
     unseen: str = ""
+    outdated: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         return "\n".join([*(f"- {action}" for action in self.setup), *map(str, self.sandboxes)])

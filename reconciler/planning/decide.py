@@ -34,7 +34,15 @@ def decide(
     wanted = _plan_wanted(situation, unwanted)
     by_name = sorted(unwanted + wanted, key=lambda planned: planned.sandbox)
     sandboxes = tuple(_with_what_runs(situation, while_allowed(situation, planned)) for planned in by_name)
-    return Plan(tuple(_setup(world, wanted)), sandboxes, pending_approval)
+    return Plan(tuple(_setup(world, wanted)), sandboxes, pending_approval, outdated=frozenset(_outdated(situation)))
+
+
+def _outdated(situation: Situation) -> Iterator[str]:
+    """Whose file is gone, or names another image than is being pulled; what is not sure ends no pull."""
+    for name, reference in situation.memory.pulling.items() if situation.desired.complete else ():
+        rendered = situation.rendered.get(name)
+        if name not in situation.desired.names or (rendered and rendered.image != reference):
+            yield name
 
 
 def _plan_wanted(situation: Situation, unwanted: list[SandboxPlan]) -> list[SandboxPlan]:

@@ -27,8 +27,9 @@ class Memory:
     `directory` is the identity of the directory at the last scan that counted. `approved` are ids of containers whose
     removal an operator approved, `pending_approval` is what waits for that, `recent` what was removed without.
     `in_flight` are the sandboxes whose plan is still being carried out, `replacing` those of them whose plan is an
-    update. `seed` is a random number for the choice of ports; without one none is chosen, for a plan that nobody
-    carries out. `secret` is random too, the same in all passes: a sandbox without a container has its salt from it.
+    update, `pulling` the image that the plan of some of them begins with pulling. `seed` is a random number for the
+    choice of ports; without one none is chosen, for a plan that nobody carries out. `secret` is random too, the same in
+    all passes: a sandbox without a container has its salt from it.
     """
 
     statuses: Mapping[str, SandboxStatus]
@@ -39,6 +40,7 @@ class Memory:
     recent: RecentRemovals = field(default_factory=RecentRemovals)
     in_flight: frozenset[str] = frozenset()
     replacing: frozenset[str] = frozenset()
+    pulling: Mapping[str, str] = field(default_factory=dict)
     seed: int | None = 0
 
 

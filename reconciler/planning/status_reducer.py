@@ -291,6 +291,12 @@ def on_log_rate_exceeded(status: SandboxStatus, container: str, at: float, now: 
     return _change(status, now, over_log_rate=container)
 
 
+def on_credentials_changed(status: SandboxStatus, now: float) -> SandboxStatus:
+    """After those for registries may have changed: whom a registry did not let in rests no longer."""
+    unauthorized = status.failure is not None and status.failure.reason is Reason.IMAGE_PULL_UNAUTHORIZED
+    return _change(status, now, retry_at=0.0) if unauthorized else status
+
+
 def on_disk_measured(status: SandboxStatus, sizes: Mapping[str, int], now: float) -> SandboxStatus:
     """After a measurement of some of its containers."""
     return _change(status, now, disk_bytes={**status.disk_bytes, **sizes})
@@ -301,7 +307,7 @@ def on_outcome(status: SandboxStatus, outcome: Outcome, now: float) -> SandboxSt
     planned, action = outcome.planned, outcome.action
     if isinstance(action, Verify) and outcome.failure in {None, Reason.VERIFICATION_FAILED, Reason.MOUNT_MISMATCH}:
         status = _verified(status, outcome, action.rendered.policy, now)
-    if outcome.failure is Reason.ENGINE_UNAVAILABLE:
+    if outcome.failure in {Reason.ENGINE_UNAVAILABLE, Reason.PULL_CANCELLED}:
         if isinstance(action, Start):
             status = _change(status, now, unconfirmed_start=outcome.container)
         return _phase(status, status.phase, outcome.failure, outcome.message, now)

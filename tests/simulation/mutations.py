@@ -28,7 +28,18 @@ from reconciler.model.labels import Owner
 from reconciler.model.plan import Action, Outcome, Reason, Remove, SandboxPlan, Start, Stop, Verdict, Verify
 from reconciler.model.status import SandboxStatus
 from reconciler.model.world import Inspection, World
-from reconciler.planning import backoff, converge, decide, memo, outranked, ports, removals, slots, unwanted
+from reconciler.planning import (
+    backoff,
+    converge,
+    decide,
+    memo,
+    outranked,
+    ports,
+    removals,
+    slots,
+    status_reducer,
+    unwanted,
+)
 from reconciler.planning.actions import start_after
 from reconciler.planning.fingerprint import fingerprints, salt_of
 from reconciler.planning.held import excess
@@ -191,6 +202,8 @@ MUTATIONS = {
     "start on an engine that lacks a knob of the floor": bug(41, converge._unfit,
         lambda right, sandbox, world: None if world.engine.lacking else right(sandbox, world)),
     # lanes
+    "pull what is wanted no more": bug(125, Executor.cancel, lambda right, lanes, planned: None),
+    "let who was not let in rest": bug(206, status_reducer.on_credentials_changed, lambda right, status, now: status),
     "go on after a failure": bug(6, Executor.perform, lambda right, *call: replace(right(*call), failure=None)),
     "work twice on one sandbox": bug(2, decide._plan_wanted,
         lambda right, situation, others: [*right(situation, others), *again(situation)]),

@@ -14,7 +14,7 @@ from reconciler.planning.admission import effective, violations
 from reconciler.planning.decide import decide
 from reconciler.spec.sandbox import DesiredState
 from tests.floor import outside_the_floor
-from tests.simulation.story import FIXED_PORT, MISSING_IMAGE
+from tests.simulation.story import FIXED_PORT, MISSING_IMAGE, PRIVATE_IMAGE
 from tests.simulation.witness import OTHERS, Raw, Settled, Witness, is_unhealthy, is_up, name_of, published, serves
 from tests.simulation.world import CHANGES, SOURCES
 
@@ -106,6 +106,26 @@ def nothing_starts_on_an_engine_that_lacks_a_knob_of_the_floor(witness: Witness,
     """No lane starts anything once the engine has come back without something that the floor asks for."""
     if witness.host.engine.about.lacking and any(isinstance(action, Start) for action in planned.actions):
         raise ViolationError(f"{planned}: the engine lacks {witness.host.engine.about.lacking}")
+
+
+def nobody_rests_for_want_of_credentials_that_are_there(witness: Witness) -> None:
+    """Once the credentials have changed, who was not let in is tried again at once."""
+    for name, failure in witness.not_let_in.items():
+        status = witness.statuses.get(name)
+        if status and status.failure == failure and status.retry_at > witness.host.clock.now():
+            raise ViolationError(f"{name} was not let in, and rests although the credentials have changed")
+
+
+def only_what_is_wanted_is_pulled(witness: Witness, call: str) -> None:
+    """No pull begins for a file that is gone, or that names another image, as the last pass has read it."""
+    what, _, image = call.partition(" ")
+    desired = witness.reading.desired
+    if what != "pull" or not desired.complete or image not in {PRIVATE_IMAGE, MISSING_IMAGE}:
+        return
+    default = witness.reading.policy.defaults.image
+    wanted = {declaration.sandbox.image or default for declaration in desired.declared.values()}
+    if image not in wanted and not desired.broken:
+        raise ViolationError(f"{call}: nobody wants it")
 
 
 # --- health ----------------------------------------------------------------------------------------------------------
@@ -480,7 +500,7 @@ def _check_mounts(witness: Witness, name: str) -> None:
 
 # --- when each is asked ----------------------------------------------------------------------------------------------
 
-BEFORE_A_CALL = (only_ours_are_touched,)
+BEFORE_A_CALL = (only_ours_are_touched, only_what_is_wanted_is_pulled)
 BEFORE_A_CALL_OF_ANOTHER_ENGINE = (nothing_is_changed_on_another_engine,)
 BEFORE_A_START = (only_what_was_verified_starts,)
 AFTER_A_START = (never_two_run_for_one_name, no_more_run_than_the_limit_allows)
@@ -508,6 +528,7 @@ AFTER_A_PASS = (
     no_pass_fails,
     one_odd_container_stops_nobody_else,
     nobody_waits_for_who_is_in_backoff,
+    nobody_rests_for_want_of_credentials_that_are_there,
     ready_is_what_serves,
     synced_is_what_is_as_declared,
 )

@@ -136,6 +136,7 @@ class Simulation(Steps):
         engine.fault, engine.indescribable, directory.readable = "", "", True
         self.engine("up")
         self.another_engine(answers=False)
+        self.log_in(done=True)
         directory.under_way = False
         engine.paths.are_exchanged = False
         engine.happen_late()

@@ -6,7 +6,7 @@ from reconciler.engine.docker.decode import NO_TRAFFIC_BETWEEN, epoch
 from reconciler.model.status import Approval
 from reconciler.spec.sandbox import Sandbox
 from reconciler.spec.units import GIB
-from tests.simulation.story import DRIFTS, POLICIES, VARIANTS
+from tests.simulation.story import DRIFTS, POLICIES, PRIVATE_IMAGE, SELDOM, VARIANTS
 from tests.simulation.witness import LABEL, OTHERS, Raw, Witness
 from tests.simulation.world import FIT, WEAKER, Host, allowing
 
@@ -22,7 +22,7 @@ class Steps:
 
     def declare(self, name: str, variant: str) -> None:
         self.host.directory.files[name] = Sandbox.model_validate(
-            {"image": "app:1", "environment": {"PIN": "1"}, **VARIANTS[variant]}
+            {"image": "app:1", "environment": {"PIN": "1"}, **(VARIANTS | SELDOM)[variant]}
         )
         self._files_changed()
 
@@ -78,6 +78,13 @@ class Steps:
             ids = tuple(id_ for found in status.pending_approval.containers.values() for id_ in found)
             self.host.store.approve(Approval(containers=ids, at=0))
             self._files_changed()
+
+    def log_in(self, done: bool) -> None:
+        """Whoever has the file of credentials writes another one into its place."""
+        self.host.engine.closed = set() if done else {PRIVATE_IMAGE}
+        self.host.credentials += 1
+        self.witness.credentials_changed()
+        self._files_changed()
 
     def resync(self) -> None:
         self.controller.tell(ResyncAsked())

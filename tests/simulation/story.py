@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 MISSING_IMAGE = "missing:1"
+PRIVATE_IMAGE = "private:1"
 FIXED_PORT = 18080
 
 NAMES = ("a", "b", "c", "d", "e", "f", "g")
@@ -30,6 +31,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "volume, read-only": {"image": "volume:1", "read_only": True},
     "volume": {"volumes": [{"source": "/srv/data", "target": "/data"}]},
 }
+
+SELDOM = {"private image": {"image": PRIVATE_IMAGE}}
+"""Variants that only some stories have."""
 
 POLICIES: dict[str, dict[str, Any] | None] = {
     "built-in": {},
@@ -71,7 +75,19 @@ def tell(seed: int, length: int = 120) -> list[Step]:
         kinds = list(WEIGHTS if faulty else CALM)
         weights = [(WEIGHTS if faulty else CALM)[kind] for kind in kinds]
         story += _steps(dice.choices(kinds, weights)[0], dice)
-    return _interrupted(story, random.Random(f"another engine {seed}"))  # noqa: S311
+    story = _interrupted(story, random.Random(f"another engine {seed}"))  # noqa: S311
+    return _with_a_login(story, random.Random(f"login {seed}"))  # noqa: S311
+
+
+def _with_a_login(story: list[Step], dice: random.Random) -> list[Step]:
+    """In one of ten, an image is wanted for which there are credentials later, and perhaps no more then."""
+    if dice.random() < 0.9:
+        return story
+    name, begin = dice.choice(NAMES), dice.randrange(len(story))
+    pulls = [Step("work"), Step("planned", (0,)), Step("planned", (0,)), Step("work"), Step("wait", (1,))]
+    changed = [Step("log_in", (True,)), Step("work")], [Step("declare", (name, "plain")), Step("work")]
+    wanted = [Step("declare", (name, "private image")), *pulls * dice.randrange(1, 4), Step("work")]
+    return [*story[:begin], *wanted, *dice.choice(changed), *pulls, *story[begin:]]
 
 
 def _interrupted(story: list[Step], dice: random.Random) -> list[Step]:

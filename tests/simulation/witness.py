@@ -14,7 +14,7 @@ from reconciler.control.reconcile import Cycle
 from reconciler.model.desired import Desired
 from reconciler.model.labels import SALT
 from reconciler.model.plan import Plan, Reason, Remove, SandboxPlan, Stop
-from reconciler.model.status import PendingApproval, SandboxStatus
+from reconciler.model.status import Failure, PendingApproval, SandboxStatus
 from reconciler.planning.admission import effective, violations
 from reconciler.spec.policy import OnViolation, Policy
 from reconciler.spec.sandbox import Sandbox
@@ -77,8 +77,14 @@ class Witness:
     """Since when the controller can know of removals: its state may have been lost."""
     forgetful: bool = False
     """Whether the state was lost: who ended a container is then not known any more."""
+    not_let_in: dict[str, Failure] = field(default_factory=dict)
+    """Who had no credentials when these last changed."""
     jumped: bool = False
     """Whether somebody has set the clock."""
+
+    def credentials_changed(self) -> None:
+        failures = {status.name: status.failure for status in self.controller.statuses.values() if status.failure}
+        self.not_let_in = {name: one for name, one in failures.items() if one.reason is Reason.IMAGE_PULL_UNAUTHORIZED}
 
     # --- what happens to containers ------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from reconciler.sources.directory import port_clashes
 from reconciler.spec.policy import Policy
 from reconciler.spec.sandbox import Sandbox
 from tests.fake_engine import FakeEngine
+from tests.simulation.story import PRIVATE_IMAGE
 
 INSTANCE = "default"
 FIT = EngineFacts("Docker", "20.10.24", "1.41", ALL)
@@ -380,6 +381,9 @@ class Host:
         often = {"Test": ["CMD", "true"], "Interval": 1_000_000}
         self.engine.add_image("restless:1", Healthcheck=often)
         self.engine.registry = {"loud:1": {"Labels": {"a": "x" * 100_000}}, "volume:1": {"Volumes": {"/data": {}}}}
+        self.engine.registry[PRIVATE_IMAGE] = {}
+        self.engine.closed = {PRIVATE_IMAGE}
+        self.credentials = 0
         self.seeds = 0
 
     def read_policy(self) -> Policy:
@@ -401,6 +405,7 @@ class Host:
             metrics=Unmeasured(),  # type: ignore[arg-type]
             clock=self.clock,
             draw_seed=self._draw_seed,
+            credentials=lambda: self.credentials,
             secret=f"of the controller after {self.seeds} passes".encode(),
             parallel_map=lambda work, things: [work(thing) for thing in things],
         )

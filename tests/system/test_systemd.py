@@ -118,6 +118,19 @@ def test_where_the_engine_is_is_in_the_unit(tmp_path: Path) -> None:
     assert "\nWants=network-online.target\n" in text
 
 
+def test_where_credentials_are_is_in_the_unit(tmp_path: Path) -> None:
+    """As a file that the service reads itself; the lines for what systemd has itself need only be uncommented."""
+    unit = printed(tmp_path, "--registry-config", "registries.json")
+    assert "--registry-config /registries.json" in unit.read_text()
+    lines = ("LoadCredential=registries:", "Environment=RECONCILER_REGISTRY_CONFIG=%d/registries")
+    text = unit.read_text()
+    for line in lines:
+        assert f"\n# {line}" in text
+        text = text.replace(f"\n# {line}", f"\n{line}")
+    unit.write_text(text)
+    assert analyze("verify", "--recursive-errors=no", unit) == ""
+
+
 def test_who_owns_the_sandboxes_is_in_the_unit(tmp_path: Path) -> None:
     """The service is the source that was named, and takes over from all the others that were."""
     words = command_of(printed(tmp_path, "--source", "new", "--adopt", "old", "--adopt", "host:/srv/boxes"))

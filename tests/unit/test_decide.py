@@ -876,6 +876,34 @@ def _(scene: Scene) -> None:
     scene.in_flight.add("web")
 
 
+def pull_of(image: str) -> Scene:
+    scene = Scene()
+    scene.declare("web", image="app:1")
+    scene.pulling["web"] = image
+    return scene
+
+
+PULLS_FOR_NOTHING: dict[str, tuple[Callable[[Scene], object], bool]] = {
+    "its file names another image": (lambda scene: scene.declare("web", image="app:3"), True),
+    "its file is gone": (lambda scene: scene.files.clear(), True),
+    "nothing has changed": (lambda _: None, False),
+    "something else has changed": (lambda scene: scene.declare("web", image="app:1", mem_limit="64m"), False),
+    "its file is suspended": (lambda scene: scene.declare("web", image="app:3", suspend="wait"), False),
+    "its file is broken": (lambda scene: (scene.files.clear(), scene.broken.add("web")), False),
+    "what is there is not sure": (lambda scene: (scene.files.clear(), setattr(scene, "complete", False)), False),
+}
+
+
+@pytest.mark.parametrize(("change", "ends"), PULLS_FOR_NOTHING.values(), ids=PULLS_FOR_NOTHING)
+def test_a_pull_is_outdated_when_its_file_surely_wants_it_no_more(
+    change: Callable[[Scene], object], ends: bool
+) -> None:
+    """What is left as it is, and what is not sure, ends none."""
+    scene = pull_of("app:1")
+    change(scene)
+    assert scene.plan().outdated == ({"web"} if ends else set())
+
+
 # --- logs ------------------------------------------------------------------------------------------------------------
 
 

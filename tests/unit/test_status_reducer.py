@@ -971,3 +971,24 @@ def test_a_condition_tells_the_latest_reason() -> None:
     ready = after_plan(scene).condition(ConditionType.READY)
     assert ready is not None
     assert (ready.reason, ready.message) == (Reason.PORT_TAKEN, "it failed")
+
+
+@pytest.mark.parametrize(
+    ("reason", "rests"), [(Reason.IMAGE_PULL_UNAUTHORIZED, False), (Reason.IMAGE_PULL_FAILED, True)]
+)
+def test_changed_credentials_end_the_rest_of_who_was_not_let_in(reason: Reason, rests: bool) -> None:
+    """And of nobody else; the failure is told until it is made good."""
+    scene = Scene()
+    scene.failed("web", reason, failures=4, retry_in=100)
+    status = status_reducer.on_credentials_changed(scene.statuses["web"], NOW)
+    assert (status.failures, status.retry_at) == (4, NOW + 100 if rests else 0)
+
+
+def test_a_pull_that_was_given_up_is_no_failure() -> None:
+    """The file has changed, and nothing has gone wrong."""
+    scene = Scene()
+    scene.declare("web")
+    scene.remember("web")
+    outcome = Outcome(lane_of(scene), Pull("app:1"), failure=Reason.PULL_CANCELLED, message="its file has changed")
+    status = status_reducer.on_outcome(scene.statuses["web"], outcome, NOW)
+    assert (status.failures, status.failure, status.reason) == (0, None, Reason.PULL_CANCELLED)

@@ -24,10 +24,11 @@ from urllib3.exceptions import TimeoutError as Urllib3Timeout
 from reconciler.engine.address import Address
 from reconciler.engine.docker import decode
 from reconciler.engine.docker.causes import cause, refused
+from reconciler.engine.docker.credentials import CredentialsUnusable, credentials
 from reconciler.engine.docker.decode import full_id, unmistakable
 from reconciler.engine.docker.encode import encode
 from reconciler.engine.docker.pulling import PullProgress
-from reconciler.engine.docker.refusals import not_pulled
+from reconciler.engine.docker.refusals import WANTS_LOGIN, not_pulled
 from reconciler.engine.docker.ssh import SshAdapter, SshFailed
 from reconciler.engine.protocol import SUBSCRIBED, PullProgressed
 from reconciler.model import labels
@@ -35,6 +36,7 @@ from reconciler.model.container import ContainerSpec
 from reconciler.model.errors import EngineRefused, EngineUnavailable, Refusal
 from reconciler.model.output import Output
 from reconciler.model.world import EngineFacts, EngineHealth, Event, Image, Inspection, Network, Summary, Written
+from reconciler.spec.image_reference import Reference
 from reconciler.spec.text import printable
 
 log = logging.getLogger(__name__)
@@ -122,11 +124,15 @@ class DockerEngine:
     """The `Engine` at an address, of which it sees one instance.
 
     It connects when it is first asked, and may be asked by several threads at once: each call has a client to itself.
-    With `read_only` a call that would change anything raises `RuntimeError` before anything is sent.
+    With `read_only` a call that would change anything raises `RuntimeError` before anything is sent. `registries` is
+    the file with the credentials for them.
     """
 
-    def __init__(self, address: Address, instance: str, *, read_only: bool = False) -> None:
+    def __init__(
+        self, address: Address, instance: str, registries: Path | None = None, *, read_only: bool = False
+    ) -> None:
         self._address = address
+        self._registries = registries
         self._instance = instance
         self._build: type[_Client] = _ReadingClient if read_only else _Client
         self._idle: deque[_Client] = deque(maxlen=IDLE_MAX)
@@ -222,17 +228,23 @@ class DockerEngine:
             client.remove_network(network)
 
     def pull(self, reference: str, progress: PullProgressed) -> None:
-        in_full = unmistakable(reference)
+        in_full, login = unmistakable(reference), self._login(reference)
         so_far = PullProgress()
         told_at = -PROGRESS_SECONDS
         with self._asking(f"pull {reference}", PULL_SECONDS) as client, self._hearing_a_registry(reference):
-            for message in client.pull(in_full, stream=True, decode=True):
+            for message in client.pull(in_full, stream=True, decode=True, auth_config=login):
                 if error := message.get("error"):
                     raise _not_pulled(reference, str(error))
                 so_far.hear(message)
                 if time.monotonic() - told_at >= PROGRESS_SECONDS:
                     told_at = time.monotonic()
                     progress(str(so_far), so_far.share)
+
+    def _login(self, reference: str) -> Mapping[str, str]:
+        try:
+            return credentials(self._registries, Reference.parse(reference).domain) if self._registries else {}
+        except CredentialsUnusable as error:
+            raise EngineRefused(Refusal.UNAUTHORIZED, f"{error}: {reference}") from error
 
     def create(self, name: str, spec: ContainerSpec) -> str:
         with self._asking(f"create container {name}", CHANGE_SECONDS) as client:
@@ -369,7 +381,8 @@ def _said_no(what: str, response: Response) -> EngineRefused | EngineUnavailable
 
 def _not_pulled(reference: str, text: str) -> EngineRefused:
     log.debug("cannot pull %s: %s", reference, printable(text))
-    return EngineRefused(Refusal.OTHER, f"{not_pulled(text[:ANSWER_MAX])}: {reference}")
+    why = not_pulled(text[:ANSWER_MAX])
+    return EngineRefused(Refusal.UNAUTHORIZED if why == WANTS_LOGIN else Refusal.OTHER, f"{why}: {reference}")
 
 
 def _message(response: Response) -> str:

@@ -15,6 +15,8 @@ SIGNS: tuple[tuple[Refusal, re.Pattern[str]], ...] = (
     (Refusal.BUSY, re.compile(r"container state improper", re.I)),  # Podman's 500 for what is a conflict elsewhere
 )
 
+WANTS_LOGIN = "the registry has no such image, or wants a login"
+
 PULL_SIGNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     # Each has a space, as a message may quote a reference, which has none.
     ("the registry allows no more pulls for now", re.compile(r"toomanyrequests: |too many requests|rate limit", re.I)),
@@ -33,7 +35,7 @@ PULL_SIGNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("the image is for other platforms only", re.compile(r"no matching manifest|no image found in .* index", re.I)),
     ("no space left to store the image", re.compile(r"no space left", re.I)),
     (
-        "the registry has no such image, or wants a login",
+        WANTS_LOGIN,
         re.compile(r"access denied|denied: |unauthorized: |is denied|authentication required|no basic auth", re.I),
     ),
     (

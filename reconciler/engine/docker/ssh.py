@@ -73,7 +73,7 @@ class _Connection(HTTPConnection):
     def _hear(self, process: subprocess.Popen[bytes]) -> None:
         with process:
             for line in process.stderr or ():
-                self._said = printable(line.decode(errors="replace").strip())
+                self._said = printable(line.decode(errors="replace").strip().removeprefix("ssh: "))
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
         try:
