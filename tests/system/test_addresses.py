@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.engine.address import Address
+from reconciler.engine.docker import client
+from reconciler.engine.docker.client import DockerEngine
 from tests.busybox_image import make_image
 from tests.certificates import authority, for_client, for_server
 from tests.conftest import IMAGE
@@ -20,11 +23,12 @@ TLS = "tcp://127.0.0.1:2376"
 
 SSH = f"""\
 #!{sys.executable}
-import os, socket, sys, threading
+import os, socket, sys, threading, time
 if "alice" not in sys.argv:
     sys.exit("bob@build: Permission denied (publickey).")
 with open(os.environ["ASKED"], "a") as asked:
     print(*sys.argv[1:], file=asked)
+time.sleep(float(os.environ.get("SLOW", "0")))
 engine = socket.socket(socket.AF_UNIX)
 engine.connect(os.environ["ENGINE"])
 
@@ -133,6 +137,15 @@ def test_an_engine_is_reached_by_ssh(by_ssh: Operator) -> None:
     assert "addresses are on build, open to that host alone" in told
     for line in (by_ssh.root / "asked").read_text().splitlines():
         assert line.endswith(" -l alice -p 2222 -- build docker system dial-stdio")
+
+
+def test_the_first_answer_may_take_as_long_as_ssh_does(by_ssh: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other hosts are far away, and slow to let somebody in."""
+    for name, value in (assignment.split("=", 1) for assignment in by_ssh.before[1:]):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SLOW", "3")
+    monkeypatch.setattr(client, "READ_SECONDS", 1)
+    assert DockerEngine(Address(by_ssh.host), by_ssh.instance).containers() == ()
 
 
 def test_what_ssh_says_is_told(by_ssh: Operator) -> None:

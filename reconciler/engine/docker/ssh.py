@@ -19,6 +19,9 @@ ENGINE = "docker system dial-stdio"
 CONNECTIONS_MAX = 4
 """So many are kept for the next calls of one client."""
 
+CONNECT_SECONDS = 20
+"""Until the other host has let us in, and its engine hears us: so much longer the first answer may take."""
+
 SAID_SECONDS = 1
 """How long to wait for what ssh says when it ends."""
 
@@ -66,6 +69,7 @@ class _Connection(HTTPConnection):
             except OSError as error:
                 ours.close()
                 raise SshFailed("there is no program ssh here") from error
+        self._is_new = True
         self._end = threading.Thread(target=self._hear, args=(process,), name="ssh", daemon=True)
         self._end.start()
         return ours
@@ -76,6 +80,9 @@ class _Connection(HTTPConnection):
                 self._said = printable(line.decode(errors="replace").strip().removeprefix("ssh: "))
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
+        if self._is_new and self.timeout:
+            self.timeout += CONNECT_SECONDS
+        self._is_new = False
         try:
             return super().getresponse()
         except ConnectionError as error:
