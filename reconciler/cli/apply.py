@@ -10,6 +10,7 @@ import click
 
 from reconciler.cli.format.banner import problems
 from reconciler.cli.format.table import UNDER_WAY, addresses, explanation, table
+from reconciler.cli.format.terminal import Line, show
 from reconciler.cli.status import as_declared
 from reconciler.control import status_writer
 from reconciler.control.controller import Controller
@@ -20,7 +21,6 @@ from reconciler.engine.docker.client import DockerEngine
 from reconciler.model.plan import Outcome
 from reconciler.model.status import SandboxStatus
 from reconciler.report.store import Store
-from reconciler.spec.text import printable
 
 
 @click.command(short_help="Converge once and print what was done.")
@@ -49,13 +49,10 @@ def apply(settings: Settings, timeout: float) -> None:
     for name in sorted(statuses.keys() | done.keys() - {""}):
         actions = ", ".join(str(outcome.action) for outcome in done[name] if outcome.failure is None)
         status = statuses.get(name)
-        click.echo(
-            printable(f"{name}: {actions or 'nothing done'}; {_sentence(status) if status else 'removed'}", 2000)
-        )
-    for problem in problems(told, statuses.values()):
-        click.echo(printable(problem, 2000), err=True)
+        show(f"{name}: {actions or 'nothing done'}; {_sentence(status) if status else 'removed'}")
+    show(*problems(told, statuses.values()), err=True)
     if heartbeat.unwritten_why:
-        click.echo(printable(f"cannot write to {store.directory}: {heartbeat.unwritten_why}", 2000), err=True)
+        show(f"cannot write to {store.directory}: {heartbeat.unwritten_why}", err=True)
     sys.exit(0 if as_declared(told, statuses.values()) and not heartbeat.unwritten_why else 1)
 
 
@@ -77,7 +74,7 @@ def _shown_meanwhile(store: Store) -> AbstractContextManager[None]:
         return nullcontext()
     from reconciler.cli.format.live import shown_meanwhile  # slow to import, and needed for people only
 
-    def picture(width: int) -> list[str]:
+    def picture(width: int) -> list[Line]:
         under_way = [status for status in store.statuses().values() if status.phase in UNDER_WAY]
         return table(under_way, time.time(), width) if under_way else ["reading the directory and the engine"]
 

@@ -4,6 +4,7 @@ import time
 
 import click
 
+from reconciler.cli.format.terminal import show
 from reconciler.control.settings import Settings
 from reconciler.model.status import Approval
 from reconciler.report.store import Store
@@ -30,4 +31,4 @@ def approve(settings: Settings) -> None:
         raise click.ClickException("no removal is pending approval")
     pending_approval = controller.pending_approval.containers
     store.approve(Approval(containers=tuple(id_ for ids in pending_approval.values() for id_ in ids), at=time.time()))
-    click.echo(f"approved the removal of {', '.join(pending_approval)}")
+    show(f"approved the removal of {', '.join(pending_approval)}")

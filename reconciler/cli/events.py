@@ -1,6 +1,5 @@
 """`reconciler events`."""
 
-import json
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -9,14 +8,13 @@ from datetime import datetime
 import click
 
 from reconciler.cli.completion import known_names
-from reconciler.cli.format.terminal import Style, busy, dim, wrong
+from reconciler.cli.format.terminal import Style, dim, red, show, show_json, yellow
 from reconciler.control.settings import Settings
 from reconciler.model.status import JournalEntry
 from reconciler.report.journal import JournalReader
-from reconciler.spec.text import printable
 
 LOOK_SECONDS = 0.2
-STYLES: dict[str, Style] = {"ok": str, "refused": busy}
+STYLES: dict[str, Style] = {"ok": str, "refused": yellow}
 """By the result; everything else has failed."""
 
 
@@ -41,16 +39,16 @@ def events(settings: Settings, names: tuple[str, ...], output: str, *, tail: int
     def more(journal: JournalReader) -> Iterator[JournalEntry]:
         return (entry for entry in journal.more() if not names or entry.sandbox in names)
 
-    show = _show_json if output == "json" else show_event
+    tell = _show_json if output == "json" else show_event
     try:
         with JournalReader(settings.state / "journal.jsonl") as journal:
             found = deque(more(journal), tail)
             for entry in found:
-                show(entry)
+                tell(entry)
             while follow:
                 time.sleep(LOOK_SECONDS)
                 for entry in more(journal):
-                    show(entry)
+                    tell(entry)
     except FileNotFoundError:
         found = deque()
     if not found:
@@ -60,9 +58,8 @@ def events(settings: Settings, names: tuple[str, ...], output: str, *, tail: int
 def show_event(entry: JournalEntry) -> None:
     """In one line, for people."""
     at = datetime.fromtimestamp(entry.at).astimezone()
-    sentence = STYLES.get(entry.result, wrong)(printable(entry.sentence, 2000))
-    click.echo(f"{dim(f'{at:%Y-%m-%d %H:%M:%S}')} {sentence}")
+    show((dim(f"{at:%Y-%m-%d %H:%M:%S}"), " ", STYLES.get(entry.result, red)(entry.sentence)))
 
 
 def _show_json(entry: JournalEntry) -> None:
-    click.echo(json.dumps(entry.model_dump(mode="json")))
+    show_json(entry.model_dump(mode="json"), indent=None)

@@ -1,22 +1,20 @@
 """`reconciler explain`."""
 
-import json
 import shutil
-import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import click
 
 from reconciler.cli.completion import known_names
+from reconciler.cli.format.terminal import Line, bold, cells, dim, green, padded, red, show, show_json, wrapped
 from reconciler.control.settings import Settings
 from reconciler.control.volumes import Volumes
 from reconciler.engine.docker.encode import encode
 from reconciler.model.container import ContainerSpec
 from reconciler.model.desired import Declaration, Desired
-from reconciler.model.errors import Problem
 from reconciler.model.labels import FINGERPRINT, SALT
 from reconciler.model.rendered import Rendered
 from reconciler.planning.admission import effective, violations
@@ -27,10 +25,8 @@ from reconciler.report.store import Store
 from reconciler.sources.directory import Directory
 from reconciler.sources.names import display
 from reconciler.sources.policy_file import rule_lines
-from reconciler.spec.fields import TEXT_BYTES_MAX
 from reconciler.spec.policy import Policy
 from reconciler.spec.sandbox import Sandbox
-from reconciler.spec.text import printable
 
 RANDOM = 0
 """In place of a host port that is not chosen yet."""
@@ -79,15 +75,16 @@ def explain(settings: Settings, name: str, output: str, *, container: bool) -> N
     rendered = render(name, sandbox, policy, settings.owner, ports, sources, salt="")
     problems = violations(declaration, policy, sources)
     rows = list(_Origins(settings, declaration, policy, sandbox).rows(rendered))
-    request = _fit(encode(_without_secrets(rendered.spec)))
+    request = encode(_without_secrets(rendered.spec))
     if container:
-        click.echo(json.dumps(request, indent=2))
+        show_json(request)
     elif output == "json":
         head = {"name": name, "file": declaration.file, "accepted": not problems}
         told = {"problems": [asdict(problem) for problem in problems], "values": [row._asdict() for row in rows]}
-        click.echo(json.dumps({**head, **told, "container": request}, indent=2))
+        show_json({**head, **told, "container": request})
     else:
-        _print(rows, problems)
+        show(*_table(rows, min(shutil.get_terminal_size().columns, WIDTH_MAX)))
+        show(red("The policy refuses it:") if problems else green("The policy accepts it."), *map(str, problems))
 
 
 def _declared(desired: Desired, name: str) -> Declaration:
@@ -110,18 +107,6 @@ def _ports(settings: Settings, name: str, sandbox: Sandbox) -> dict[int, int]:
     status = Store(settings.state).statuses().get(name)
     kept = status.ports if status else {}
     return {port.target: port.published or kept.get(port.target, RANDOM) for port in sandbox.ports}
-
-
-def _fit(value: Any) -> Any:
-    """What the engine is sent, fit to be shown."""
-    match value:
-        case dict():
-            return {printable(key): _fit(inner) for key, inner in value.items()}
-        case list():
-            return [_fit(inner) for inner in value]
-        case str():
-            return printable(value, TEXT_BYTES_MAX)
-    return value
 
 
 class _Origins:
@@ -150,7 +135,7 @@ class _Origins:
         value = getattr(self._sandbox, key)
         if key in OPEN and getattr(rendered.spec, key) is None:
             return "(the image's)"
-        return printable(value) if value else "(the engine's)" if key == "hostname" else "none"
+        return str(value) if value else "(the engine's)" if key == "hostname" else "none"
 
     def _of_key(self, key: str) -> str:
         if key in self._declaration.sandbox.model_fields_set:
@@ -180,16 +165,12 @@ def _place(file: str, lines: Mapping[str, int], keys: tuple[str, ...]) -> str:
     return next((f"{file}:{lines[key]}" for key in keys if key in lines), file)
 
 
-def _print(rows: list[Row], problems: tuple[Problem, ...]) -> None:
-    width = min(shutil.get_terminal_size().columns, WIDTH_MAX)
-    keys, _, sources = (max(map(len, column)) for column in zip(*rows, strict=True))
+def _table(rows: list[Row], width: int) -> Iterator[Line]:
+    keys, _, sources = (max(map(cells, column)) for column in zip(*rows, strict=True))
     values = max(width - keys - sources - 4, VALUE_WIDTH_MIN)
-    click.secho(f"{'KEY':{keys}}  {'VALUE':{values}}  SOURCE", bold=True)
+    yield bold(f"{'KEY':{keys}}  {'VALUE':{values}}  SOURCE")
     for key, value, source in rows:
-        first, *rest = textwrap.wrap(value, values, break_on_hyphens=False) or [""]  # of blanks alone
-        click.echo(f"{key:{keys}}  {first:{values}}  " + click.style(source, dim=source in {BUILT_IN, FIXED}))
-        for line in rest:
-            click.echo(f"{'':{keys}}  {line}")
-    click.secho("The policy refuses it:" if problems else "The policy accepts it.", fg="red" if problems else "green")
-    for problem in problems:
-        click.echo(printable(problem, 2000))
+        first, *rest = wrapped(value, values)
+        style = dim if source in {BUILT_IN, FIXED} else str
+        yield f"{padded(key, keys)}  {padded(first, values)}  ", style(source)
+        yield from (f"{'':{keys}}  {line}" for line in rest)

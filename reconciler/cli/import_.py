@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from reconciler.cli.format.terminal import show
 from reconciler.cli.validate import policy_problems
 from reconciler.control.settings import Settings
 from reconciler.model.desired import Declaration
@@ -17,10 +18,8 @@ from reconciler.sources.document import FileBroken, read_document
 from reconciler.sources.interpolation import Variables, read_variables
 from reconciler.sources.names import display, sandbox_name, stem_of
 from reconciler.spec.mistake import Mistake
-from reconciler.spec.text import printable
 
 SERVICES_MAX = 50
-TOLD_MAX = 500
 
 
 @click.command("import", short_help="Make a sandbox's file of each service of a Compose file.")
@@ -54,10 +53,8 @@ def import_(settings: Settings, compose_file: Path, env_file: Path | None, into:
     except (FileBroken, Mistake, OSError, UnicodeDecodeError) as error:
         raise click.ClickException(str(error)) from error
     for name, (text, report) in imported.items():
-        click.echo(f"{directory / name}.yaml" if text else f"{name}: not written")
-        click.echo("".join(f"  {printable(told, TOLD_MAX)}\n" for told in report))
-    for name in sorted(variables.unset):
-        click.echo(f"note: {name} has no value, and is empty")
+        show(f"{directory / name}.yaml" if text else f"{name}: not written", *(f"  {told}" for told in report), "")
+    show(*(f"note: {name} has no value, and is empty" for name in sorted(variables.unset)))
     sys.exit(not all(text for text, _ in imported.values()))
 
 

@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from reconciler.cli.completion import known_names
+from reconciler.cli.format.terminal import dim, show
 from reconciler.control.settings import Settings
 from reconciler.report.sandbox_log import Line, LogReader
 from reconciler.report.store import Store
 from reconciler.spec.mistake import Mistake
-from reconciler.spec.text import printable
 from reconciler.spec.units import parse_duration
 
 LINE_MAX = 16 * 1024
@@ -43,19 +43,19 @@ def logs(settings: Settings, name: str, *, tail: int | None, follow: bool, since
     file = store.logs / f"{name}.log"
     while name in store.names() and not file.exists():
         if not follow:
-            click.echo(f"{name} has no output yet", err=True)
+            show(f"{name} has no output yet", err=True)
             return
         time.sleep(LOOK_SECONDS)
     begin = b"" if since is None else _moment(since)
-    show = _show_raw if raw else _show
+    print_line = _show_raw if raw else _show
     try:
         with LogReader(file) as reader:
             for line in deque(_from(begin, reader), tail):
-                show(line)
+                print_line(line)
             while follow:
                 time.sleep(LOOK_SECONDS)
                 for line in _from(begin, reader):
-                    show(line)
+                    print_line(line)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         known = ", ".join(sorted(path.stem for path in store.logs.glob("*.log")))
         raise click.ClickException(f"no output of {name} is known; known: {known or 'none'}") from error
@@ -66,12 +66,12 @@ def _from(begin: bytes, reader: LogReader) -> Iterator[Line]:
 
 
 def _show(line: Line) -> None:
-    at = click.style(f"{line.at[:MILLISECONDS].decode()}Z", dim=True)
-    click.echo(f"{at} {printable(line.text.decode(errors='replace'), LINE_MAX)}")
+    at = dim(f"{line.at[:MILLISECONDS].decode()}Z")
+    show((at, " ", line.text.decode(errors="replace")), text_max=LINE_MAX)
 
 
 def _show_raw(line: Line) -> None:
-    click.echo(line.text, nl=line.whole)
+    click.echo(line.text, nl=line.whole)  # noqa: TID251 - the bytes as they are
 
 
 def _moment(since: str) -> bytes:
@@ -80,7 +80,7 @@ def _moment(since: str) -> bytes:
         try:
             moment = datetime.fromisoformat(since)
         except ValueError as error:
-            raise click.BadParameter(f"{printable(since)!r} is no time ({error})", param_hint="--since") from error
+            raise click.BadParameter(f"{since!r} is no time ({error})", param_hint="--since") from error
         moment = moment.astimezone(UTC)
     else:
         try:

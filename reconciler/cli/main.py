@@ -17,11 +17,11 @@ import click
 from click.core import ParameterSource
 
 from reconciler import __version__
+from reconciler.cli.format.terminal import show
 from reconciler.cli.log_format import FORMATS, LEVELS, log_to_stderr
 from reconciler.control.settings import Settings
 from reconciler.model import labels
 from reconciler.model.errors import ReconcilerError
-from reconciler.spec.text import printable
 
 OPTIONS = {
     "Files": ("directory", "policy_file", "state"),
@@ -256,5 +256,5 @@ def main() -> None:
 
 def _fail(message: str) -> None:
     for line in message.splitlines():
-        click.echo(f"reconciler: {printable(line, 2000)}", err=True)
+        show(f"reconciler: {line}", err=True)
     sys.exit(1)

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from reconciler.cli.format import plan_markdown, plan_text
 from reconciler.cli.format.plan_entries import as_json, changes, entries, note, summary
+from reconciler.cli.format.terminal import bold, show, show_json
 from reconciler.control.read import read_once
 from reconciler.control.settings import Settings
 from reconciler.model.desired import Desired
@@ -20,6 +21,8 @@ from reconciler.planning.offline import plan_from
 from reconciler.sources.directory import Directory
 
 WIDTH_MAX = 120
+MARKDOWN_MAX = 16_000
+"""Characters of a line: a row of a table is one."""
 
 
 @click.command(short_help="Show what a pass would do; change nothing.")
@@ -70,7 +73,7 @@ def plan(settings: Settings, output: str, against: TextIO | None) -> None:
     now = time.time()
     found, desired = _against_engine(settings) if against is None else _against_saved(settings, against, now)
     if output == "json":
-        click.echo(as_json(found, desired, now))
+        show_json(as_json(found, desired, now))
     else:
         _print(found, desired, now, markdown=output == "markdown")
     if desired.ignored or any(planned.problems for planned in found.sandboxes):
@@ -103,15 +106,13 @@ def _against_saved(settings: Settings, against: TextIO, now: float) -> tuple[Pla
     if len(saved.sandboxes) < sum(saved.controller.counts.values()):
         raise click.ClickException(f"{against.name} does not hold all sandboxes: save `reconciler status -o json`")
     if saved.controller.policy_file and settings.policy_file is None:
-        click.echo("the saved controller has a policy file, this plan has none: give it with --policy", err=True)
+        show("the saved controller has a policy file, this plan has none: give it with --policy", err=True)
     return plan_from(saved, reading.desired, reading.policy, secrets.token_bytes(), now), reading.desired
 
 
 def _print(found: Plan, desired: Desired, now: float, *, markdown: bool) -> None:
     told, last, first = entries(found, desired, now), summary(found, desired), note(found, desired)
     if markdown:
-        click.echo("\n".join(plan_markdown.lines(told, last, first)))
-        return
-    for line in plan_text.lines(told, min(shutil.get_terminal_size().columns, WIDTH_MAX), first):
-        click.echo(line)
-    click.secho(last, bold=True)
+        show(*plan_markdown.lines(told, last, first), text_max=MARKDOWN_MAX)
+    else:
+        show(*plan_text.lines(told, min(shutil.get_terminal_size().columns, WIDTH_MAX), first), bold(last))

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from reconciler.cli.format.terminal import show_json
 from reconciler.sources.compose_keys import ANY, KEYS, Handling, Spelling
 from reconciler.spec.fields import whole
 from reconciler.spec.policy import Policy
@@ -35,7 +36,7 @@ def schema(kind: str) -> None:
       reconciler schema > sandboxes.d/.schema.json
       reconciler schema policy
     """
-    click.echo(json.dumps(json_schema(MODELS[kind]), indent=2))
+    show_json(json_schema(MODELS[kind]))
 
 
 def json_schema(model: type[BaseModel]) -> dict[str, Any]:

@@ -1,10 +1,9 @@
 """`reconciler status`."""
 
-import json
 import shutil
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 import click
@@ -13,13 +12,12 @@ from reconciler.cli.completion import known_names
 from reconciler.cli.format.banner import LINES_MAX, banner, problem_lines
 from reconciler.cli.format.details import details
 from reconciler.cli.format.table import COLUMNS, ON_ANOTHER_HOST, table
-from reconciler.cli.format.terminal import dim, wrapped
+from reconciler.cli.format.terminal import Line, dim, show, show_json, wrapped
 from reconciler.control.settings import Settings
 from reconciler.engine.address import Address
 from reconciler.model.errors import StateUnusable
 from reconciler.model.status import ControllerStatus, Heartbeat, SandboxStatus
 from reconciler.report.store import Store
-from reconciler.spec.text import printable
 
 
 @click.command(short_help="Show the sandboxes, and what is wrong.")
@@ -55,11 +53,10 @@ def status(settings: Settings, name: str | None, output: str, *, watch: bool) ->
         _print_json(controller, heartbeat, shown, now)
     else:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        whole = banner(controller, heartbeat, now, width)
-        told = (
-            [*whole, "", *details(shown[0], now, width)] if name else summary(controller, heartbeat, shown, now, width)
-        )
-        click.echo("\n".join(told))
+        if name is None:
+            show(*summary(controller, heartbeat, shown, now, width))
+        else:
+            show(*banner(controller, heartbeat, now, width), "", *details(shown[0], now, width))
     sys.exit(0 if as_declared(controller if name is None else None, shown) and heartbeat.well(now) else 1)
 
 
@@ -78,7 +75,7 @@ def summary(
     statuses: list[SandboxStatus],
     now: float,
     width: int | None,
-) -> list[str]:
+) -> list[Line]:
     """The controller, what is wrong with the whole, and the table. Without a width nothing is wrapped or cut."""
     lines = [*banner(controller, heartbeat, now, width), *problem_lines(controller, statuses, width), ""]
     remote = Address(controller.host).remote
@@ -86,8 +83,8 @@ def summary(
     lines += table(statuses, now, width, titles) if statuses else ["no sandbox is declared"]
     engine = f"{controller.engine.name} {controller.engine.version}, " if controller.engine else ""
     there = f"; addresses are on {remote}, open to that host alone" if remote else ""
-    last = printable(f"instance {controller.instance}, {engine}{_slots(controller, statuses)}{there}", 2000)
-    return [*lines, "", *map(dim, wrapped(last, width, LINES_MAX) if width else [last])]
+    last = f"instance {controller.instance}, {engine}{_slots(controller, statuses)}{there}"
+    return [*lines, "", *map(dim, wrapped(last, width, lines_max=LINES_MAX) if width else [last])]
 
 
 def _slots(controller: ControllerStatus, statuses: Iterable[SandboxStatus]) -> str:
@@ -107,13 +104,13 @@ def _watch(store: Store, *, table_alone: bool) -> None:
         raise click.UsageError("--watch shows the table on a terminal, and nothing else")
     from reconciler.cli.format.live import watch  # slow to import
 
-    def picture(width: int) -> list[str]:
+    def picture(width: int) -> Sequence[Line]:
         try:
             heartbeat, controller, statuses = store.heartbeat(), store.controller(), store.statuses()
         except StateUnusable as error:
-            return wrapped(printable(error), width, LINES_MAX)
+            return wrapped(str(error), width, lines_max=LINES_MAX)
         if controller is None:
-            return wrapped(_nothing_yet(store, heartbeat), width, LINES_MAX)
+            return wrapped(_nothing_yet(store, heartbeat), width, lines_max=LINES_MAX)
         return summary(controller, heartbeat, list(statuses.values()), time.time(), width)
 
     watch(picture)
@@ -121,9 +118,9 @@ def _watch(store: Store, *, table_alone: bool) -> None:
 
 def _nothing_yet(store: Store, heartbeat: Heartbeat) -> str:
     if heartbeat.pid is None:
-        return printable(f"no controller has written to {store.directory}; start one with `reconciler run`", 2000)
+        return f"no controller has written to {store.directory}; start one with `reconciler run`"
     why = f": {heartbeat.unwritten_why}" if heartbeat.unwritten_why else ""
-    return printable(f"the controller (pid {heartbeat.pid}) has not written to {store.directory} yet{why}", 2000)
+    return f"the controller (pid {heartbeat.pid}) has not written to {store.directory} yet{why}"
 
 
 def _print_json(controller: ControllerStatus, heartbeat: Heartbeat, statuses: list[SandboxStatus], now: float) -> None:
@@ -132,4 +129,4 @@ def _print_json(controller: ControllerStatus, heartbeat: Heartbeat, statuses: li
         "heartbeat": {"alive": heartbeat.alive(now), **asdict(heartbeat)},
         "sandboxes": [status.model_dump(mode="json") for status in statuses],
     }
-    click.echo(json.dumps(whole, indent=2))
+    show_json(whole)

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from reconciler.cli.format.terminal import show
 from reconciler.control.settings import Settings
 from reconciler.spec.text import PATH_MAX, printable
 
@@ -108,7 +109,7 @@ def systemd(context: click.Context) -> None:
     """
     settings: Settings = context.obj
     name = "reconciler" if settings.instance == "default" else f"reconciler-{settings.instance}"
-    click.echo(_unit(name, _placed(name, settings, context.find_root())), nl=False)
+    show(*_unit(name, _placed(name, settings, context.find_root())).splitlines(), text_max=2 * PATH_MAX)
 
 
 def _placed(name: str, settings: Settings, asked: click.Context) -> Settings:
@@ -167,6 +168,6 @@ def _word(value: object) -> str:
     """The value as one word of a unit file, with nothing in it that systemd would replace but `$`."""
     text = str(value)
     if text != printable(text, PATH_MAX):
-        raise click.UsageError(f"systemd cannot be given {printable(text)}: it has characters that cannot be seen")
+        raise click.UsageError(f"systemd cannot be given {text}: it has characters that cannot be seen")
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return escaped if re.fullmatch(r"[\w@%:/.,=+-]+", escaped) else f'"{escaped}"'

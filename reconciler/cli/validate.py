@@ -1,6 +1,5 @@
 """`reconciler validate`."""
 
-import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -11,6 +10,7 @@ import click
 
 from reconciler.cli.format.annotations import github, sarif
 from reconciler.cli.format.problems import count, print_problems
+from reconciler.cli.format.terminal import show, show_json
 from reconciler.control.settings import Settings
 from reconciler.control.volumes import Volumes
 from reconciler.model.desired import Declaration
@@ -48,18 +48,15 @@ def validate(settings: Settings, files: tuple[Path, ...], output: str) -> None:
     match output:
         case "json":
             told = {"problems": list(map(asdict, problems)), "notes": list(map(asdict, notes))}
-            click.echo(json.dumps(told, indent=2))
+            show_json(told)
         case "github":
-            for problem in problems:
-                click.echo(github(problem))
-            for note in notes:
-                click.echo(github(note, "notice"))
+            show(*map(github, problems), *(github(note, "notice") for note in notes))
         case "sarif":
-            click.echo(json.dumps(sarif(problems, notes), indent=2))
+            show_json(sarif(problems, notes))
         case _:
             print_problems(problems, notes, settings.policy_file)
             if not problems:
-                click.echo(f"{count(len(found.declarations), 'file')}, all good")
+                show(f"{count(len(found.declarations), 'file')}, all good")
     sys.exit(1 if problems else 0)
 
 

@@ -15,6 +15,8 @@ def printable(text: object, length_max: int = TEXT_MAX) -> str:
     """The text on one line, its control characters escaped, cut to `length_max` characters."""
     text = str(text)
     cut = text if len(text) <= length_max else text[: length_max - 1] + "…"
+    if cut.isprintable():  # which most texts are, and Python tells at once
+        return cut
     return "".join(_escaped(character) if unicodedata.category(character) in UNFIT else character for character in cut)
 
 

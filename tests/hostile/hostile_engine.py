@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-ABOUT = {
+ABOUT: dict[str, dict[str, Any]] = {
     "/version": {"ApiVersion": "1.41", "Version": "20.10"},
     "/info": {
         "SecurityOptions": ["name=seccomp,profile=default"],

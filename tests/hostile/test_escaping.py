@@ -12,7 +12,7 @@ import pytest
 
 from tests.busybox_image import make_image
 from tests.conftest import IMAGE
-from tests.hostile.hostile_engine import hostile_engine
+from tests.hostile.hostile_engine import ABOUT, hostile_engine
 from tests.private_engine import PrivateEngine
 from tests.system.conftest import Operator
 
@@ -51,6 +51,11 @@ COMMANDS = (
     ["validate", "-o", "json"],
     ["validate", "-o", "github"],
     ["validate", "-o", "sarif"],
+    ["doctor"],
+    ["doctor", "-o", "json"],
+    ["approve"],
+    ["logs", "web"],
+    ["logs", "\x1b[31m"],
 )
 
 
@@ -242,3 +247,29 @@ def test_refusals(refusal: bytes, reason: str, lists: bool, tmp_path: Path) -> N
             operator.until(lambda: ESCAPED in operator.log)
     fit(Path(operator.root / "run.log").read_bytes().decode())
     check_state(operator)
+
+
+def test_what_an_engine_says_of_itself_and_of_strangers(tmp_path: Path) -> None:
+    """Its names, versions and warnings, and the names and labels of its containers, come out escaped everywhere."""
+    operator = Operator(tmp_path, NO_ENGINE, "test")
+    operator.directory.mkdir()
+    operator.declare("web")
+    labels = {"reconciler.instance": "test", HOSTILE: HOSTILE}
+    stranger = {
+        "Id": "a" * 64,
+        "Names": [f"/{HOSTILE}"],
+        "Labels": labels,
+        "State": "running",
+        "Status": "",
+        "Created": 0,
+    }
+    about = {"Name": HOSTILE, "Driver": HOSTILE, "Warnings": [HOSTILE], "CgroupVersion": HOSTILE}
+    good = {
+        "/info": {**ABOUT["/info"], **about, "SystemTime": "2026-01-31T12:00:00Z"},
+        "/version": {"ApiVersion": "1.41", "Version": HOSTILE},
+        "/containers/json": [stranger],
+        "/networks": [],
+    }
+    with hostile_engine(b"no", "No", good) as operator.host:
+        said = tell_all(operator)
+    assert said.count(ESCAPED) > 5

@@ -9,6 +9,7 @@ import pytest
 
 from reconciler.cli.format import plan_markdown, plan_text
 from reconciler.cli.format.plan_entries import Entry, as_json, entries, summary
+from reconciler.cli.format.terminal import escaped
 from reconciler.model.desired import Desired
 from reconciler.model.errors import Problem
 from reconciler.model.plan import Plan, Reason
@@ -32,7 +33,7 @@ def decided(scene: Scene) -> tuple[Plan, Desired]:
 def text(scene: Scene, width: int = 80) -> str:
     plan, desired = decided(scene)
     told = plan_text.lines(entries(plan, desired, NOW), width)
-    return click.unstyle("\n".join([*told, summary(plan, desired), ""]))
+    return click.unstyle("\n".join([*map(escaped, told), summary(plan, desired), ""]))
 
 
 def markdown(scene: Scene) -> str:
@@ -141,13 +142,13 @@ def test_json_has_everything_and_no_secret(edited: Scene) -> None:
     """Also what is unchanged; no form of a plan has a value of environment."""
     plan, desired = decided(edited)
     told = as_json(plan, desired, NOW)
-    sandboxes = {planned["name"]: planned for planned in json.loads(told)["sandboxes"]}
+    sandboxes = {planned["name"]: planned for planned in told["sandboxes"]}
     assert sandboxes.keys() == {"same", "web", "gone", "off", "new", "held", "greedy", "bad"}
     assert {"field": "mem_limit", "old": "512m", "new": "256m"} in sandboxes["web"]["changes"]
     assert sandboxes["bad"]["problems"] == [
         {"file": "bad.yaml", "line": 1, "column": 1, "message": "it is broken", "hint": "", "rule": ""}
     ]
-    assert SECRET not in told + text(edited) + markdown(edited)
+    assert SECRET not in json.dumps(told) + text(edited) + markdown(edited)
 
 
 def test_nothing_to_do_is_one_line() -> None:

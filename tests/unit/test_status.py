@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from reconciler.cli.format.banner import banner, problem_lines
 from reconciler.cli.format.details import details
 from reconciler.cli.format.table import bar, table
-from reconciler.cli.format.terminal import cells, cut, wrapped
+from reconciler.cli.format.terminal import Line, cells, cut, escaped, wrapped
 from reconciler.cli.main import cli
 from reconciler.cli.status import summary
 from reconciler.model.plan import Reason
@@ -92,8 +92,12 @@ WORKER = running("worker", 63738, 63739, since=52 * HOUR, restarts=12)
 LONG = status("a-rather-long-name-of-a-sandbox-41-letter", Phase.STOPPED, Reason.STOPPED, synced=True)
 
 
-def shown(lines: list[str]) -> str:
-    return "\n".join(map(unstyle, lines)) + "\n"
+def plain(line: Line) -> str:
+    return unstyle(escaped(line))
+
+
+def shown(lines: list[Line]) -> str:
+    return "\n".join(map(plain, lines)) + "\n"
 
 
 def test_80_columns() -> None:
@@ -123,7 +127,7 @@ worker            Running  yes    yes     127.0.0.1:63738,63739  12        2d4h
 instance default, Docker 20.10.24, 2 of 5 slots used
 """
     )
-    assert max(cells(unstyle(line)) for line in lines) <= 80
+    assert max(cells(plain(line)) for line in lines) <= 80
 
 
 def test_reserved_slots_are_named() -> None:
@@ -196,7 +200,7 @@ def test_wide_characters_keep_the_columns(width: int) -> None:
     """Whatever a file is called or a program says: nothing is wider than the terminal, and the columns stand."""
     texts = ["設定ファイルが壊れています。" * 8, "e\u0301" * 200, "x" * 300, "🙂 " * 60]
     odd = [status(name, Phase.FAILED, Reason.EXIT_CODE, name) for name in texts]
-    lines = [unstyle(line) for line in table([*odd, WEB], NOW, width)]
+    lines = [plain(line) for line in table([*odd, WEB], NOW, width)]
     assert max(map(cells, lines)) <= width
     places = {cells(line[: line.index(" Failed ")]) for line in lines if " Failed " in line}
     assert len(places) == 1
@@ -208,7 +212,7 @@ WRONG = controller(frozen=True, frozen_reason="it said \x1b[2J")
 def test_control_characters_are_shown_and_not_obeyed() -> None:
     """Nobody's text steers the terminal."""
     evil = status("evil\x1b[31m", Phase.FAILED, Reason.EXIT_CODE, "it said \x1b[2J\u202e")
-    told = "".join([*table([evil], NOW, 80), *details(evil, NOW, 80), *problem_lines(WRONG, [], 80)])
+    told = "".join(map(escaped, [*table([evil], NOW, 80), *details(evil, NOW, 80), *problem_lines(WRONG, [], 80)]))
     assert told.count("\\x1b[2J") == 3
     assert not [steering for steering in ("\x1b[2J", "\u202e", "evil\x1b") if steering in told]
 
@@ -217,10 +221,13 @@ def test_a_text_is_cut_and_wrapped_by_cells() -> None:
     """A wide character takes two, a combining one none; a word that is too long is broken."""
     assert (cells("設定"), cells("e\u0301")) == (4, 1)
     assert [cut("abcdef", 6), cut("abcdefg", 6), cut("設定設定", 6)] == ["abcdef", "abcde…", "設定…"]
-    assert wrapped("a bc def ghijklmnop q", 5, 9) == ["a bc", "def", "ghijk", "lmnop", "q"]
-    assert wrapped("設定設定 a", 5, 9) == ["設定", "設定", "a"]
-    assert wrapped("one two three four", 5, 2) == ["one", "two …"]
-    assert wrapped("", 5, 2) == [""]
+    assert wrapped("a bc def ghijklmnop q", 5) == ["a bc", "def", "ghijk", "lmnop", "q"]
+    assert wrapped("設定設定 a", 5) == ["設定", "設定", "a"]
+    assert wrapped("one two three four", 5, lines_max=2) == ["one", "two …"]
+    assert wrapped("", 5) == [""]
+    assert wrapped("to be copied", 5, whole_words=True) == ["to be", "copied"]
+    assert wrapped("a bc  d e", 6, taken=3, hanging="- ") == ["a", "- bc", "- d e"]
+    assert wrapped("a  b", 6) == ["a  b"]
 
 
 def test_a_long_sentence_about_one_sandbox_is_wrapped() -> None:
@@ -271,13 +278,13 @@ def test_a_long_sentence_about_one_sandbox_is_wrapped() -> None:
 def test_whether_a_controller_is_alive(heartbeat: Heartbeat, told: str) -> None:
     """Alive, ended, dead, or without a sign of life; what it cannot write; and how old everything else is then."""
     (line,) = banner(controller(), heartbeat, NOW, None)
-    assert unstyle(line).startswith(f"{told} · commit 4ab01c9d3f2e · engine answer")
+    assert plain(line).startswith(f"{told} · commit 4ab01c9d3f2e · engine answer")
 
 
 def test_a_heading_that_just_fits_is_one_line() -> None:
     """It takes as much of the line as there is."""
     (line,) = banner(controller(pid=4194304), Heartbeat(4194304, NOW), NOW, 79)
-    assert cells(unstyle(line)) == 79
+    assert cells(plain(line)) == 79
     assert len(banner(controller(pid=4194304), Heartbeat(4194304, NOW), NOW, 78)) == 2
 
 
@@ -335,7 +342,7 @@ def test_what_is_wrong_with_the_whole_says_what_to_do() -> None:
 @pytest.mark.parametrize(("share", "filled"), [(0, 0), (0.5, 16), (1, 32), (7, 32), (-1, 0)])
 def test_a_bar_is_as_full_as_it_should_be(share: float, filled: int) -> None:
     """And never longer than a bar."""
-    drawn = unstyle(bar(share))
+    drawn = plain(bar(share))
     assert (drawn.count("━"), drawn.count("─")) == (filled, 32 - filled)
 
 

@@ -7,9 +7,7 @@ from urllib.parse import quote
 
 from reconciler import __version__
 from reconciler.model.errors import Problem
-from reconciler.spec.text import printable
 
-MESSAGE_MAX = 2000
 SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 DECLARATION = "declaration"
 """The rule id of problems that no policy could allow."""
@@ -22,7 +20,7 @@ def rule_id(problem: Problem) -> str:
 
 def sentence(problem: Problem) -> str:
     """What is wrong and how to fix it, on one line."""
-    return printable(f"{problem.message} ({problem.hint})" if problem.hint else problem.message, MESSAGE_MAX)
+    return f"{problem.message} ({problem.hint})" if problem.hint else problem.message
 
 
 def github(problem: Problem, level: str = "error") -> str:

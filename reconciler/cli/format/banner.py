@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 
-from reconciler.cli.format.terminal import Style, busy, cells, dim, good, wrapped, wrong
+from reconciler.cli.format.terminal import Line, Part, Style, cells, dim, green, red, wrapped, yellow
 from reconciler.engine.address import Address
 from reconciler.model.plan import Reason
 from reconciler.model.status import ControllerStatus, Heartbeat, SandboxStatus
-from reconciler.spec.text import printable
 from reconciler.spec.units import age_text
 
 COMMIT_SHOWN = 12
@@ -14,10 +13,8 @@ CHANGES = {True: " + changes", False: "", None: ", changes unknown"}
 LINES_MAX = 6
 SEPARATOR = " · "
 
-Part = tuple[str, Style]
 
-
-def banner(controller: ControllerStatus, heartbeat: Heartbeat, now: float, width: int | None) -> list[str]:
+def banner(controller: ControllerStatus, heartbeat: Heartbeat, now: float, width: int | None) -> list[Line]:
     """Whether a controller is alive, which commit it has applied, whether the engine answers: one line, if it fits.
 
     If no controller is alive or it cannot write, the line also says how old everything else is; first comes why
@@ -28,15 +25,15 @@ def banner(controller: ControllerStatus, heartbeat: Heartbeat, now: float, width
     answers, unavailable = ("answers", "unavailable") if of_now else ("answered", "was unavailable")
     parts = [_life(controller, heartbeat, now)]
     if heartbeat.unwritten_why:
-        parts.insert(0, (f"not written for {age_text(now - unwritten)}: {printable(heartbeat.unwritten_why)}", wrong))
+        parts.insert(0, red(f"not written for {age_text(now - unwritten)}: {heartbeat.unwritten_why}"))
     if not of_now:
         last = min(unwritten, controller.updated_at) if unwritten else max(heartbeat.at, controller.updated_at)
-        parts.append((f"the rest is {age_text(now - last)} old", busy))
-    commit, changes = printable(controller.commit[:COMMIT_SHOWN]), CHANGES[controller.uncommitted]
-    parts.append((f"commit {commit}{changes}", str) if commit else ("no git commit", dim))
+        parts.append(yellow(f"the rest is {age_text(now - last)} old"))
+    commit, changes = controller.commit[:COMMIT_SHOWN], CHANGES[controller.uncommitted]
+    parts.append(f"commit {commit}{changes}" if commit else dim("no git commit"))
     address = Address(controller.host, context=controller.context)
-    at = "" if address.socket and not address.context else f" at {printable(address)}"
-    parts.append((f"engine {answers}{at}", good) if controller.available else (f"engine {unavailable}{at}", wrong))
+    at = "" if address.socket and not address.context else f" at {address}"
+    parts.append(green(f"engine {answers}{at}") if controller.available else red(f"engine {unavailable}{at}"))
     return _joined(parts, width)
 
 
@@ -44,31 +41,33 @@ def _life(controller: ControllerStatus, heartbeat: Heartbeat, now: float) -> Par
     pid, silent = heartbeat.pid, age_text(heartbeat.age_seconds(now))
     if heartbeat.alive(now):
         if heartbeat.unwritten_since:
-            return f"controller alive (pid {pid})" + ("" if heartbeat.unwritten_why else ", in its first pass"), good
+            return green(f"controller alive (pid {pid})" + ("" if heartbeat.unwritten_why else ", in its first pass"))
         told = controller.pid == pid and controller.started_at
         since = f" for {age_text(now - controller.started_at)}" if told else ""
-        return f"controller alive{since} (pid {pid})", good
+        return green(f"controller alive{since} (pid {pid})")
     if pid is None:
-        return "no controller is running" + (f": it ended {silent} ago" if heartbeat.at else ""), busy
+        return yellow("no controller is running" + (f": it ended {silent} ago" if heartbeat.at else ""))
     if heartbeat.locked is False:
-        return f"the controller has died (pid {pid})", wrong
+        return red(f"the controller has died (pid {pid})")
     why = "hung, or cannot write" if heartbeat.locked else "killed or hung"
-    return f"no heartbeat for {silent}: controller {why} (pid {pid})", wrong
+    return red(f"no heartbeat for {silent}: controller {why} (pid {pid})")
 
 
-def _joined(parts: list[Part], width: int | None) -> list[str]:
+def _joined(parts: list[Part], width: int | None) -> list[Line]:
     """As many parts on a line as fit."""
-    lines, used = [""], 0
-    for text, style in parts:
-        if used and width is not None and used + len(SEPARATOR) + cells(text) > width:
-            lines.append("")
+    lines: list[list[Part]] = [[]]
+    used = 0
+    for part in parts:
+        taken = cells(part if isinstance(part, str) else part.text)
+        if used and width is not None and used + len(SEPARATOR) + taken > width:
+            lines.append([])
             used = 0
         if used:
-            lines[-1] += dim(SEPARATOR)
+            lines[-1].append(dim(SEPARATOR))
             used += len(SEPARATOR)
-        lines[-1] += style(text)
-        used += cells(text)
-    return lines
+        lines[-1].append(part)
+        used += taken
+    return [*lines]
 
 
 def problems(controller: ControllerStatus, statuses: Iterable[SandboxStatus]) -> Iterator[str]:
@@ -91,15 +90,14 @@ def problems(controller: ControllerStatus, statuses: Iterable[SandboxStatus]) ->
         yield f"unmanaged container, left alone: {unmanaged}"
 
 
-def problem_lines(controller: ControllerStatus, statuses: Iterable[SandboxStatus], width: int | None) -> list[str]:
+def problem_lines(controller: ControllerStatus, statuses: Iterable[SandboxStatus], width: int | None) -> list[Line]:
     """The problems, marked, then the notes; without a width each on one line."""
-    marked = [
-        *(("!", text, wrong) for text in problems(controller, statuses)),
-        *(("-", text, dim) for text in controller.notes),
+    marked: list[tuple[str, Style]] = [
+        *((f"! {problem}", red) for problem in problems(controller, statuses)),
+        *((f"- {note}", dim) for note in controller.notes),
     ]
-    lines = []
-    for mark, told, style in marked:
-        text = printable(told, 2000)
-        first, *more = [text] if width is None else wrapped(text, width - 2, LINES_MAX)
-        lines += [style(f"{mark} {first}"), *(style(f"  {line}") for line in more)]
-    return lines
+    return [
+        style(line)
+        for text, style in marked
+        for line in ([text] if width is None else wrapped(text, width, hanging="  ", lines_max=LINES_MAX))
+    ]

@@ -3,18 +3,20 @@
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from reconciler.cli.format.terminal import Line, escaped
+
 REDRAWS_PER_SECOND = 2
 
 ENDS = frozenset({signal.SIGINT, signal.SIGTERM})
 
-Picture = Callable[[int], list[str]]
+Picture = Callable[[int], Sequence[Line]]
 """The lines to show now, none wider than the given number of cells."""
 
 
@@ -34,7 +36,7 @@ def shown_meanwhile(picture: Picture) -> Iterator[None]:
 
 def _live(picture: Picture, console: Console, *, screen: bool) -> Live:
     def drawn() -> Text:
-        return Text.from_ansi("\n".join(picture(console.width)), no_wrap=True, overflow="crop")
+        return Text.from_ansi("\n".join(map(escaped, picture(console.width))), no_wrap=True, overflow="crop")
 
     return Live(
         get_renderable=drawn, console=console, screen=screen, transient=True, refresh_per_second=REDRAWS_PER_SECOND

@@ -1,20 +1,15 @@
 """The entries of a plan, in the same words for every output format."""
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from reconciler.model.desired import Desired
-from reconciler.model.errors import Problem
 from reconciler.model.plan import Plan, Reason, SandboxPlan, Verdict
 from reconciler.model.rendered import Mismatch
 from reconciler.planning.describe import NOTHING
-from reconciler.spec.text import printable
 from reconciler.spec.units import duration_text
-
-TEXT_MAX = 2000
 
 SENTENCES: Mapping[Reason, str] = {
     Reason.ABSENT: "it has no container",
@@ -60,7 +55,7 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What happens to one sandbox, and why, as printable text."""
+    """What happens to one sandbox, and why."""
 
     does: str
     name: str
@@ -72,35 +67,28 @@ class Entry:
 def entries(plan: Plan, desired: Desired, now: float) -> list[Entry]:
     """Everything but the unchanged: first what is done, last what must not be overlooked."""
     told = [*_setup(plan), *(entry(planned, now) for planned in plan.sandboxes if planned.verdict is not Verdict.KEEP)]
-    told += [
-        _entry("ignore", invalid_name.file, "not the file of a sandbox", (), (invalid_name,))
-        for invalid_name in desired.ignored
-    ]
+    told += [Entry("ignore", one.file, "not the file of a sandbox", problems=(str(one),)) for one in desired.ignored]
     return sorted(told, key=lambda entry: list(SUMMARY).index(entry.does) if entry.does in ALARMING | {"wait"} else 0)
 
 
 def _setup(plan: Plan) -> Iterator[Entry]:
     for action in plan.setup:
         does, _, what = str(action).partition(" ")
-        yield _entry(does, what, "the sandboxes share it")
+        yield Entry(does, what, "the sandboxes share it")
 
 
 def entry(planned: SandboxPlan, now: float) -> Entry:
     """`now` is in seconds since the epoch."""
-    return _entry(_does(planned), planned.sandbox, _why(planned, now), planned.changes, planned.problems)
-
-
-def _entry(does: str, name: str, why: str, changes: Iterable[Mismatch] = (), problems: Iterable[Problem] = ()) -> Entry:
-    told = tuple(printable(problem, TEXT_MAX) for problem in problems)
-    return Entry(does, printable(name), printable(why, TEXT_MAX), tuple(map(_change, changes)), told)
+    changed, problems = tuple(map(_change, planned.changes)), tuple(map(str, planned.problems))
+    return Entry(_does(planned), planned.sandbox, _why(planned, now), changed, problems)
 
 
 def _change(change: Mismatch) -> Change:
     """Never a value of `environment`."""
     if change.knob.startswith("environment."):
         happens = {change.actual: "(added)", change.expected: "(removed)"}
-        return Change(printable(change.knob), "", happens.get(NOTHING, "(changed)"))
-    return Change(printable(change.knob), printable(change.actual), printable(change.expected))
+        return Change(change.knob, "", happens.get(NOTHING, "(changed)"))
+    return Change(change.knob, change.actual, change.expected)
 
 
 def _does(planned: SandboxPlan) -> str:
@@ -144,9 +132,9 @@ def summary(plan: Plan, desired: Desired) -> str:
     return f"Plan: {', '.join(told)}."
 
 
-def as_json(plan: Plan, desired: Desired, now: float) -> str:
+def as_json(plan: Plan, desired: Desired, now: float) -> dict[str, Any]:
     """The whole plan, also of what is unchanged; `reconciler plan --help` says what is in it."""
-    whole = {
+    return {
         "summary": summary(plan, desired),
         "changes": changes(plan, desired),
         "waits": desired.waits or "",
@@ -156,7 +144,6 @@ def as_json(plan: Plan, desired: Desired, now: float) -> str:
         "ignored": [asdict(invalid_name) for invalid_name in desired.ignored],
         "pending_approval": {name: list(ids) for name, ids in plan.pending_approval.containers.items()},
     }
-    return json.dumps(whole, indent=2)
 
 
 def _planned_as_json(planned: SandboxPlan, now: float) -> dict[str, Any]:
@@ -166,7 +153,7 @@ def _planned_as_json(planned: SandboxPlan, now: float) -> dict[str, Any]:
         "verdict": planned.verdict,
         "cause": planned.cause,
         "why": told.why,
-        "message": printable(planned.message, TEXT_MAX),
+        "message": planned.message,
         "actions": [str(action) for action in planned.actions],
         "changes": [change._asdict() for change in told.changes],
         "problems": [asdict(problem) for problem in planned.problems],

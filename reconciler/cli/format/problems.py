@@ -1,22 +1,16 @@
 """Problems for people: what is wrong, the line with a mark under its place, how to fix it, and which rule it breaks."""
 
 import shutil
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
-import click
-
 from reconciler.cli.format.excerpt import ROOM_MIN, excerpt, source_lines
+from reconciler.cli.format.terminal import Line, Part, Style, Styled, bold, show, wrapped
 from reconciler.model.errors import Problem
 from reconciler.sources.policy_file import rule_lines
-from reconciler.spec.text import printable
 
-MESSAGE_MAX = 2000
-
-
-ERROR, NOTE = (click.style(word, fg=colour, bold=True) for word, colour in (("error", "red"), ("note", "cyan")))
+ERROR, NOTE = Styled("error", "red", bold=True), Styled("note", "cyan", bold=True)
 
 
 def print_problems(problems: Sequence[Problem], notes: Sequence[Problem], policy_file: Path | None) -> None:
@@ -28,32 +22,27 @@ def print_problems(problems: Sequence[Problem], notes: Sequence[Problem], policy
         files += 1
         lines = source_lines(file)
         for problem in of_file:
-            _print(_told(ERROR, problem, lines, _rule(problem.rule, policy_file, rules), columns))
+            show(*_told(ERROR, problem, lines, _rule(problem.rule, policy_file, rules), columns), "", err=True)
     for file, of_file in groupby(notes, key=lambda note: note.file):
         lines = source_lines(file)
         for note in of_file:
-            _print(_told(NOTE, note, lines, "", columns))
+            show(*_told(NOTE, note, lines, "", columns), "", err=True)
     if problems:
-        click.echo(f"{count(len(problems), 'problem')} in {count(files, 'file')}", err=True)
+        show(f"{count(len(problems), 'problem')} in {count(files, 'file')}", err=True)
 
 
-def _print(lines: Iterator[str]) -> None:
-    for line in (*lines, ""):
-        click.echo(line, err=True)
-
-
-def _told(label: str, problem: Problem, lines: Sequence[str], rule: str, columns: int) -> Iterator[str]:
+def _told(label: Styled, problem: Problem, lines: Sequence[str], rule: str, columns: int) -> Iterator[Line]:
     number = str(problem.line or "")
     gutter = " " * (len(number) + 2)
-    yield from _wrapped(f"{label}: ", problem.message, columns, bold=True)
+    yield from _labelled([label, ": "], problem.message, columns, bold)
     place = f"{problem.file}:{problem.line}:{problem.column}" if problem.line else problem.file
-    yield f"{_frame(gutter[:-1] + '-->')} {printable(place, MESSAGE_MAX)}"
+    yield _frame(f"{gutter[:-1]}-->"), f" {place}"
     if found := excerpt(lines, problem.line, problem.column, columns - len(gutter) - 2):
-        yield f"{_frame(f' {number} |')} {''.join(found)}".rstrip()
-        yield f"{_frame(gutter + '|')} {click.style(found.mark, fg='red', bold=True)}"
-    for label, text in (("help", problem.hint), ("rule", rule)):
+        yield _frame(f" {number} |"), f" {''.join(found)}".rstrip()
+        yield _frame(f"{gutter}|"), " ", Styled(found.mark, "red", bold=True)
+    for kind, text in (("help", problem.hint), ("rule", rule)):
         if text:
-            yield from _wrapped(f"{_frame(gutter + '=')} {click.style(label, bold=True)}: ", text, columns)
+            yield from _labelled([_frame(f"{gutter}="), " ", bold(kind), ": "], text, columns)
 
 
 def _rule(rule: str, policy_file: Path | None, lines: Mapping[str, int]) -> str:
@@ -63,21 +52,16 @@ def _rule(rule: str, policy_file: Path | None, lines: Mapping[str, int]) -> str:
     return f"{rule}, in {policy_file}:{lines[rule]}" if rule in lines else f"{rule}, of the built-in policy"
 
 
-def _wrapped(label: str, text: str, columns: int, *, bold: bool = False) -> Iterator[str]:
+def _labelled(label: list[Part], text: str, columns: int, style: Style = str) -> Iterator[Line]:
     """Text behind a label, its further lines indented as the first."""
-    indent = " " * len(click.unstyle(label))
-    lines = textwrap.wrap(
-        printable(text, MESSAGE_MAX),
-        max(columns - len(indent), ROOM_MIN),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    for index, line in enumerate(lines):
-        yield (indent if index else label) + (click.style(line, bold=True) if bold else line)
+    indent = sum(len(part if isinstance(part, str) else part.text) for part in label)
+    first, *rest = wrapped(text, max(columns - indent, ROOM_MIN), whole_words=True)
+    yield [*label, style(first)]
+    yield from ([" " * indent, style(line)] for line in rest)
 
 
-def _frame(text: str) -> str:
-    return click.style(text, fg="blue", bold=True)
+def _frame(text: str) -> Styled:
+    return Styled(text, "blue", bold=True)
 
 
 def count(number: int, word: str) -> str:

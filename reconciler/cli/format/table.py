@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable
 
-from reconciler.cli.format.terminal import Style, busy, cells, cut, dim, good, padding, wrapped, wrong
+from reconciler.cli.format.terminal import Line, Part, Style, cells, cut, dim, green, red, wrapped, yellow
 from reconciler.model.plan import Reason
 from reconciler.model.status import ConditionType, Phase, SandboxStatus
 from reconciler.planning.exits import with_last_output
-from reconciler.spec.text import printable
 from reconciler.spec.units import age_text
 
 COLUMNS = ("NAME", "PHASE", "READY", "SYNCED", "ADDRESS", "RESTARTS", "AGE")
@@ -30,24 +29,22 @@ Cell = tuple[str, Style]
 
 def table(
     statuses: Iterable[SandboxStatus], now: float, width: int | None, titles: tuple[str, ...] = COLUMNS
-) -> list[str]:
+) -> list[Line]:
     """Fits the width; without one each sandbox has one line, and nothing is cut."""
     found = sorted(statuses, key=lambda status: (status.as_declared, status.name))
     rows = [_row(status, now) for status in found]
     columns = _columns(rows, width, titles)
-    left = (width or 0) - sum(columns) - len(GAP) * len(columns)
-    beside = width is None or left >= MESSAGE_MIN
-    lines = [dim(GAP.join([*map(str.ljust, titles, columns), *(["MESSAGE"] if beside else [])]).rstrip())]
+    taken = sum(columns) + len(GAP) * len(columns)
+    beside = width is None or width - taken >= MESSAGE_MIN
+    indent = " " * taken if beside else INDENT
+    room = None if width is None else width - len(indent)
+    lines: list[Line] = [dim(GAP.join([*map(str.ljust, titles, columns), *(["MESSAGE"] if beside else [])]).rstrip())]
     for status, row in zip(found, rows, strict=True):
-        line = GAP.join(_fitted(cell, column) for cell, column in zip(row, columns, strict=True))
-        if width is None:
-            lines.append(f"{line}{GAP}{explanation(status)}".rstrip())
-        elif beside:
-            first, *more = _message(status, left) or [""]
-            indent = " " * (width - left)
-            lines += [f"{line}{GAP}{first}".rstrip(), *(indent + other for other in more)]
-        else:
-            lines += [line.rstrip(), *(INDENT + other for other in _message(status, width - len(INDENT)))]
+        *line, gap = (part for cell, column in zip(row, columns, strict=True) for part in _fitted(cell, column))
+        message = _message(status, room)
+        if beside and message:
+            line += [gap, *message.pop(0)]
+        lines += [line, *([indent, *more] for more in message)]
     return lines
 
 
@@ -55,7 +52,7 @@ def explanation(status: SandboxStatus) -> str:
     """The reason and the message; without the reason where the phase says as much."""
     expected = status.reason in PLAIN or (status.message and status.phase in UNDER_WAY)
     message = with_last_output(status)
-    return printable(message if expected else f"{status.reason}: {message}".removesuffix(": "))
+    return message if expected else f"{status.reason}: {message}".removesuffix(": ")
 
 
 def addresses(status: SandboxStatus) -> str:
@@ -66,20 +63,20 @@ def addresses(status: SandboxStatus) -> str:
 def phase_style(status: SandboxStatus) -> Style:
     """Green where all is as declared, yellow where something is under way, red for the rest."""
     if status.as_declared:
-        return good
-    return busy if status.phase in UNDER_WAY | {Phase.WAITING} else wrong
+        return green
+    return yellow if status.phase in UNDER_WAY | {Phase.WAITING} else red
 
 
-def bar(share: float) -> str:
+def bar(share: float) -> list[Part]:
     """A progress bar with its percentage."""
     done = round(max(0.0, min(share, 1.0)) * BAR_CELLS)
-    return f"{good('━' * done)}{dim('─' * (BAR_CELLS - done))} {share:4.0%}".replace("%", " %")
+    return [green("━" * done), dim("─" * (BAR_CELLS - done)), f" {share:4.0%}".replace("%", " %")]
 
 
 def _row(status: SandboxStatus, now: float) -> list[Cell]:
     address, age = addresses(status), _age(status, now)
     return [
-        (printable(status.name), str),
+        (status.name, str),
         (status.phase, phase_style(status)),
         _answer(status, ConditionType.READY),
         _answer(status, ConditionType.SYNCED),
@@ -94,7 +91,7 @@ def _answer(status: SandboxStatus, kind: ConditionType) -> Cell:
     condition = status.condition(kind)
     if condition is None:
         return "-", dim
-    return ("yes", good) if condition.status else ("no", str if status.as_declared else phase_style(status))
+    return ("yes", green) if condition.status else ("no", str if status.as_declared else phase_style(status))
 
 
 def _age(status: SandboxStatus, now: float) -> str:
@@ -115,15 +112,18 @@ def _columns(rows: list[list[Cell]], width: int | None, titles: tuple[str, ...])
     return [name, phase, ready, synced, address, *others]
 
 
-def _fitted(cell: Cell, width: int) -> str:
+def _fitted(cell: Cell, width: int) -> tuple[Part, str]:
+    """What the cell shows, and the blanks up to the next one."""
     text, style = cell
     shown = cut(text, width)
-    return style(shown) + padding(shown, width)
+    return style(shown), " " * (width - cells(shown)) + GAP
 
 
-def _message(status: SandboxStatus, width: int) -> list[str]:
+def _message(status: SandboxStatus, width: int | None) -> list[list[Part]]:
+    """Its lines; without a width one, or none."""
     text = explanation(status)
-    lines = wrapped(text, width, LINES_MAX) if text else []
-    if status.as_declared:
-        lines = list(map(dim, lines))
+    if width is None:
+        return [[text]] if text else []
+    style: Style = dim if status.as_declared else str
+    lines: list[list[Part]] = [[style(line)] for line in (wrapped(text, width, lines_max=LINES_MAX) if text else ())]
     return lines if status.progress is None else [bar(status.progress), *lines]

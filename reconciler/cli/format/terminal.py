@@ -1,66 +1,140 @@
-"""Text in the cells of a terminal, where a wide character takes two and a combining one none; and its colours."""
+"""The way to the terminal: here every text is escaped, coloured and measured, and nowhere else is anything printed."""
 
+import json
+import re
 import sys
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import click
 
-Style = Callable[[str], str]
-"""What colours a text, after it was measured and cut."""
+from reconciler.spec.fields import TEXT_BYTES_MAX
+from reconciler.spec.text import printable
+
+TEXT_MAX = 2000
+"""Characters of a text, before they are escaped; the rest of a longer one is cut off."""
 
 
-def good(text: str) -> str:
-    """In green."""
-    return click.style(text, fg="green")
+class Styled(NamedTuple):
+    """A text and how it looks."""
+
+    text: str
+    colour: str | None = None
+    bold: bool = False
+    dim: bool = False
 
 
-def busy(text: str) -> str:
-    """In yellow."""
-    return click.style(text, fg="yellow")
+Part = str | Styled
+Line = Part | Sequence[Part]
+Style = Callable[[str], Part]
+"""What colours a text, after it was measured and cut; `str` leaves it plain."""
 
 
-def wrong(text: str) -> str:
-    """In red."""
-    return click.style(text, fg="red")
+def green(text: str) -> Styled:
+    """For what is as it should be."""
+    return Styled(text, "green")
 
 
-def dim(text: str) -> str:
-    """In grey: beside the point."""
-    return click.style(text, dim=True)
+def yellow(text: str) -> Styled:
+    """For what is under way, and for warnings."""
+    return Styled(text, "yellow")
+
+
+def red(text: str) -> Styled:
+    """For what is wrong."""
+    return Styled(text, "red")
+
+
+def bold(text: str) -> Styled:
+    """For titles and names."""
+    return Styled(text, bold=True)
+
+
+def dim(text: str) -> Styled:
+    """For what matters less than the text around it."""
+    return Styled(text, dim=True)
+
+
+def show(*lines: Line, err: bool = False, text_max: int = TEXT_MAX) -> None:
+    """Prints lines on stdout, or on stderr; colours only where they are seen. `text_max` is of each text in a line."""
+    for line in lines:
+        click.echo(escaped(line, text_max), err=err)
+
+
+def show_json(value: Any, indent: int | None = 2) -> None:
+    """Prints a value for programs. Its texts are escaped too, as whoever reads them may print them."""
+    click.echo(json.dumps(_escaped_inside(value), indent=indent))
+
+
+def escaped(line: Line, text_max: int = TEXT_MAX) -> str:
+    """The line with its colours, and nothing else that a terminal obeys."""
+    parts = (line,) if isinstance(line, str | Styled) else line
+    return "".join(_coloured(part, text_max) for part in parts)
+
+
+def _coloured(part: Part, text_max: int) -> str:
+    if isinstance(part, str):
+        return printable(part, text_max)
+    return click.style(printable(part.text, text_max), part.colour, bold=part.bold or None, dim=part.dim or None)
+
+
+def _escaped_inside(value: Any) -> Any:
+    match value:
+        case dict():
+            return {_escaped_inside(key): _escaped_inside(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return list(map(_escaped_inside, value))
+        case str():
+            return printable(value, TEXT_BYTES_MAX)
+    return value
 
 
 def cells(text: str) -> int:
-    """How many columns of a terminal the text takes up."""
-    return sum(map(_cells_of, text))
+    """How many columns of a terminal the text takes up, once it is escaped: two for a wide character."""
+    return sum(map(_cells_of, printable(text, TEXT_MAX)))
 
 
 def cut(text: str, width: int) -> str:
-    """The text, its end replaced by `…` when it is wider."""
+    """The text, escaped, its end replaced by `…` when it is wider."""
     if cells(text) <= width:
         return text
-    kept, _ = _split(text, width - 1)
+    kept, _ = _split(printable(text, TEXT_MAX), width - 1)
     return f"{kept}…"
 
 
-def padding(text: str, width: int) -> str:
-    """The blanks that are missing to the width."""
-    return " " * (width - cells(text))
+def padded(text: str, width: int) -> str:
+    """The text, filled up with blanks to the width."""
+    return text + " " * (width - cells(text))
 
 
-def wrapped(text: str, width: int, lines_max: int = sys.maxsize) -> list[str]:
-    """The text in lines that are broken between words, and within those that are wider than a line."""
-    lines = [""]
-    for word in text.split():
-        rest = word
-        if lines[-1] and cells(lines[-1]) + 1 + cells(rest) > width:
-            lines.append("")
-        elif lines[-1]:
-            lines[-1] += " "
-        while cells(lines[-1]) + cells(rest) > width:
-            piece, rest = _split(rest, width)
-            lines[-1:] = [piece, ""]
+def wrapped(
+    text: str,
+    width: int,
+    *,
+    taken: int = 0,
+    hanging: str = "",
+    lines_max: int = sys.maxsize,
+    whole_words: bool = False,
+) -> list[str]:
+    """The text, escaped, in lines that are broken between words.
+
+    `taken` cells of the first line are in use already; the others begin with `hanging`. Words that are wider than a
+    line are broken too, unless they must stay whole, so that they can be copied.
+    """
+    lines, begun = [" " * taken], False
+    for spaced in re.findall(" *[^ ]+", printable(text, TEXT_MAX)):
+        if begun and cells(lines[-1] + spaced) > width:
+            lines.append(hanging)
+            begun = False
+        rest = spaced if begun else spaced.lstrip()
+        while not whole_words and rest and cells(lines[-1] + rest) > width:
+            piece, rest = _split(rest, width - cells(lines[-1]))
+            lines[-1] += piece
+            lines.append(hanging)
         lines[-1] += rest
+        begun = True
+    lines[0] = lines[0][taken:]
     if len(lines) > lines_max:
         lines[lines_max - 1 :] = [cut(f"{lines[lines_max - 1]} …", width)]
     return lines
