@@ -74,7 +74,7 @@ def _up(wanted: Wanted, current: Observed) -> SandboxPlan:
     if planned := _leftover(wanted):
         return planned
     if current.name != rendered.name and not _is_in_backoff(wanted, backoff.START):
-        why = f"somebody renamed it to {printable(current.name)}"
+        why = f"somebody renamed it to {current.name}"
         return SandboxPlan(name, Verdict.RENAME, Reason.RENAMED, why, (Rename(current.id, rendered.name),))
     match current.health:
         case None:

@@ -9,7 +9,6 @@ from reconciler.model.plan import Plan, Reason, SandboxPlan, Verdict
 from reconciler.model.status import EngineStatus, PendingApproval, Phase, SandboxStatus
 from reconciler.model.world import World
 from reconciler.spec.policy import Policy
-from reconciler.spec.text import printable
 
 FREEZES = frozenset(
     {Reason.CHANGES_WAIT, Reason.DIRECTORY_UNREADABLE, Reason.DIRECTORY_REPLACED, Reason.REMOVAL_BUDGET_EXCEEDED}
@@ -33,7 +32,7 @@ def summary_fields(
         "slots_reserved_for": tuple(
             planned.sandbox for planned in plan.sandboxes if planned.sandbox not in up and _has_slot(planned)
         ),
-        "slots_used_by_unmanaged": tuple(printable(one.name) for one in world.unmanaged if one.sandbox and one.up),
+        "slots_used_by_unmanaged": tuple(one.name for one in world.unmanaged if one.sandbox and one.up),
         "frozen": bool(frozen) or not desired.complete,
         "frozen_reason": frozen[0] if frozen else scan_error,
         "pending_approval": PendingApproval(

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from reconciler.model.status import JournalEntry
 from reconciler.report.bounded_file import BoundedFile, LineReader
+from reconciler.report.escaped_json import escaped_json
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ class Journal:
     def write(self, entry: JournalEntry) -> None:
         """Appends one line. A failed write is logged and never fails the caller."""
         try:
-            self._file.append(entry.model_dump_json().encode("utf-8", "backslashreplace") + b"\n")
+            self._file.append(escaped_json(entry) + b"\n")
         except OSError as error:
             log.warning("cannot write %s: %s", self._path, error.strerror)
 

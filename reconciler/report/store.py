@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from reconciler.model.errors import StateUnusable
 from reconciler.model.status import Approval, ControllerStatus, Heartbeat, SandboxStatus
+from reconciler.report.escaped_json import escaped_json
 from reconciler.report.lock import Lock
 from reconciler.report.sandbox_log import delete_old_logs
 from reconciler.report.whole_file import read_whole, write_whole
@@ -26,7 +27,7 @@ class Store:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._lock = Lock(directory / "lock")
-        self._written: dict[Path, str] = {}
+        self._written: dict[Path, bytes] = {}
         self._failing: dict[Path, str] = {}
         """Files that could not be written, and why; the reason is empty for a file not written yet."""
         self._unwritten: tuple[float, str] = (0, "")
@@ -191,16 +192,16 @@ class Store:
 
     def _write(self, path: Path, model: BaseModel) -> bool:
         """Writes the file unless it has this content already; returns whether it has it now."""
-        text = model.model_dump_json(indent=2) + "\n"
-        if self._written.get(path) == text:
+        content = escaped_json(model, indent=2) + b"\n"
+        if self._written.get(path) == content:
             return True
         try:
-            write_whole(path, text.encode("utf-8", "backslashreplace"))
+            write_whole(path, content)
         except OSError as error:
             self._written.pop(path, None)
             self._note(path, error.strerror or "unknown")
             return False
-        self._written[path] = text
+        self._written[path] = content
         self._note(path)
         return True
 

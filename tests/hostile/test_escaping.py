@@ -36,6 +36,14 @@ environment: {{A: "{hidden}{version}"}}
 labels: {{a: "{hidden}{version}"}}
 """
 
+NETWORK = {
+    "Name": "reconciler.test",
+    "Id": "n",
+    "Driver": "bridge",
+    "Options": {"com.docker.network.bridge.enable_icc": "false"},
+    "Labels": {"reconciler.instance": "test"},
+}
+
 COMMANDS = (
     ["plan"],
     ["plan", "-o", "json"],
@@ -232,15 +240,8 @@ def test_refusals(refusal: bytes, reason: str, lists: bool, tmp_path: Path) -> N
     operator = Operator(tmp_path, NO_ENGINE, "test")
     operator.directory.mkdir()
     operator.declare("web")
-    network = {
-        "Name": "reconciler.test",
-        "Id": "n",
-        "Driver": "bridge",
-        "Options": {"com.docker.network.bridge.enable_icc": "false"},
-        "Labels": {"reconciler.instance": "test"},
-    }
     image = {"/images/docker.io/library/sandbox:test/json": {"Id": "i"}}  # why a pull is refused is told in our words
-    good = {"/containers/json": [], "/networks": [network], **image} if lists else {}
+    good = {"/containers/json": [], "/networks": [NETWORK], **image} if lists else {}
     with hostile_engine(refusal, reason, good) as operator.host:
         assert ESCAPED in tell_all(operator)
         with operator.run():
@@ -250,7 +251,7 @@ def test_refusals(refusal: bytes, reason: str, lists: bool, tmp_path: Path) -> N
 
 
 def test_what_an_engine_says_of_itself_and_of_strangers(tmp_path: Path) -> None:
-    """Its names, versions and warnings, and the names and labels of its containers, come out escaped everywhere."""
+    """Its version and its warnings, and the names and labels of its containers, come out escaped everywhere."""
     operator = Operator(tmp_path, NO_ENGINE, "test")
     operator.directory.mkdir()
     operator.declare("web")
@@ -263,12 +264,12 @@ def test_what_an_engine_says_of_itself_and_of_strangers(tmp_path: Path) -> None:
         "Status": "",
         "Created": 0,
     }
-    about = {"Name": HOSTILE, "Driver": HOSTILE, "Warnings": [HOSTILE], "CgroupVersion": HOSTILE}
+    about = {"Driver": HOSTILE, "Warnings": [HOSTILE], "CgroupVersion": HOSTILE}
     good = {
         "/info": {**ABOUT["/info"], **about, "SystemTime": "2026-01-31T12:00:00Z"},
         "/version": {"ApiVersion": "1.41", "Version": HOSTILE},
         "/containers/json": [stranger],
-        "/networks": [],
+        "/networks": [NETWORK],
     }
     with hostile_engine(b"no", "No", good) as operator.host:
         said = tell_all(operator)

@@ -385,3 +385,20 @@ def test_a_journal_that_cannot_be_written_fails_nobody(tmp_path: Path, caplog: p
     """The entry is lost, the pass is not."""
     Journal(tmp_path / "missing" / "journal.jsonl").write(entry(1))
     assert "cannot write" in caplog.text
+
+
+def test_no_text_in_the_state_directory_steers_a_terminal(store: Store) -> None:
+    """Whatever a name or a message holds, a lone surrogate too: the file says it escaped, and can be read."""
+    evil = "\x1b[2J\u202e\r\n\ud800"
+    shown = "\\x1b[2J\\u202e\\r\\n\\ud800"
+    store.write_status(SandboxStatus(name="web", message=evil, configuration={evil[:-1]: evil}))
+    Journal(store.directory / "journal.jsonl").write(
+        JournalEntry(at=0, sandbox="web", verdict="STOP", cause=Reason.DRIFTED, result="ok", message=evil)
+    )
+    assert store.statuses()["web"].message == shown
+    assert store.statuses()["web"].configuration == {shown[:-6]: shown}
+    (line,) = (store.directory / "journal.jsonl").read_text().splitlines()
+    assert json.loads(line)["message"] == shown
+    assert all(
+        text.replace("\n", "").isprintable() for text in (line, (store.directory / "status" / "web.json").read_text())
+    )

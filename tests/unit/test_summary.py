@@ -61,13 +61,13 @@ def test_a_slot_is_reserved_for_who_is_down_and_meant_to_run(changed: dict[str, 
 def test_who_uses_a_slot_is_told_in_the_order_of_names() -> None:
     """A container that is not ours uses one when it is up and stands for a sandbox; all of them are told."""
     strangers = (
-        Unmanaged("1" * 64, "one\n", "its name is not ours", "web", up=True),
+        Unmanaged("1" * 64, "one", "its name is not ours", "web", up=True),
         Unmanaged("2" * 64, "two", "it is odd", "web"),
         Unmanaged("3" * 64, "three", "it is odd", up=True),
     )
     fields = told(unmanaged=strangers, containers=tuple(Scene().container(name) for name in "cab"))
     assert fields["slots_used_by"] == ("a", "b", "c")
-    assert fields["slots_used_by_unmanaged"] == ("one\\n",)
+    assert fields["slots_used_by_unmanaged"] == ("one",)
     assert fields["unmanaged"][1:] == (f"it is odd: two ({'2' * 12})", f"it is odd: three ({'3' * 12})")
 
 

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from reconciler.spec.fields import TEXT_BYTES_MAX
-from reconciler.spec.text import printable
+from reconciler.spec.text import printable, printable_inside
 
 TEXT_MAX = 2000
 """Characters of a text, before they are escaped; the rest of a longer one is cut off."""
@@ -64,7 +63,7 @@ def show(*lines: Line, err: bool = False, text_max: int = TEXT_MAX) -> None:
 
 def show_json(value: Any, indent: int | None = 2) -> None:
     """Prints a value for programs. Its texts are escaped too, as whoever reads them may print them."""
-    click.echo(json.dumps(_escaped_inside(value), indent=indent))
+    click.echo(json.dumps(printable_inside(value), indent=indent))
 
 
 def escaped(line: Line, text_max: int = TEXT_MAX) -> str:
@@ -77,17 +76,6 @@ def _coloured(part: Part, text_max: int) -> str:
     if isinstance(part, str):
         return printable(part, text_max)
     return click.style(printable(part.text, text_max), part.colour, bold=part.bold or None, dim=part.dim or None)
-
-
-def _escaped_inside(value: Any) -> Any:
-    match value:
-        case dict():
-            return {_escaped_inside(key): _escaped_inside(inner) for key, inner in value.items()}
-        case list() | tuple():
-            return list(map(_escaped_inside, value))
-        case str():
-            return printable(value, TEXT_BYTES_MAX)
-    return value
 
 
 def cells(text: str) -> int:
