@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import grimp
 import pytest
 
 from reconciler import __version__
@@ -16,6 +17,9 @@ from tests.tables import GENERATED, PAGES, ROOT, TABLES, renewed
 
 README_BYTES_MAX = 14_000
 """It is read in five minutes."""
+
+VALUES = {f"reconciler.model.{name}" for name in ("desired", "world", "rendered", "plan", "output", "status")}
+"""The kinds of value that one file hands to another."""
 
 LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
 COMMAND = re.compile(r"(?:`|^\$ |run: |bin/)reconciler ([^`|>#\n]+)", re.MULTILINE)
@@ -86,15 +90,44 @@ def _table(page: str, banner: str) -> dict[str, str]:
     return {first: second for first, second, *_ in cells}
 
 
-def test_each_journey_passes_files_that_are_there_and_none_twice() -> None:
-    """So it goes one way."""
+def _journeys() -> dict[str, list[str]]:
+    """The modules of each journey, by its title: of each step the file that begins it."""
     page = (ROOT / "docs" / "architecture.md").read_text()
     journeys = page[page.index("## Five journeys") : page.index("## Glossary")].split("\n### ")[1:]
-    assert len(journeys) == 5
-    for journey in journeys:
-        files = re.findall(r"`([a-z_/]+\.py)`", journey)
-        assert len(files) > 5
-        assert [file for file in files if not (ROOT / "reconciler" / file).exists() or files.count(file) > 1] == []
+    steps = {journey.partition("\n")[0]: re.findall(r"^\d+\. (\S*)", journey, re.MULTILINE) for journey in journeys}
+    return {
+        title: [f"reconciler/{file.strip('`').removesuffix('.py')}".replace("/", ".") for file in files]
+        for title, files in steps.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    return grimp.build_graph("reconciler")
+
+
+def _meet(graph: grimp.ImportGraph, before: list[str], there: str) -> bool:
+    """Whether the next file of a journey has it from those before."""
+    imports = {one: graph.find_modules_directly_imported_by(one) for one in (*before, there)}
+    if any(there in imports[one] or one in imports[there] for one in before):
+        return True
+    last, callers = before[-1], graph.find_modules_that_directly_import
+    return bool(callers(last) & callers(there) or VALUES & imports[last] & imports[there])
+
+
+@pytest.mark.parametrize("title", _journeys())
+def test_each_journey_goes_from_file_to_file_and_none_turns_back(title: str, graph: grimp.ImportGraph) -> None:
+    """A file calls the next or is called by it, one calls both, or both know the value that is handed on."""
+    modules = _journeys()[title]
+    assert len(modules) > 5
+    assert [one for one in modules if one not in graph.modules or modules.count(one) > 1] == []
+    gaps = [there for step, there in enumerate(modules) if step and not _meet(graph, modules[:step], there)]
+    assert gaps == []
+
+
+def test_there_are_five_journeys() -> None:
+    """As the page says."""
+    assert len(_journeys()) == 5
 
 
 def test_the_floor_is_the_specs() -> None:
