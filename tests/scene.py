@@ -153,7 +153,7 @@ class Scene:
         fields = {"fingerprint": of.fingerprint, "public_fingerprint": of.public_fingerprint, **fields}
         self.remember(name, container, failure=failure, failures=failures, retry_at=NOW + retry_in, **fields)
 
-    def withhold(self, container: Observed) -> None:
+    def wait_for_approval(self, container: Observed) -> None:
         """Its removal waits for approval, since a pass under the policy as it is now."""
         self.pending_approval = PendingApproval(
             reason=Reason.REMOVAL_BUDGET_EXCEEDED,

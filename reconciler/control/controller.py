@@ -167,7 +167,7 @@ class Controller:
 
     def _turn(self, deadline: float = float("inf")) -> None:
         """Waits for a message, the next pass or the deadline, and then works; sends a heartbeat when it is due."""
-        if self._schedule.beat_is_due(self._clock.monotonic()):
+        if self._schedule.heartbeat_is_due(self._clock.monotonic()):
             self._heartbeat()
         self._wait(min(self._schedule.next_at, deadline))
         if not self._stopping:
@@ -177,7 +177,7 @@ class Controller:
         """Tells the state directory and the service manager that the loop is alive."""
         self._store.heartbeat_now()
         self._dependencies.manager.alive()
-        self._schedule.beaten(self._clock.monotonic())
+        self._schedule.heartbeat_sent(self._clock.monotonic())
 
     def work(self) -> None:
         """Handles all queued messages, makes a pass if one is due, and writes changed statuses."""

@@ -224,7 +224,7 @@ class Executor:
         if mounted := [mismatch.actual for mismatch in mismatches if mismatch.knob == MOUNTED]:
             message = f"the engine has mounted something else: {', '.join(mounted)}"
             return replace(outcome, failure=Reason.MOUNT_MISMATCH, message=message, mismatches=mismatches)
-        message = "it is not as rendered: " + "; ".join(map(str, mismatches))
+        message = "it is not what was asked for: " + "; ".join(map(str, mismatches))
         return replace(outcome, failure=Reason.VERIFICATION_FAILED, message=message, mismatches=mismatches)
 
 

@@ -40,11 +40,11 @@ class Schedule:
         return now >= max(self._pass_at, self._not_before)
 
     def resync_is_due(self, now: float) -> bool:
-        """Whether what is remembered has been believed for long enough."""
+        """Whether what is remembered is so old that all of it is read anew."""
         return now >= self._resync_at
 
-    def beat_is_due(self, now: float) -> bool:
-        """Whether it is time for a sign of life."""
+    def heartbeat_is_due(self, now: float) -> bool:
+        """Whether it is time for a heartbeat."""
         return now >= self._heartbeat_at
 
     # --- what has happened ---------------------------------------------------------------------------------------
@@ -58,8 +58,8 @@ class Schedule:
         self._resync_at = now + RESYNC_SECONDS
         self.ask(now)
 
-    def beaten(self, now: float) -> None:
-        """A sign of life has been given."""
+    def heartbeat_sent(self, now: float) -> None:
+        """A heartbeat was written and sent."""
         self._heartbeat_at = now + self._heartbeat_seconds
 
     def begun(self, again_at: float) -> None:

@@ -19,7 +19,7 @@ class ServiceManager:
         self._told_ready = False
         self._told_status = ""
         self.heartbeat_seconds = _watchdog_seconds(environment) / 2 or math.inf
-        """How often the watchdog wants a sign of life; infinite when there is no watchdog."""
+        """How often the watchdog wants a message; infinite when there is no watchdog."""
 
     def ready(self) -> None:
         """Called after each pass; sent once, and once after each `reloading`."""
@@ -40,12 +40,12 @@ class ServiceManager:
             self._told_status = sentence
 
     def alive(self) -> None:
-        """To be called by the loop itself: a thread of its own would hide a loop that hangs."""
+        """Called by the loop itself: a thread of its own would hide that the loop hangs."""
         if self.heartbeat_seconds < math.inf:
             self._tell("WATCHDOG=1")
 
     def stopping(self) -> None:
-        """The end has begun, and may take a while."""
+        """Sent when the controller begins to shut down, which may take a while."""
         self._tell("STOPPING=1")
 
     def _tell(self, state: str) -> None:

@@ -27,7 +27,7 @@ Found = TypeVar("Found")
 
 COMMAND_SECONDS = 10
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-"""Where iptables is, also for those who have no business there."""
+"""With the directories of iptables, which an ordinary user's PATH lacks."""
 
 TROUBLE = (OSError, ValueError, LookupError, RuntimeError, subprocess.SubprocessError, ReconcilerError)
 
@@ -100,7 +100,7 @@ def _local_data(settings: Settings, health: EngineHealth) -> Path:
 
 
 def _outside(moment: float, before: float, after: float) -> float:
-    """By how much the moment is after, or negative before, what lies between; 0 is within."""
+    """How far the moment is outside the span: negative before it, 0 within."""
     return max(0.0, moment - after) + min(0.0, moment - before)
 
 
@@ -110,7 +110,7 @@ def _synchronised() -> bool | None:
 
 
 def _interfaces() -> frozenset[str]:
-    """None, where the kernel does not tell."""
+    """Their names; empty where the kernel does not tell."""
     names = _found(socket.if_nameindex)
     return frozenset() if isinstance(names, Unknown) else frozenset(name for _, name in names)
 
@@ -173,7 +173,7 @@ def _existing(path: Path) -> Path:
 
 
 def _writers(found: os.stat_result) -> Iterator[str]:
-    """Who may write, root aside; an owner counts always, as he can give himself the right."""
+    """Who may write, root aside. The owner always counts, who can change the mode."""
     if found.st_uid:
         yield _user(found.st_uid)
     if found.st_mode & stat.S_IWGRP:

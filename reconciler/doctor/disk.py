@@ -1,4 +1,4 @@
-"""Is there room, and can one sandbox take all of it?"""
+"""Checks of the disks: how much is free, and whether one sandbox can use up all of it."""
 
 from collections.abc import Iterator
 
@@ -32,7 +32,7 @@ def engine_room(host: Host) -> Iterator[Finding]:
 
 def state_room(host: Host) -> Iterator[Finding]:
     """Room for the status files."""
-    why = "On a full disk the status files stay as they were, and tell of the past."
+    why = "On a full disk the status files are out of date."
     yield _judged("state's disk", host.state_room, STATE_BYTES, why, "sudo du -xh / | sort -h | tail -n 20")
 
 
@@ -53,12 +53,12 @@ def _size(count: int) -> str:
 
 
 def quota(host: Host) -> Iterator[Finding]:
-    """Only some storage drivers can bound what a container writes."""
+    """Whether the storage driver can limit what a container writes."""
     if isinstance(host.engine, Unknown):
         return
     driver, xfs = host.engine.storage_driver, host.engine.file_system == "xfs"
     why = "One sandbox can fill the disk that the engine and its neighbours write to."
-    bound = "a size can be given to every container"
+    bound = "the size of each container can be limited"
     if driver in QUOTA_DRIVERS:
         yield ok("disk quota", f"{driver}: {bound}")
     elif driver == "overlay2" and isinstance(host.engine_mount, Unknown):
@@ -66,7 +66,7 @@ def quota(host: Host) -> Iterator[Finding]:
     elif driver == "overlay2" and xfs and {"prjquota", "pquota"} & _options(host):
         yield ok("disk quota", f"overlay2 on xfs with pquota: {bound}")
     elif driver == "overlay2" and xfs:
-        remedy = "# add pquota to its options in /etc/fstab, and mount it anew"
+        remedy = "# add pquota to its options in /etc/fstab, and mount it again"
         yield warning("disk quota", "overlay2 on xfs without pquota", why, remedy)
     else:
         remedy = f"# put {host.engine.facts.data} on xfs, mounted with pquota, under the driver overlay2"

@@ -1,4 +1,4 @@
-"""Is the engine there, is it for us alone, and is it one that does what is asked of it?"""
+"""Checks of the engine: whether it answers, who else may use it, and whether it is new enough."""
 
 import re
 from collections.abc import Iterator
@@ -60,7 +60,7 @@ def version(host: Host) -> Iterator[Finding]:
 
 
 def socket(host: Host) -> Iterator[Finding]:
-    """Who may use the engine's socket owns the host."""
+    """Who may use the engine's socket: each of them is as good as root on the host."""
     if host.socket is None and not host.address.socket:
         yield _not_a_socket(host.address)
     elif isinstance(host.socket, Unknown):
@@ -74,19 +74,20 @@ def _not_a_socket(address: Address) -> Finding:
         return ok("socket", f"{address}, for who has the key in {address.certificates}")
     if address.ssh:
         return ok("socket", f"{address}, for whom ssh lets in")
-    why = "Whoever reaches the port owns the engine's host."
-    return error("socket", f"{address} has no lock", why, "# use ssh://, or TLS with DOCKER_TLS_VERIFY")
+    why = "Whoever reaches the port is as good as root on the engine's host."
+    remedy = "# use ssh://, or TLS with DOCKER_TLS_VERIFY"
+    return error("socket", f"anybody who reaches {address} may use it", why, remedy)
 
 
 def _writers_of_socket(host: Host, socket: PathAccess) -> Finding:
     who = sorted(socket.writers)
     if EVERYONE in who:
-        why = "Whoever may write to the socket owns the host."
+        why = "Whoever may write to the socket is as good as root on this host."
         return error(
             "socket", f"everyone may write to {socket.path}", why, f"sudo chmod o-rw {quote(str(socket.path))}"
         )
     if both := sorted(host.authors & set(who)):
-        why = "Who may ask the engine itself is bound by no policy."
+        why = "Who may use the engine directly is bound by no policy."
         remedy = f"# take {both[0]} out of group {socket.group}, or give the sandboxes to others"
         return warning("socket", f"{', '.join(both)} may use it and write the sandboxes", why, remedy)
     return ok("socket", f"for {', '.join(['root', *who])}")
@@ -100,7 +101,7 @@ def elsewhere(host: Host) -> Iterator[Finding]:
 
 
 def live_restore(host: Host) -> Iterator[Finding]:
-    """Podman needs none: its containers do not end with it."""
+    """Whether containers go on while the engine restarts, as Podman's always do."""
     if isinstance(host.engine, Unknown) or host.engine.facts.name != "Docker":
         return
     if host.engine.live_restore:
@@ -117,23 +118,23 @@ def clock(host: Host) -> Iterator[Finding]:
     ahead, remedy = host.clock_ahead_seconds, "sudo timedatectl set-ntp true"
     if abs(ahead) > CLOCK_SECONDS_MAX:
         text = f"the engine's is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} ours"
-        yield error("clock", text, "Ages, and when to restart what fails, are reckoned wrong.", remedy)
+        yield error("clock", text, "Ages, and the times of restarts, are wrong.", remedy)
     elif host.synchronised is False:
         why = "Times in status files and logs cannot be compared with those of other machines."
-        yield warning("clock", "nobody keeps it right", why, remedy)
+        yield warning("clock", "it is not synchronised", why, remedy)
     else:
         yield ok("clock", "the engine's agrees with ours")
 
 
 def warnings(host: Host) -> Iterator[Finding]:
-    """What else the engine complains of; what the kernel lacks is judged by checks of their own."""
+    """The engine's own warnings, but for those about the kernel, which has checks of its own."""
     if isinstance(host.engine, Unknown):
         return
     for reported in host.engine.warnings:
         text = reported.removeprefix("WARNING: ")
         if "API is accessible on" in text:
-            why = "Whoever reaches the port owns the host."
+            why = "Whoever reaches the port is as good as root on the host."
             yield error("engine says", text, why, "# take the tcp:// host out of /etc/docker/daemon.json or the unit")
         elif not text.startswith(("No ", "bridge-nf-call")):
-            why = "The engine itself thinks that it matters."
+            why = "The engine itself warns of it."
             yield warning("engine says", text, why, f"{host.docker} info")

@@ -1,4 +1,4 @@
-"""May only those write our files who should, and are changes seen?"""
+"""Checks of the files: whether they can be read, who may write them, and whether changes are seen at once."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -44,7 +44,7 @@ def watching(host: Host) -> Iterator[Finding]:
         return
     kind = host.directory_mount.file_system
     if kind in UNWATCHED or kind.startswith("fuse"):
-        why = "What is changed from elsewhere is seen at the next resync, up to a minute later."
+        why = "A change made on another host is seen at the next resync, up to a minute later."
         remedy = "# keep the sandboxes on a local file system, or send the controller SIGHUP after each change"
         yield warning("watching", f"{host.directory_path} is on {kind}", why, remedy)
     else:
@@ -52,7 +52,7 @@ def watching(host: Host) -> Iterator[Finding]:
 
 
 def policy(host: Host) -> Iterator[Finding]:
-    """Whether it is there and in order, and out of reach of those whom it binds."""
+    """Whether it is there and valid, and cannot be changed by those whom it binds."""
     if host.policy_file is None:
         yield ok("policy", "no file is named: the built-in one is in force")
         return
@@ -78,7 +78,7 @@ def _out_of_reach(policy: PathAccess, authors: frozenset[str]) -> Finding:
 
 
 def _protect(policy: Path, weak: Path) -> Iterator[str]:
-    """A directory above may have to be as it is, such as somebody's home: then the policy is better elsewhere."""
+    """Its own mode can be changed; of a directory above it, such as somebody's home, that may do harm."""
     path = quote(str(policy))
     if weak == policy:
         yield f"sudo chown root {path} && sudo chmod go-w {path}"
@@ -88,7 +88,7 @@ def _protect(policy: Path, weak: Path) -> Iterator[str]:
 
 
 def state(host: Host) -> Iterator[Finding]:
-    """Whether it can be written, and not by those whose removals it holds back."""
+    """Whether the controller can write there, and those who write the sandboxes cannot."""
     shown, path = str(host.state_path), quote(str(host.state_path))
     if isinstance(host.state, Unknown):
         yield unchecked("state", f"{shown}: {host.state.why}")

@@ -1,4 +1,4 @@
-"""What a check says."""
+"""What a check finds."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,20 +27,20 @@ class Finding:
 
 
 def ok(check: str, text: str) -> Finding:
-    """Nothing is to be done."""
+    """A finding that needs nothing to be done."""
     return Finding(check, Level.OK, text)
 
 
 def warning(check: str, text: str, why: str, *remedy: str) -> Finding:
-    """It works, with a risk that `why` names."""
+    """A finding of what works, with a risk that `why` names."""
     return Finding(check, Level.WARNING, text, why, remedy)
 
 
 def error(check: str, text: str, why: str, *remedy: str) -> Finding:
-    """Something fails, or will, as `why` says."""
+    """A finding of what fails or will fail; `why` names the consequence."""
     return Finding(check, Level.ERROR, text, why, remedy)
 
 
 def unchecked(check: str, why: str, *remedy: str) -> Finding:
-    """A warning: nobody knows whether it is ok."""
+    """A warning that something could not be checked."""
     return Finding(check, Level.WARNING, f"could not be checked: {why}", "", remedy)

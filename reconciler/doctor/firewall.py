@@ -10,7 +10,7 @@ from itertools import pairwise
 DROPPING = {"DROP", "REJECT"}
 NOT_TCP_OR_UDP = {"icmp", "igmp", "esp", "ah", "gre", "sctp", "ipv6-icmp"}
 NO_CONDITION = {"conntrack", "state", "comment", "tcp", "udp"}
-"""Modules that demand nothing but what their own options, which are looked at too, say."""
+"""Modules that add no condition besides their own options, which are examined."""
 
 
 Condition = tuple[str, str, bool]

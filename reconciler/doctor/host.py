@@ -1,4 +1,4 @@
-"""The host and its engine, as they were seen at one moment: all that the checks judge."""
+"""The facts about the host and its engine that the checks judge, as of one moment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -88,7 +88,7 @@ class Host:
 
     @property
     def docker(self) -> str:
-        """The command that asks this engine."""
+        """The command line that reaches this engine."""
         if self.address.context:
             return f"docker --context {quote(self.address.context)}"
         return "docker" if self.address == Address() else f"docker --host {quote(self.address.url)}"

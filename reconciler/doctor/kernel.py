@@ -1,4 +1,4 @@
-"""Does the kernel confine the sandboxes as it should, and does it tell of changed files?"""
+"""Checks of the kernel: whether it confines the sandboxes, and whether it can report changed files."""
 
 from collections.abc import Iterator
 from shlex import quote
@@ -15,13 +15,13 @@ WATCHES_MIN = 8192
 
 
 def seccomp(host: Host) -> Iterator[Finding]:
-    """Whether containers are kept from system calls that none of them needs."""
+    """Whether system calls that no container needs are blocked."""
     if isinstance(host.engine, Unknown):
         return
     if Knob.SECCOMP not in host.engine.facts.lacking:
         yield ok("seccomp", "on")
     else:
-        why = "Any system call would be open to sandboxes; that is why none is started."
+        why = "Sandboxes could make any system call, so none is started."
         yield error("seccomp", "off", why, '# take "seccomp-profile" out of /etc/docker/daemon.json', RESTART)
 
 
@@ -36,7 +36,7 @@ def mandatory_access(host: Host) -> Iterator[Finding]:
         yield warning(
             "mandatory access",
             "neither AppArmor nor SELinux",
-            "It is the second wall, where a hole in the kernel opens the first.",
+            "It still confines a sandbox that has got past the other limits.",
             "# Debian, Ubuntu:",
             f"sudo apt-get install apparmor && {RESTART}",
             '# Fedora: in /etc/docker/daemon.json: "selinux-enabled": true, then',
@@ -66,7 +66,7 @@ def _enable(missing: list[Knob], *, rootless: bool) -> Iterator[str]:
     elif {Knob.MEMORY, Knob.SWAP} & set(missing):
         yield from _boot_with("cgroup_enable=memory swapaccount=1")
     else:
-        yield "# boot a kernel with CONFIG_CFS_BANDWIDTH and CONFIG_CGROUP_PIDS, as distributions have"
+        yield "# boot a kernel with CONFIG_CFS_BANDWIDTH and CONFIG_CGROUP_PIDS, as those of distributions are"
 
 
 def _boot_with(words: str) -> Iterator[str]:
@@ -87,7 +87,7 @@ def cgroups(host: Host) -> Iterator[Finding]:
         case "2":
             yield ok("cgroups", "version 2")
         case "1":
-            why = "Kernels and engines are giving up version 1."
+            why = "Kernels and engines are dropping support for version 1."
             yield warning("cgroups", "version 1", why, *_boot_with("systemd.unified_cgroup_hierarchy=1"))
         case _:
             yield unchecked("cgroups", "the engine does not say which version it uses")
@@ -108,7 +108,7 @@ def user_namespaces(host: Host) -> Iterator[Finding]:
             "Who breaks out of a sandbox has the same user id on the host.",
             '# in /etc/docker/daemon.json: "userns-remap": "default"',
             f"{RESTART}  # images and containers are then made anew",
-            "# it breaks volumes: in a sandbox their files are then nobody's; chown them to its mapped user id",
+            "# the files of volumes then have no owner in a sandbox: chown them to its mapped user id",
         )
 
 

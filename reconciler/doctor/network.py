@@ -1,4 +1,4 @@
-"""What can sandboxes reach besides the internet?"""
+"""Checks of the network: what sandboxes can reach besides the internet."""
 
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
@@ -10,16 +10,16 @@ from reconciler.doctor.host import Host, Unknown
 from reconciler.model.world import Network
 
 METADATA = IPv4Address("169.254.169.254")
-"""Where machines in a cloud are told about themselves, and given their credentials."""
+"""Where a cloud's machines get facts about themselves, and their credentials."""
 
 DATABASES = {3306: "MySQL", 5432: "PostgreSQL", 6379: "Redis", 27017: "MongoDB"}
-"""Ports on which others of this host are expected, and to which passwords are sent."""
+"""Ports on which clients of this host expect a database, and to which they send passwords."""
 
-KEEP = "# lost at the next boot: keep it where your firewall keeps its rules"
+KEEP = "# lost at the next boot, unless you save it with your firewall's rules"
 
 
 def bridge(host: Host) -> Iterator[Finding]:
-    """Neighbours are kept apart by the engine's rules, which a bridge ignores unless the kernel is told otherwise."""
+    """Whether sandboxes are kept apart: a bridge ignores the engine's rules unless the kernel is set to apply them."""
     if isinstance(host.engine, Unknown) or host.network is None:
         return
     if isinstance(host.network, Unknown):
@@ -36,7 +36,7 @@ def bridge(host: Host) -> Iterator[Finding]:
 
 
 def firewall(host: Host) -> Iterator[Finding]:
-    """Are the host's services, and the cloud's, closed to sandboxes?"""
+    """Whether sandboxes are kept from the services of the host and of the cloud."""
     if isinstance(host.engine, Unknown) or isinstance(host.network, Unknown):
         return
     if host.network is None:
@@ -55,7 +55,7 @@ def firewall(host: Host) -> Iterator[Finding]:
 
 
 def ports(host: Host) -> Iterator[Finding]:
-    """Whoever publishes a port first has it."""
+    """Whether sandboxes may publish ports on which clients expect a database: whoever is first has a port."""
     if host.published is None:
         return
     taken = next((port for port in DATABASES if port in host.published), None)
@@ -63,9 +63,9 @@ def ports(host: Host) -> Iterator[Finding]:
     if taken is None:
         yield ok("published ports", said)
     else:
-        why = f"A sandbox could take 127.0.0.1:{taken} before {DATABASES[taken]} does, and be told its passwords."
+        why = f"A sandbox could take 127.0.0.1:{taken} before {DATABASES[taken]} does, and receive its passwords."
         remedy = '# say such as `published: "8000-9999"` in the policy'
-        yield warning("published ports", f"{said}, the ports of databases among them", why, remedy)
+        yield warning("published ports", f"{said}, which includes ports of databases", why, remedy)
 
 
 def _closed(network: Network, rules: Rules, sources: tuple[IPv4Network, ...]) -> Iterator[Finding]:
@@ -76,7 +76,7 @@ def _closed(network: Network, rules: Rules, sources: tuple[IPv4Network, ...]) ->
         rules,
         "INPUT",
         Connection(network.bridge, sources),
-        "Code that nobody trusts can reach whatever listens on this host.",
+        "Untrusted code can reach whatever listens on this host.",
         f"sudo iptables -I INPUT -i {bridge} -m conntrack --ctstate NEW -j DROP",
     )
     yield _judged(

@@ -1,4 +1,4 @@
-"""The engine's host, as its kernel tells of it where it is this host."""
+"""The engine's host, if that is this host: what its kernel says of paths, sockets, bridges and mounts."""
 
 import os
 import re
@@ -127,14 +127,14 @@ class EngineHost:
         )
 
     def _listening(self) -> Iterator[Path]:
-        """Of all sockets of this network namespace: a sandbox's own are in another one. Nothing where nobody tells."""
+        """The paths of all listening sockets of this network namespace: a sandbox's own are in another one."""
         with suppress(FileNotFoundError):
             for path in LISTENING.findall((self.proc / "self/net/unix").read_bytes()):
                 yield Path(os.fsdecode(path))
 
 
 def _both(path: Path) -> set[Path]:
-    """As it is named and as it really is: whoever can exchange a link on the way can exchange what it leads to."""
+    """The path as given and resolved: whoever can exchange a link on the way can exchange what it leads to."""
     return {path.absolute(), path.resolve()}
 
 

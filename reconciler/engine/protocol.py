@@ -45,7 +45,7 @@ class EngineReader(Protocol):
     def output(self, container: str, since: bytes) -> Iterator[list[Output]]:
         """What the container has said and says, from the moment `since` on (empty: all); ends when the container does.
 
-        Who reads too slowly may miss the last words while it runs: asked again afterwards, the engine has them.
+        Who reads too slowly may miss the end of it while the container runs: asked again afterwards, the engine has it.
         """
 
     def written(self) -> tuple[Written, ...]:

@@ -32,7 +32,7 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """A knob of a container that is not as rendered. Both values are fit to be shown."""
+    """A knob of a container that differs from what was rendered. Both values are fit to be shown."""
 
     knob: str
     expected: str

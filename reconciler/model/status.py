@@ -20,10 +20,10 @@ FORMER_NAMES = {
 """Of fields that an upgrade must not forget, by the name that they had before."""
 
 HEARTBEAT_SECONDS = 10.0
-"""How often a controller gives a sign of life."""
+"""How often a controller writes a heartbeat."""
 
 SILENT_SECONDS = 30.0
-"""Without one for so long, it was killed or hangs."""
+"""Without a heartbeat for so long, it was killed or hangs."""
 
 
 class Phase(StrEnum):
@@ -78,12 +78,12 @@ class Attestation(BaseModel):
     ok: bool
     container_id: str
     policy: str = Field(description="Fingerprint of the policy that was in force.")
-    mismatches: tuple[str, ...] = Field((), description="What was not as rendered.")
+    mismatches: tuple[str, ...] = Field((), description="What differed from what was rendered.")
     notes: tuple[str, ...] = Field((), description="What the engine says of it that this version does not know.")
 
 
 class Failure(BaseModel):
-    """What went wrong last, and has not been made good."""
+    """What failed last, and has not succeeded since."""
 
     model_config = FIELD
     reason: Reason
@@ -133,7 +133,7 @@ class SandboxStatus(_Renamed):
         0, description="How often it was started again: after an exit of its own, as unhealthy, or for too much output."
     )
     exit_code: int | None = Field(None, description="Of the last exit; null before the first.")
-    oom_killed: bool = Field(False, description="Whether the last exit was for want of memory.")
+    oom_killed: bool = Field(False, description="Whether it was killed at the last exit for using too much memory.")
     unhealthy_run: float = Field(
         0, description="The engine's own time at which the run began whose health check came to fail; 0: it passes."
     )
@@ -149,12 +149,12 @@ class SandboxStatus(_Renamed):
         (), description="Ids of the containers that the controller itself has stopped: they have not ended."
     )
     stopped: Failure | None = Field(
-        None, description="Why the controller itself has stopped it, where that was not for its file; a run clears it."
+        None, description="Why the controller has stopped it, where its file does not ask for that; a run clears it."
     )
     unconfirmed_start: str = Field(
         "", description="Id of the container whose start timed out, and may still take effect."
     )
-    added_at: float = Field(0, description="Since when it is known; 0: for long.")
+    added_at: float = Field(0, description="When its status was first written; 0: before that was recorded.")
     updated_at: float = Field(0, description="When anything here last changed.")
     over_log_rate: str = Field(
         "", description="Id of the container that was stopped for too much output; its start clears it."
@@ -169,7 +169,7 @@ class SandboxStatus(_Renamed):
     @field_validator("conditions", mode="before")
     @classmethod
     def _known(cls, conditions: object) -> object:
-        """What only another version knows is left out: the next pass works it out anew."""
+        """Conditions of another version are left out: the next pass works them out anew."""
         if not isinstance(conditions, list):
             return conditions
         kinds, reasons = list(ConditionType), list(Reason)
@@ -283,21 +283,21 @@ class ControllerStatus(_Renamed):
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """The last sign of life of a controller, kept in the state directory's lock file."""
+    """The last heartbeat of a controller, in the state directory's lock file."""
 
     pid: int | None
-    """None once it has ended in good order."""
+    """Of its process; None once it has shut down cleanly."""
     at: float
     """In seconds since the epoch; 0 when there never was one."""
     locked: bool | None = None
     """Whether its process holds the lock, and so lives; None where nobody can tell."""
     unwritten_since: float = 0
-    """Since when what it finds is not in the files, in seconds since the epoch; 0 when it is."""
+    """Since when files are out of date, in seconds since the epoch; 0 when all are written."""
     unwritten_why: str = ""
-    """Empty before its first pass has ended, too."""
+    """Why they are; empty also before the first pass has ended."""
 
     def age_seconds(self, now: float) -> float:
-        """A beat from the future, by a clock that was set back since, is one of now."""
+        """A heartbeat from the future, by a clock that was set back since, counts as one of now."""
         return max(0.0, now - self.at)
 
     def alive(self, now: float) -> bool:
@@ -305,7 +305,7 @@ class Heartbeat:
         return self.pid is not None and self.locked is not False and self.age_seconds(now) < SILENT_SECONDS
 
     def well(self, now: float) -> bool:
-        """Whether nobody has died or hangs, and nothing that was found could not be written."""
+        """Whether no controller has died or hangs, and all files could be written."""
         return not self.unwritten_why and (self.pid is None or self.alive(now))
 
 

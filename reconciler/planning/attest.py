@@ -17,7 +17,7 @@ OPEN = frozenset({"command", "entrypoint", "working_dir", "stop_signal", "health
 
 
 def attest(rendered: Rendered, inspection: Inspection, image: Image | None = None) -> tuple[Mismatch, ...]:
-    """Every knob of the container that is not as rendered; empty when all of them are.
+    """Every knob of the container that differs from what was rendered; empty when none does.
 
     `image` is the one that it was made from: where that is not known, what the spec leaves to it is not compared. No
     value of `environment` is in a mismatch.
@@ -28,7 +28,7 @@ def attest(rendered: Rendered, inspection: Inspection, image: Image | None = Non
 def start_blockers(
     rendered: Rendered, inspection: Inspection, image: Image | None, network: Network | None
 ) -> tuple[Mismatch, ...]:
-    """Why a container that claims to be as rendered must not be started, or run on; empty when it may."""
+    """Why a container that claims to be what is rendered must not be started, or run on; empty when it may."""
     return attest(rendered, inspection, image) + _stranded(rendered.spec, inspection, network)
 
 
@@ -44,7 +44,7 @@ def _stranded(spec: ContainerSpec, inspection: Inspection, network: Network | No
 def _mismatches(spec: ContainerSpec, inspection: Inspection, image: Image | None) -> Iterator[Mismatch]:
     actual = inspection.spec
     if actual is None:
-        yield Mismatch("container", "as rendered", "unknown")
+        yield Mismatch("container", "known", "unknown")
         return
     declared, unknown = spec.environment, OPEN
     if image:

@@ -1,6 +1,6 @@
 """The policy outranks the file: what runs is left as it is only while it is allowed, unchanged and within its limits.
 
-A freeze withholds removals and replacements, and no stop.
+A freeze keeps back removals and replacements, and no stop.
 """
 
 from dataclasses import replace

@@ -1,7 +1,7 @@
 """Which removals may happen, and which wait for somebody's approval.
 
 Without approval no more sandboxes are removed within the policy's window than its budget: `max`, or `share` of those
-that ran when the window began. What was withheld once stays withheld until it is approved or declared again, or the
+that ran when the window began. What needed approval once needs it until it is approved or declared again, or the
 policy changes: it does not become right by waiting, nor because files were added.
 """
 
@@ -28,7 +28,7 @@ def pending_approval(situation: Situation, going: frozenset[str]) -> Pending:
     adopted = {name: source for name in going if (source := _adopted_from(situation, name))}
     why = "adopted from {}, and no file declares it; `reconciler approve` removes it"
     kept = {name: (Reason.OWNED_BY_ANOTHER, why.format(source)) for name, source in adopted.items()}
-    return {**kept, **_withheld(situation, going - adopted.keys())}
+    return {**kept, **_unapproved(situation, going - adopted.keys())}
 
 
 def _approved(situation: Situation, name: str) -> bool:
@@ -42,7 +42,7 @@ def _adopted_from(situation: Situation, name: str) -> str | None:
     return min(sources, default=None)
 
 
-def _withheld(situation: Situation, going: frozenset[str]) -> Pending:
+def _unapproved(situation: Situation, going: frozenset[str]) -> Pending:
     desired, policy, before = situation.desired, situation.policy, situation.memory.pending_approval
     if not desired.complete:
         return dict.fromkeys(going, unsure(desired))

@@ -51,7 +51,7 @@ UNFIT = frozenset({Reason.ENGINE_UNFIT, Reason.NETWORK_UNFIT})
 IN_SPITE_OF_THE_FILE = frozenset(
     {Reason.POLICY_VIOLATION, Reason.DRIFTED, Reason.DISK_EXCEEDED, Reason.LOG_RATE_EXCEEDED}
 )
-"""Causes of a stop that its file does not tell."""
+"""Causes of a stop for which its file gives no reason."""
 
 Answer = tuple[bool, Reason, str]
 """Of a condition: whether it is so, why, and a sentence."""
@@ -239,7 +239,7 @@ def _identity(current: Observed, image: Image | None) -> dict[str, Any]:
 
 
 def _configuration(status: SandboxStatus, planned: SandboxPlan, current: Observed) -> dict[str, Any]:
-    """Known of what claims to be as rendered, from then on for as long as it stands for the sandbox."""
+    """Noted of a container that claims to be what is rendered, and kept for as long as that stands for the sandbox."""
     rendered = planned.rendered
     if status.configuration and current.id == status.container_id:
         return {}
@@ -249,7 +249,7 @@ def _configuration(status: SandboxStatus, planned: SandboxPlan, current: Observe
 
 
 def _attestation(planned: SandboxPlan, current: Observed) -> dict[str, Any]:
-    """Only what claims to be as rendered is compared."""
+    """Only what claims to be what is rendered is compared."""
     rendered = planned.rendered
     if rendered is None or not current.up:
         return {}
@@ -332,7 +332,7 @@ def on_outcome(status: SandboxStatus, outcome: Outcome, now: float) -> SandboxSt
 
 
 def _verified(status: SandboxStatus, outcome: Outcome, policy: str, now: float) -> SandboxStatus:
-    """What runs keeps its attestation when its replacement turns out not to be as rendered."""
+    """What runs keeps its attestation when its replacement turns out to be something else."""
     current = status.attested
     if outcome.failure and current and current.ok and current.container_id == status.container_id != outcome.container:
         return status

@@ -13,7 +13,7 @@ from reconciler.spec.policy import Policy
 FREEZES = frozenset(
     {Reason.CHANGES_WAIT, Reason.DIRECTORY_UNREADABLE, Reason.DIRECTORY_REPLACED, Reason.REMOVAL_BUDGET_EXCEEDED}
 )
-"""Causes that withhold removals."""
+"""Causes for which removals wait."""
 
 
 def summary_fields(

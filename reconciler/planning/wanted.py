@@ -38,7 +38,7 @@ class Wanted:
 
     @cached_property
     def mismatches(self) -> dict[str, tuple[Mismatch, ...]]:
-        """By id, what is not as rendered of the containers that claim to be."""
+        """By id, what differs of the containers that claim to be what is rendered."""
         memo, world = self.situation.memo, self.situation.world
         return {
             one.id: memo(start_blockers, one.id, self.rendered, one.inspection, world.image_of(one), world.network)

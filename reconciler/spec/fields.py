@@ -31,7 +31,7 @@ PIDS_MAX = 2**22
 """No Linux kernel counts further."""
 DURATION_SECONDS_MAX = 24 * 60 * 60
 OWN_LABELS = "reconciler."
-"""What the labels begin with by which reconciler knows its containers."""
+"""The prefix of the labels by which reconciler knows its containers."""
 
 RESERVED_LABELS = (OWN_LABELS, "com.docker.")
 
@@ -43,7 +43,7 @@ _LABEL = re.compile(r"[!-<>-~]{1,255}")
 
 
 def bounded(value: str) -> str:
-    """Text as it is; raises `Mistake` for more than an engine should be sent."""
+    """The text; raises `Mistake` for one that is too long to send to an engine."""
     if len(value.encode(errors="surrogatepass")) > TEXT_BYTES_MAX:
         raise Mistake("is too long", f"at most {size_text(TEXT_BYTES_MAX)}")
     return value
@@ -157,7 +157,7 @@ def listed(value: object) -> object:
 
 
 def at_least(minimum: int) -> AfterValidator:
-    """Of a size: 0, too, would be taken for unlimited."""
+    """Checks a size against a minimum; an engine takes 0 for unlimited."""
 
     def check(size: int) -> int:
         if size < minimum:
@@ -168,7 +168,7 @@ def at_least(minimum: int) -> AfterValidator:
 
 
 def whole(pattern: str) -> str:
-    """As JSON Schema says that a text is all of a pattern."""
+    """The pattern, anchored, so that in JSON Schema the whole text must match."""
     return f"^(?:{pattern})$"
 
 
@@ -191,7 +191,7 @@ def duration_schema(minimum: float) -> WithJsonSchema:
 
 
 def default_as(text: Callable[[Any], str]) -> FieldInfo:
-    """In a schema, the default stands as people write it."""
+    """Shows the default in a schema as people write it: `512m`."""
 
     def rewrite(schema: JsonDict) -> None:
         if "default" in schema:

@@ -23,7 +23,7 @@ PUBLIC_REGISTRIES = (
     "public.ecr.aws",
     "mcr.microsoft.com",
 )
-"""Well known, and of no private network: an engine that asks them asks nobody else."""
+"""Well-known registries on the public internet: allowing them opens no private network."""
 
 
 def _syntax(star: str = "") -> str:
@@ -121,7 +121,7 @@ class ImagePattern:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises `Mistake` for what cannot be meant."""
+        """Raises `Mistake` for what is no pattern."""
         if not text:
             raise Mistake("is empty", "write such as ghcr.io/owner/*")
         _bounded(text)

@@ -1,4 +1,4 @@
-"""A value that cannot be meant, told to the person who wrote it."""
+"""A mistake in what somebody wrote, explained to that person."""
 
 from reconciler.spec.text import printable
 
@@ -6,7 +6,7 @@ SHOWN_MAX = 60
 
 
 class Mistake(ValueError):
-    """`message` says what is wrong, `hint` how to mend it; neither holds a value of `environment`.
+    """`message` says what is wrong, `hint` how to correct it; neither holds a value of `environment`.
 
     `at` is where the mistake lies below the value that was looked at: `("volumes", 1)`.
     """

@@ -33,7 +33,7 @@ from reconciler.spec.units import GIB, KIB, MIB
 
 SANDBOXES_MAX = 10_000
 OWN_TO_SANDBOXES = ("state", "suspend")
-"""What concerns one sandbox, never all of them."""
+"""Keys that can only be said of one sandbox."""
 
 _PORTS = re.compile(r"([1-9][0-9]{3,4})-([1-9][0-9]{3,4})")
 _RUNTIME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

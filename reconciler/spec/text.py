@@ -1,4 +1,4 @@
-"""Text that came from a container, an engine or a stranger, made fit for a file and a terminal."""
+"""Text from anywhere, made safe for a file and a terminal."""
 
 import unicodedata
 from typing import Any

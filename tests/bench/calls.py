@@ -7,7 +7,7 @@ The fewest that could do it:
 - What is created must be verified before it starts (one inspection), and looked at once it runs (another), as its
   addresses and state are not there before. Its log is followed from its start.
 - What replaces another is verified twice: before the old one is stopped, and right before its own start.
-- What is stopped is read to its last words, which a log that is followed may miss, before it is removed.
+- The output of what is stopped is read to its end, which a log that is followed may miss, before it is removed.
 """
 
 import time

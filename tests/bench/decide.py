@@ -1,4 +1,4 @@
-"""Row 9: scan, judge, render and decide, without an engine.
+"""Row 9: scan, check, render and decide, without an engine.
 
 Cold: every file is read for the first time, and nothing runs. Changed: the same directory again with one file of
 another content, while all run as they were rendered, as in one pass of a controller after another.

@@ -532,7 +532,7 @@ def test_drift_by_another_network(bench: Bench) -> None:
 
 
 def test_health(bench: Bench) -> None:
-    """A health check starts undecided, and its verdict and last words are told, in the list and when inspected."""
+    """A health check starts undecided, and its verdict and last output are told, in the list and when inspected."""
     container = bench.checked()
     assert bench.engine.inspect(container).health is Health.STARTING
     for health, output in ((Health.HEALTHY, "fine"), (Health.UNHEALTHY, "not so well")):

@@ -365,7 +365,7 @@ def test_progress_of_a_pull() -> None:
 
 @pytest.mark.parametrize(("api_version", "nanoseconds"), [("1.41", None), ("1.9", None), ("1.44", 2e9), ("1.100", 2e9)])
 def test_a_start_interval_is_for_engines_that_have_it(api_version: str, nanoseconds: float | None) -> None:
-    """An older one is not asked for it, and a container without it is as rendered; but another file is another one."""
+    """An older one is not asked for it, and a container without it is right; but another file is another container."""
     check = {"test": "true", "start_period": "10s"}
     with_it, without = (
         Scene().rendered("web", 61000, healthcheck=check | more) for more in ({"start_interval": "2s"}, {})

@@ -151,12 +151,12 @@ def unchecked(actions: Iterable[Action], *after: type[Action]) -> Iterator[Actio
         last = action
 
 
-def cut_short(lanes: Executor, planned: SandboxPlan, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+def cut_short(executor: Executor, planned: SandboxPlan, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
     """Ends where something else turns out to be mounted."""
     for outcome in outcomes:
         yield outcome
         if outcome.failure is Reason.MOUNT_MISMATCH:
-            lanes._tell(SandboxPlanEnded(planned))
+            executor._tell(SandboxPlanEnded(planned))
             return
 
 
@@ -188,21 +188,21 @@ def unmounted(found: Inspected) -> Inspected:
 # fmt: off
 MUTATIONS = {
     # what is verified
-    "skip the verification": bug(0, Executor._verified, lambda right, lanes, outcome, rendered: outcome),
+    "skip the verification": bug(0, Executor._verified, lambda right, executor, outcome, rendered: outcome),
     "go on after a failed verification": bug(40, Executor._verified,
-        lambda right, lanes, outcome, rendered: right(lanes, outcome, rendered) and outcome),
+        lambda right, executor, outcome, rendered: right(executor, outcome, rendered) and outcome),
     "verify only before the old one stops": bug(0, start_after,
         lambda right, *call: unchecked(right(*call), Stop, Remove)),
     "make what was pulled as if it were known": bug(2, Executor._created,
-        lambda right, lanes, outcome, new: replace(outcome, container=lanes._engine.create(new.name, new.spec))),
+        lambda right, executor, outcome, new: replace(outcome, container=executor._engine.create(new.name, new.spec))),
     "give no sandbox a name of its own": bug(12, render,
         lambda right, name, sandbox, *call: right(name, but(sandbox, hostname=None), *call)),
     "let an image check as often as it likes": bug(25, fitted, lambda right, rendered, image: rendered),
     "keep what has drifted": bug(29, converge._up, lambda right, *call: left_alone(right(*call), Reason.DRIFTED)),
     "start on an engine that lacks a knob of the floor": bug(41, converge._unfit,
         lambda right, sandbox, world: None if world.engine.lacking else right(sandbox, world)),
-    # lanes
-    "pull what is wanted no more": bug(125, Executor.cancel, lambda right, lanes, planned: None),
+    # the executor
+    "pull what is wanted no more": bug(125, Executor.cancel, lambda right, executor, planned: None),
     "let who was not let in rest": bug(206, status_reducer.on_credentials_changed, lambda right, status, now: status),
     "go on after a failure": bug(6, Executor.perform, lambda right, *call: replace(right(*call), failure=None)),
     "work twice on one sandbox": bug(2, decide._plan_wanted,
@@ -239,7 +239,7 @@ MUTATIONS = {
             replace(wanted, sandbox=but(wanted.sandbox, restart=Restart.ALWAYS)), current)),
     # what the files say
     "treat a broken file as absent": bug(7, Desired.problems_of, lambda *_: ()),
-    "remove what a stray may be meant as": bug(10, Desired.problems_of,
+    "remove what an invalid name may be meant as": bug(10, Desired.problems_of,
         lambda right, desired, name: desired.broken.get(name, ())),
     "ignore suspend": bug(10, Situation.__init__,
         lambda right, situation, desired, *rest: right(situation, awake(desired), *rest)),
@@ -247,12 +247,12 @@ MUTATIONS = {
     "act in the middle of a merge": bug(5, Reader.__init__,
         lambda right, reader, policy, scan, clock: right(reader, policy, lambda: replace(scan(), waits=""), clock)),
     # removals and replacements
-    "believe an unreadable directory": bug(108, removals._withheld,
+    "believe an unreadable directory": bug(108, removals._unapproved,
         lambda right, situation, going: right(
             replace(situation, desired=replace(situation.desired, complete=True)), going)),
     "let an approval stand for everything": bug(201, removals._approved,
         lambda right, situation, name: bool(situation.memory.approved)),
-    "remove what was withheld after a while": bug(35, Controller._memory,
+    "remove what waits for approval after a while": bug(35, Controller._memory,
         lambda right, controller: replace(right(controller), pending_approval=None)),
     "forget the budget": bug(5, removals._over_budget, lambda *_: None),
     "forget what was removed before": bug(5, removals._over_budget,
@@ -306,7 +306,7 @@ MUTATIONS = {
     "look no more at volumes once they are mounted": bug(42, start_after,
         lambda right, *call: unchecked(right(*call), Start)),
     "let an exchanged source be read until the next pass": bug(42, Executor.carry_out,
-        lambda right, lanes, planned: cut_short(lanes, planned, right(lanes, planned))),
+        lambda right, executor, planned: cut_short(executor, planned, right(executor, planned))),
     "believe a list that leaves something out": bug(176, Observer._confirm_gone,
         lambda right, observer, listed: right(observer, listed | observer._known)),
     "believe inspections for ever": bug(260, Observer.invalidate_all, lambda *_: None),

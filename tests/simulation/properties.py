@@ -30,7 +30,7 @@ class ViolationError(BaseException):
 
 
 def no_more_run_than_the_limit_allows(witness: Witness, container: str) -> None:
-    """A start leaves no more running than the highest limit under which the lanes in flight were planned.
+    """A start leaves no more running than the highest limit under which the plans in flight were made.
 
     What takes its own place over needs no other, and what an engine has started belatedly nobody can call back.
     """
@@ -76,7 +76,7 @@ def nobody_waits_for_who_is_in_backoff(witness: Witness) -> None:
 
 
 def only_what_was_verified_starts(witness: Witness, container: str) -> None:
-    """A lane starts only what it found within the floor after the last stop or removal for the same name."""
+    """A plan starts only what it found within the floor after the last stop or removal for the same name."""
     if container not in witness.ours & witness.containers.keys() or witness.host.engine.belated:
         return
     if not witness.verified.get(container):
@@ -91,19 +91,19 @@ def what_has_written_too_much_stays_down(witness: Witness, planned: SandboxPlan)
 
 
 def only_what_it_asked_for_stays_mounted(witness: Witness, last: Outcome) -> None:
-    """A lane that has ended well leaves nobody running with something else mounted than it asked for."""
+    """A plan that has ended well leaves nobody running with something else mounted than it asked for."""
     if last.failure is None and last.action == last.planned.actions[-1]:
         _check_mounts(witness, last.planned.sandbox)
 
 
 def what_has_something_else_mounted_is_stopped_at_once(_witness: Witness, last: Outcome) -> None:
-    """A lane never ends with the discovery of an exchanged source, but with the stop that follows it."""
+    """A plan never ends with the discovery of an exchanged source, but with the stop that follows it."""
     if last.failure is Reason.MOUNT_MISMATCH:
         raise ViolationError(f"{last.planned}: what has something else mounted was not stopped at once")
 
 
 def nothing_starts_on_an_engine_that_lacks_a_knob_of_the_floor(witness: Witness, planned: SandboxPlan) -> None:
-    """No lane starts anything once the engine has come back without something that the floor asks for."""
+    """No plan starts anything once the engine has come back without something that the floor asks for."""
     if witness.host.engine.about.lacking and any(isinstance(action, Start) for action in planned.actions):
         raise ViolationError(f"{planned}: the engine lacks {witness.host.engine.about.lacking}")
 
@@ -190,12 +190,12 @@ def only_what_is_surely_gone_is_removed(witness: Witness, planned: SandboxPlan) 
         raise ViolationError(f"{planned}: its absence is not sure")
 
 
-def what_is_withheld_waits_for_approval(witness: Witness, planned: SandboxPlan) -> None:
+def what_is_pending_waits_for_approval(witness: Witness, planned: SandboxPlan) -> None:
     """What has waited for approval under the same policy is not removed without it."""
     before, policy = witness.pending_before, witness.reading.policy
     waited = before and before.policy == policy.fingerprint and planned.sandbox in before.containers
     if witness.is_unapproved_removal(planned) and waited:
-        raise ViolationError(f"{planned}: it was withheld, and nobody has approved it")
+        raise ViolationError(f"{planned}: it waited for approval, and nobody has approved it")
 
 
 def no_more_are_removed_than_the_budget_allows(witness: Witness, planned: SandboxPlan) -> None:
@@ -226,7 +226,7 @@ def what_a_stray_may_be_meant_as_is_left_alone(witness: Witness, planned: Sandbo
     """Nothing is done to a sandbox as long as a file whose name is no sandbox's may be meant as it."""
     desired, name = witness.reading.desired, planned.sandbox
     if _counts_on_its_file(witness, planned) and name in desired.invalid_names and name not in desired.declared:
-        raise ViolationError(f"{planned}: a stray may be meant as it")
+        raise ViolationError(f"{planned}: a file with an invalid name may be meant as it")
 
 
 def nothing_is_believed_in_the_middle_of_a_merge(witness: Witness, planned: SandboxPlan) -> None:
@@ -327,7 +327,7 @@ def synced_is_what_is_as_declared(witness: Witness) -> None:
 
 
 def _told(witness: Witness) -> dict[str, SandboxStatus]:
-    """The statuses of which the controller can know whether they are true: no lane works on them."""
+    """The statuses of which the controller can know whether they are true: no plan is in flight for them."""
     if not witness.controller.status.available:
         return {}
     unclear = {name_of(raw) for raw in witness.up() if witness.is_unclear(raw)}
@@ -516,7 +516,7 @@ BEFORE_A_LANE = (
     nothing_is_replaced_that_has_not_changed,
     an_edit_is_no_drift,
     only_what_is_surely_gone_is_removed,
-    what_is_withheld_waits_for_approval,
+    what_is_pending_waits_for_approval,
     no_more_are_removed_than_the_budget_allows,
     what_is_held_is_left_alone,
     what_a_stray_may_be_meant_as_is_left_alone,

@@ -134,7 +134,7 @@ WEIGHTS = {
     "half": 2,
     "purge": 1,
     "trickle": 1,
-    "add while withheld": 1,
+    "add while a removal waits": 1,
     "new and gone": 1,
     "halt": 1,
     "late start": 2,
@@ -203,8 +203,8 @@ def _steps(kind: str, dice: random.Random) -> list[Step]:  # noqa: C901 - one ca
             ]
         case "lost, renamed and changed":
             changed = [Step("give_name", (number,)), Step("drift", (number, dice.randrange(len(DRIFTS))))]
-            lanes = [Step("planned", (dice.randrange(8),)) for _ in range(8)]
-            return [*changed, Step("restart", ("lost", 0)), Step("work"), *lanes]
+            plans = [Step("planned", (dice.randrange(8),)) for _ in range(8)]
+            return [*changed, Step("restart", ("lost", 0)), Step("work"), *plans]
         case "give_name":
             return [Step(kind, (number,)), *([Step("restart", ("lost", 0))] if dice.random() < 0.3 else [])]
         case "planned" | "pause" | "chatter" | "remove_by_force" | "stranger" | "other_source":
@@ -226,7 +226,7 @@ def _steps(kind: str, dice: random.Random) -> list[Step]:  # noqa: C901 - one ca
         case "trickle":
             collect = [Step("wait", (2,)), Step("work"), Step("work"), *(Step("planned", (one,)) for one in range(4))]
             return [step for one in dice.sample(NAMES, len(NAMES)) for step in (Step("delete", (one,)), *collect)]
-        case "add while withheld":
+        case "add while a removal waits":
             names = dice.sample(NAMES, len(NAMES))
             collect = [Step("wait", (1,)), Step("work"), Step("work")]
             gone, added = (
@@ -262,10 +262,10 @@ def _steps(kind: str, dice: random.Random) -> list[Step]:  # noqa: C901 - one ca
             unheard = [Step("fault", ("lost reply", 0))] if dice.random() < 0.4 else []
             return [*first, *unheard, planned, Step(kind, (False,)), *[planned] * dice.randrange(4), Step("work")]
         case "halt":
-            lanes = [Step("planned", (number,)) for number in range(4)]
+            plans = [Step("planned", (number,)) for number in range(4)]
             return [
                 step
                 for variant in ("once", "once, stopped", "once")
-                for step in (Step("declare", (name, variant)), Step("work"), *lanes, Step("work"))
+                for step in (Step("declare", (name, variant)), Step("work"), *plans, Step("work"))
             ]
     return [Step(kind)]

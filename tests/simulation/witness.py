@@ -39,7 +39,7 @@ class Witness:
     # of containers, by id
     ours: set[str] = field(default_factory=set)
     verified: dict[str, bool] = field(default_factory=dict)
-    """Whether a lane has found it within the floor, since its sandbox's other containers were last touched."""
+    """Whether a plan has found it within the floor, since its sandbox's other containers were last touched."""
     over_log_rate: set[str] = field(default_factory=set)
     """What was told of as saying too much, until its next run."""
     belated: set[str] = field(default_factory=set)
@@ -59,9 +59,9 @@ class Witness:
     cycle: Cycle | None = None
     """Its last plan, and what that was made from."""
     in_flight: set[str] = field(default_factory=set)
-    """The sandboxes on whose lanes it counted at the end of its last work."""
+    """The sandboxes whose plans in flight it counted at the end of its last work."""
     limits: dict[str, int] = field(default_factory=dict)
-    """Of each lane in flight, the highest limit under which a pass counted it: nothing can call it back later."""
+    """Of each plan in flight, the highest limit under which a pass counted it: nothing can call it back later."""
     updating: dict[str, int] = field(default_factory=dict)
     """Of each update in flight, the highest number under which a pass counted it."""
     replacing: set[str] = field(default_factory=set)

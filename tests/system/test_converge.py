@@ -321,7 +321,7 @@ def test_ctrl_c_and_sighup(operator: Operator) -> None:
 
 
 def test_sigterm_does_not_wait_for_a_slow_stop(operator: Operator) -> None:
-    """Lanes under way get a bounded time; then the controller ends well all the same."""
+    """Plans in flight get a bounded time; then the controller ends well all the same."""
     operator.declare("slow", command=STUBBORN, stop_grace_period="60s")
     with operator.run():
         operator.until_phase(slow="Running")

@@ -94,7 +94,7 @@ def _under_way(actions: list[str]) -> list[int]:
 
 
 def test_what_was_approved_before_is_removed(operator: Operator, old: OldOperator) -> None:
-    """Removals that the version before has withheld still wait; an approval that it took down still counts."""
+    """Removals that waited under the version before still wait; an approval that it recorded still counts."""
     for name in NAMES:
         operator.declare(name)
     old.reconciler("apply", code=0)

@@ -1,4 +1,4 @@
-"""`attest` finds every knob that is not as rendered, whoever turned it."""
+"""`attest` finds every knob that differs from what was rendered, whoever turned it."""
 
 from dataclasses import replace
 from typing import Any
@@ -265,7 +265,7 @@ def test_every_part_of_the_process_is_compared(rendered: Rendered, key: str) -> 
 
 
 def test_another_network_is_a_mismatch(rendered: Rendered) -> None:
-    """A container that somebody connected to a second network is not as rendered."""
+    """A container that somebody connected to a second network is not what was rendered."""
     raw = readback(rendered, State.RUNNING, {})
     raw["NetworkSettings"]["Networks"]["bridge"] = {}
     assert knobs(rendered, raw) == {"networks"}
@@ -315,10 +315,10 @@ def test_a_container_without_a_network_is_in_none_that_could_be_gone() -> None:
         assert start_blockers(rendered, read(raw), None, network) == ()
 
 
-def test_what_nobody_has_described_is_not_as_rendered(rendered: Rendered) -> None:
+def test_what_nobody_has_described_is_a_mismatch(rendered: Rendered) -> None:
     """Unknown is not good."""
     undescribed = replace(read(readback(rendered, State.RUNNING, {})), spec=None)
-    assert list(map(str, attest(rendered, undescribed))) == ["container: unknown should be as rendered"]
+    assert list(map(str, attest(rendered, undescribed))) == ["container: unknown should be known"]
 
 
 def test_the_check_of_a_file_is_not_that_of_its_image() -> None:

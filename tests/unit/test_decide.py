@@ -96,7 +96,7 @@ def _(scene: Scene) -> None:
 
 
 @case(
-    "the network is created once, before the lanes",
+    "the network is created once, before the sandboxes' plans",
     "- create network reconciler.default",
     "a CREATE Absent: create reconciler.default.a, verify new, start new",
     "b CREATE Absent: create reconciler.default.b, verify new, start new",
@@ -454,7 +454,7 @@ def _(scene: Scene) -> None:
 
 
 @case(
-    "a stopped container that is not as rendered is removed, never started",
+    "a stopped container that is not what was rendered is removed, never started",
     f"web REMOVE VerificationFailed: remove {A}",
 )
 def _(scene: Scene) -> None:
@@ -694,7 +694,7 @@ def _(scene: Scene) -> None:
 HELD: dict[str, Callable[[Scene], object]] = {
     "a file that asks too much": lambda scene: scene.declare("web", mem_limit="1g"),
     "a broken file": lambda scene: scene.broken.add("web"),
-    "a withheld removal": lambda scene: scene.withhold(scene.containers[0]),
+    "a removal that waits for approval": lambda scene: scene.wait_for_approval(scene.containers[0]),
     "an unreadable directory": lambda scene: setattr(scene, "complete", False),
     "a suspended sandbox": lambda scene: scene.declare("web", suspend="hands off"),
 }
@@ -784,7 +784,7 @@ def _(scene: Scene) -> None:
         scene.container(name, policy=Policy(), mem_limit="256m")
 
 
-@case("a freeze withholds replacements", "web HOLD DirectoryUnreadable")
+@case("a freeze keeps back replacements", "web HOLD DirectoryUnreadable")
 def _(scene: Scene) -> None:
     scene.declare("web", mem_limit="256m")
     scene.container("web")
@@ -869,7 +869,7 @@ def _(scene: Scene) -> None:
     scene.policy = Policy.model_validate({"limits": {"mem_limit": "256m"}, "on_violation": OnViolation.REPORT.value})
 
 
-@case("a sandbox that a lane works on is left to it", "web WAIT InFlight")
+@case("a sandbox with a plan in flight is left to it", "web WAIT InFlight")
 def _(scene: Scene) -> None:
     scene.declare("web", mem_limit="256m")
     scene.container("web")
@@ -1159,23 +1159,23 @@ def _(scene: Scene) -> None:
     scene.remembered_since = NOW - 500
 
 
-@case("what was withheld stays withheld, though few are left", "a HOLD RemovalBudgetExceeded", "b KEEP Running")
+@case("what waits for approval waits on, though few are left", "a HOLD RemovalBudgetExceeded", "b KEEP Running")
 def _(scene: Scene) -> None:
-    scene.withhold(scene.container("a"))
+    scene.wait_for_approval(scene.container("a"))
     scene.declare("b")
     scene.container("b")
 
 
 @case("what is declared again waits for nothing", "a KEEP Running")
 def _(scene: Scene) -> None:
-    scene.withhold(scene.container("a"))
+    scene.wait_for_approval(scene.container("a"))
     scene.declare("a")
 
 
 @case("of what is approved in part, all stays", "a HOLD RemovalBudgetExceeded")
 def _(scene: Scene) -> None:
     scene.approved.add(scene.container("a", State.EXITED).id)
-    scene.withhold(scene.container("a"))
+    scene.wait_for_approval(scene.container("a"))
 
 
 @case("a budget of nothing removes nothing before somebody approves it", "a HOLD RemovalBudgetExceeded")
@@ -1185,9 +1185,9 @@ def _(scene: Scene) -> None:
     scene.remember("a", scene.container("a"))
 
 
-@case("what was withheld is weighed again when the policy has changed", f"a REMOVE FileRemoved: stop {A}, remove {A}")
+@case("what waits for approval is judged anew under another policy", f"a REMOVE FileRemoved: stop {A}, remove {A}")
 def _(scene: Scene) -> None:
-    scene.withhold(scene.container("a"))
+    scene.wait_for_approval(scene.container("a"))
     scene.policy = up_to(4)
 
 
@@ -1236,7 +1236,7 @@ def _(scene: Scene) -> None:
     scene.container("z")
 
 
-@case("a lane under way holds a place", "a WAIT InFlight", "b WAIT LimitExceeded")
+@case("a plan in flight holds a slot", "a WAIT InFlight", "b WAIT LimitExceeded")
 def _(scene: Scene) -> None:
     scene.policy = up_to(1)
     scene.declare("a")
@@ -1724,7 +1724,7 @@ def test_unreadable_directory_offers_nothing_to_approve() -> None:
     scene.container("web")
     assert scene.plan().pending_approval.containers == {}
     waiting = scene.container("waiting")
-    scene.withhold(waiting)
+    scene.wait_for_approval(waiting)
     assert scene.plan().pending_approval.containers == {"waiting": (waiting.id,)}
     scene.declare("waiting")
     assert scene.plan().pending_approval.containers == {}

@@ -103,7 +103,10 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         {"socket": place(SOUND.socket, writers={"group docker": SOCKET, "user alice": SOCKET})},
         "warning: socket: user alice may use it and write the sandboxes",
     ),
-    "tcp": ({"socket": None, "address": Address("tcp://[::1]:2375")}, "error: socket: tcp://[::1]:2375 has no lock"),
+    "tcp": (
+        {"socket": None, "address": Address("tcp://[::1]:2375")},
+        "error: socket: anybody who reaches tcp://[::1]:2375 may use it",
+    ),
     "ssh": (
         {"socket": None, "address": Address("ssh://host")},
         "warning: host: could not be checked: the engine is on host, whose files and firewall are not looked at",
@@ -111,7 +114,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "live restore": (engine(live_restore=False), "warning: live restore: off"),
     "clock ahead": ({"clock_ahead_seconds": 61.0}, "error: clock: the engine's is 61 s ahead of ours"),
     "clock behind": ({"clock_ahead_seconds": -3.0}, "error: clock: the engine's is 3 s behind ours"),
-    "clock alone": ({"synchronised": False}, "warning: clock: nobody keeps it right"),
+    "clock alone": ({"synchronised": False}, "warning: clock: it is not synchronised"),
     "warning": (
         engine(
             warnings=("WARNING: No blkio support", "WARNING: bridge-nf-call-iptables is off", "DEPRECATED: a thing")
@@ -176,7 +179,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "wide range of ports": (
         {"published": range(1024, 65536)},
-        "warning: published ports: 1024-65535, the ports of databases among them",
+        "warning: published ports: 1024-65535, which includes ports of databases",
     ),
     "full": ({"engine_room": Room(GIB // 2, None)}, "error: engine's disk: 512 MiB free"),
     "filling": ({"engine_room": Room(2 * GIB, None)}, "warning: engine's disk: 2048 MiB free"),

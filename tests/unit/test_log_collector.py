@@ -96,7 +96,7 @@ def test_another_controller_goes_on_where_the_last_one_was_killed(talker: Talker
 
 
 def test_what_has_ended_is_read_once(talker: Talker, follow: LogCollector) -> None:
-    """The last words of a container that has stopped are told, and the engine is not asked for them again."""
+    """The last output of a container that has stopped are told, and the engine is not asked for them again."""
     web = container(talker, State.EXITED, output(1, b"a\n"), output(2, b"last\n"))
     told: SimpleQueue[Message] = SimpleQueue()
     follow.follow([web], told.put)
@@ -107,7 +107,7 @@ def test_what_has_ended_is_read_once(talker: Talker, follow: LogCollector) -> No
 
 
 def test_what_could_not_be_read_is_asked_for_again(talker: Talker, follow: LogCollector) -> None:
-    """Last words that an absent engine could not tell are told when it is back."""
+    """Last output that an absent engine could not give is told when it is back."""
     web = container(talker, State.EXITED, EngineUnavailable("gone"), output(1, b"last\n"))
     told: SimpleQueue[Message] = SimpleQueue()
     eventually(lambda: follow.follow([web], told.put) or not told.empty())

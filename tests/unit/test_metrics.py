@@ -9,7 +9,7 @@ from reconciler.model.plan import Outcome, Pull, Reason, SandboxPlan, Start, Ver
 from reconciler.model.status import Attestation, Condition, ConditionType, ControllerStatus, Phase, SandboxStatus
 from reconciler.report.metrics import Metrics
 
-LANE = SandboxPlan("web", Verdict.CREATE, Reason.ABSENT)
+PLANNED = SandboxPlan("web", Verdict.CREATE, Reason.ABSENT)
 CONTROLLER = ControllerStatus(
     available=True,
     host="unix:///run/docker.sock",
@@ -71,10 +71,10 @@ def test_the_state_of_everything_is_there(path: Path) -> None:
 def test_actions_are_counted_by_their_result(path: Path) -> None:
     """Every call that changes something, and how long pulls took."""
     metrics = Metrics(path)
-    metrics.done(Outcome(LANE, Start("a" * 64)))
-    metrics.done(Outcome(LANE, Start("a" * 64), failure=Reason.PORT_TAKEN))
-    metrics.done(Outcome(LANE, Pull("app:1"), duration_seconds=7.5))
-    metrics.done(Outcome(LANE, Pull("app:1"), failure=Reason.IMAGE_PULL_FAILED, duration_seconds=600))
+    metrics.done(Outcome(PLANNED, Start("a" * 64)))
+    metrics.done(Outcome(PLANNED, Start("a" * 64), failure=Reason.PORT_TAKEN))
+    metrics.done(Outcome(PLANNED, Pull("app:1"), duration_seconds=7.5))
+    metrics.done(Outcome(PLANNED, Pull("app:1"), failure=Reason.IMAGE_PULL_FAILED, duration_seconds=600))
     metrics.passed(CONTROLLER, [])
     found = figures(path)
     assert found["reconciler_actions_total{action=Start,result=ok}"] == 1

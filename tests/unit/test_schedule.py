@@ -17,14 +17,14 @@ from reconciler.control.schedule import (
 )
 from reconciler.model.plan import Plan, Reason, SandboxPlan, Verdict
 
-BEGIN, BEAT = 1000.0, 10.0
-NEVER = BEGIN + BEAT
+BEGIN, HEARTBEAT = 1000.0, 10.0
+NEVER = BEGIN + HEARTBEAT
 """With nothing else to do, the heartbeat is what comes next."""
 
 
 def after(*happenings: Callable[[Schedule], None]) -> Schedule:
     """A schedule after its first pass, which asked for nothing and took no time, and after what happened then."""
-    schedule = Schedule(BEGIN, BEAT)
+    schedule = Schedule(BEGIN, HEARTBEAT)
     schedule.begun(inf)
     schedule.ended(BEGIN, 0)
     for happens in happenings:
@@ -54,10 +54,10 @@ CASES: dict[str, tuple[list[Callable[[Schedule], None]], float]] = {
     ),
     "no pass right after a long one": ([did("ended", 1001, 0.4), did("ask", 1001)], 1001.8),
     "no pause is longer than a second": ([did("ended", 1001, 90), did("ask", 1001)], 1001 + REST_SECONDS_MAX),
-    "a heartbeat comes meanwhile": ([did("ask", 1500)], BEGIN + BEAT),
-    "a heartbeat was given": ([did("beaten", 1009), did("ask", 1500)], 1009 + BEAT),
-    "a resync comes by itself": ([did("beaten", 1055)], BEGIN + RESYNC_SECONDS),
-    "a resync was made before its time": ([did("resynced", 1030), did("begun", inf), did("beaten", 1085)], 1090),
+    "a heartbeat comes meanwhile": ([did("ask", 1500)], BEGIN + HEARTBEAT),
+    "a heartbeat was given": ([did("heartbeat_sent", 1009), did("ask", 1500)], 1009 + HEARTBEAT),
+    "a resync comes by itself": ([did("heartbeat_sent", 1055)], BEGIN + RESYNC_SECONDS),
+    "a resync was made early": ([did("resynced", 1030), did("begun", inf), did("heartbeat_sent", 1085)], 1090),
 }
 
 
@@ -70,9 +70,9 @@ def test_what_comes_next(case: str) -> None:
 
 def test_the_first_pass_is_due_at_once() -> None:
     """And neither a resync nor a heartbeat, which come after their time."""
-    schedule = Schedule(BEGIN, BEAT)
-    assert [schedule.pass_is_due(BEGIN), schedule.resync_is_due(BEGIN), schedule.beat_is_due(BEGIN)] == [1, 0, 0]
-    assert schedule.beat_is_due(BEGIN + BEAT)
+    schedule = Schedule(BEGIN, HEARTBEAT)
+    assert [schedule.pass_is_due(BEGIN), schedule.resync_is_due(BEGIN), schedule.heartbeat_is_due(BEGIN)] == [1, 0, 0]
+    assert schedule.heartbeat_is_due(BEGIN + HEARTBEAT)
     assert schedule.resync_is_due(BEGIN + RESYNC_SECONDS)
 
 

@@ -276,7 +276,7 @@ def test_a_long_sentence_about_one_sandbox_is_wrapped() -> None:
     ],
 )
 def test_whether_a_controller_is_alive(heartbeat: Heartbeat, told: str) -> None:
-    """Alive, ended, dead, or without a sign of life; what it cannot write; and how old everything else is then."""
+    """Alive, ended, dead, or without a heartbeat; what it cannot write; and how old everything else is then."""
     (line,) = banner(controller(), heartbeat, NOW, None)
     assert plain(line).startswith(f"{told} · commit 4ab01c9d3f2e · engine answer")
 

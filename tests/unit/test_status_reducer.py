@@ -178,7 +178,7 @@ PHASES: dict[str, tuple[Callable[[Scene], object], Phase, set[str]]] = {
         Phase.RUNNING,
         {R},
     ),
-    "its removal withheld": (
+    "its removal pending approval": (
         lambda scene: (scene.files.clear(), scene.container("web"), setattr(scene, "complete", False)),
         Phase.RUNNING,
         {A, R},
@@ -396,7 +396,7 @@ def test_out_of_memory_is_told_apart() -> None:
 
 
 def test_what_has_other_ports_than_are_meant_is_not_attested() -> None:
-    """It is no evidence for the policy that asks for others, although the rest of it is the same."""
+    """It says nothing of the policy that asks for others, although the rest of it is the same."""
     scene = Scene(policy=Policy(published="8000-9999"))
     scene.declare("web")
     scene.container("web", port=61000)
@@ -532,7 +532,7 @@ def test_an_engine_that_went_away_is_no_failure_of_the_sandbox() -> None:
 
 
 def test_a_failed_verification_is_kept_as_evidence() -> None:
-    """The status says what was not as rendered, and of which container."""
+    """The status says what differed, and of which container."""
     scene = web()
     planned = lane_of(scene)
     assert planned.rendered is not None
@@ -541,7 +541,7 @@ def test_a_failed_verification_is_kept_as_evidence() -> None:
         Verify(planned.rendered),
         container="9" * 64,
         failure=Reason.VERIFICATION_FAILED,
-        message="it is not as rendered",
+        message="it is not what was asked for",
         mismatches=(Mismatch("mem_limit", "512m", "nothing"),),
     )
     attested = status_reducer.on_outcome(after_plan(scene), outcome, NOW).attested
@@ -674,7 +674,7 @@ def test_what_was_written_is_remembered_as_long_as_the_container_is_there() -> N
 
 
 def test_the_last_words_are_of_what_exited_by_itself() -> None:
-    """What the controller stopped has no last words, and neither has what was replaced; all of them are escaped."""
+    """What the controller stopped has no last output, and neither has what was replaced; all of them are escaped."""
     status = SandboxStatus(name="web", container_id="a" * 64)
     assert status_reducer.on_output_ended(status, "a" * 64, [b"\x1b[31m", b"x" * 300, b"\xff"], NOW).last_output == (
         "\\x1b[31m",

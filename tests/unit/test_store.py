@@ -123,7 +123,7 @@ def test_the_end_in_good_order_leaves_no_process(store: Store) -> None:
 
 @pytest.mark.parametrize("garbage", [b"", b"\xff", b"web", b"-1", b"\xff" * 200, b"nan " * 40])
 def test_garbage_in_the_lock_file_is_nobody(store: Store, garbage: bytes) -> None:
-    """A lock file that says nothing, or is not there, is no sign of life and no error."""
+    """A lock file that says nothing, or is not there, is no heartbeat and no error."""
     store.release()
     (store.directory / "lock").write_bytes(garbage)
     assert (store.heartbeat().pid, store.heartbeat().unwritten_since) == (None, 0)
@@ -158,7 +158,7 @@ def claimed(directory: Path) -> Iterator[int]:
 
 
 def test_who_was_killed_is_dead_at_once(store: Store) -> None:
-    """The kernel says so, and not a clock; who has stopped lives, however old the sign of life is."""
+    """The kernel says so, and not a clock; who has stopped lives, however old the heartbeat is."""
     store.release()
     with claimed(store.directory) as child:
         os.kill(child, signal.SIGSTOP)
@@ -249,7 +249,7 @@ def test_the_lock_says_at_once_since_when_what_is_found_is_not_written(store: St
     ],
 )
 def test_who_gave_no_sign_for_half_a_minute_is_not_alive(heartbeat_now: Heartbeat, alive: bool) -> None:
-    """A clock that was set back since leaves a beat in the future, which counts as one of now."""
+    """A clock that was set back since leaves a heartbeat in the future, which counts as one of now."""
     assert heartbeat_now.alive(1000) is alive
 
 

@@ -19,10 +19,10 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.DRIFTED: "somebody has changed its container",
     Reason.INVALID_FILE: "invalid file; the running container is left unchanged until it is fixed",
 }
-"""For causes that need no more; the others are explained by the message in the plan."""
+"""For causes that are explained by themselves; for the others, the plan has a message."""
 
 UNSEEN = (
-    "its configuration has changed, in a field that this plan cannot show: a value of environment, a path on the "
+    "its configuration has changed, in a field that this plan cannot compare: a value of environment, a path on the "
     "host, or what reconciler itself sets"
 )
 
@@ -40,7 +40,7 @@ SUMMARY: Mapping[str, tuple[str, str]] = {
     "ignore": ("file ignored", "files ignored"),
     "keep": ("unchanged", "unchanged"),
 }
-"""Each thing that a plan does, as one and as many, in the order in which they are told."""
+"""What a plan does with a sandbox, in singular and plural, in the order of the summary."""
 
 ALARMING = frozenset({"hold", "refuse", "broken", "ignore"})
 
@@ -65,7 +65,7 @@ class Entry:
 
 
 def entries(plan: Plan, desired: Desired, now: float) -> list[Entry]:
-    """Everything but the unchanged: first what is done, last what must not be overlooked."""
+    """All but what is unchanged: first what is done, last what must not be overlooked."""
     told = [*_setup(plan), *(entry(planned, now) for planned in plan.sandboxes if planned.verdict is not Verdict.KEEP)]
     told += [Entry("ignore", one.file, "not the file of a sandbox", problems=(str(one),)) for one in desired.ignored]
     return sorted(told, key=lambda entry: list(SUMMARY).index(entry.does) if entry.does in ALARMING | {"wait"} else 0)

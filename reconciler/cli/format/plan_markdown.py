@@ -7,7 +7,7 @@ from reconciler.cli.format.plan_entries import ALARMING, Entry
 
 
 def lines(entries: list[Entry], summary: str, note: str = "") -> Iterator[str]:
-    """The summary, the note, a table with a row for each sandbox, and what changes in each of them, folded away."""
+    """The summary, the note, a table with a row for each sandbox, and what changes in each of them, collapsed."""
     yield f"**{summary}**"
     if note:
         yield ""

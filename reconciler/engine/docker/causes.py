@@ -35,7 +35,7 @@ CAUSES: tuple[tuple[str, str], ...] = (
     (r"paused container|container \S+ is paused", "it is paused"),
     (r"did not receive an exit event|tried to kill container", "it does not end, even when it is killed"),
 )
-"""What to look for in the engine's words, whatever the case of its letters; and what it means, with what was found."""
+"""A pattern in the engine's text, matched without case; and the meaning, filled in with the pattern's groups."""
 
 
 def refused(status: int, text: str) -> EngineRefused:
@@ -44,7 +44,7 @@ def refused(status: int, text: str) -> EngineRefused:
 
 
 def cause(text: str) -> str:
-    """What the engine means; of what is not in our words, the end, as engines tell what failed before why it did."""
+    """What the engine means. Of a text that matches nothing, the end: engines tell what failed before why it did."""
     text = text.strip().removesuffix(": unknown")
     for sign, meaning in CAUSES:
         if found := re.search(sign, text, re.IGNORECASE | re.DOTALL):

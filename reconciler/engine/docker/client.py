@@ -59,7 +59,7 @@ OUTPUT_PIECE_BYTES = 64 * 1024
 
 ANSWER_MAX = 2000
 SHORT = 12
-"""Characters of what an engine answers, and of an id in a message."""
+"""The most characters of an engine's answer that are read, and those of an id in a message."""
 
 ENGINE_TROUBLE = (
     DockerException,
@@ -292,14 +292,14 @@ class DockerEngine:
             yield
         except HTTPError as error:
             self._version = None
-            raise _said_no(what, error.response) from error
+            raise _refusal(what, error.response) from error
         except ENGINE_TROUBLE as error:
             self._version = None
             raise EngineUnavailable(remedy(error, self._address, what)) from error
 
     @contextmanager
     def _hearing_a_registry(self, reference: str) -> Iterator[None]:
-        """What a registry answers is not told; one that does not answer is not taken for an engine that does not."""
+        """Keeps a registry's answer out of messages, and its silence apart from the engine's own."""
         try:
             yield
         except HTTPError as error:
@@ -331,7 +331,7 @@ class DockerEngine:
             response = client.get(url, params=query, stream=True, timeout=(READ_SECONDS, silence_seconds))
         with self._in_our_words(what), response:
             if not response.ok:
-                raise _said_no(what, response)
+                raise _refusal(what, response)
             yield response
 
 
@@ -355,7 +355,7 @@ def _accepting(kind: Refusal) -> Iterator[None]:
 
 @contextmanager
 def _accepting_words(words: str) -> Iterator[None]:
-    """What the engine refuses in these words is already as wanted; nothing else in its answer tells."""
+    """What the engine refuses in these words is already as wanted; its status code does not tell."""
     try:
         yield
     except EngineRefused as error:
@@ -365,14 +365,14 @@ def _accepting_words(words: str) -> Iterator[None]:
 
 @contextmanager
 def _describing() -> Iterator[None]:
-    """One thing that the engine describes in a form that nobody knows is no fault of the whole engine."""
+    """An unknown form of one description is the fault of that container or image, not of the whole engine."""
     try:
         yield
     except decode.MALFORMED as error:
         raise EngineRefused(Refusal.UNREADABLE, "its description has an unknown form") from error
 
 
-def _said_no(what: str, response: Response) -> EngineRefused | EngineUnavailable:
+def _refusal(what: str, response: Response) -> EngineRefused | EngineUnavailable:
     text = _message(response)
     if response.status_code == UNAVAILABLE:
         return EngineUnavailable(f"{cause(text)}: cannot {what}")
@@ -393,7 +393,7 @@ def _message(response: Response) -> str:
 
 
 def remedy(error: BaseException, address: Address, what: str) -> str:
-    """What is wrong and what people can do about it, or else, at the end, the error's own words."""
+    """What is wrong and what people can do about it; for an unknown error, its own text at the end."""
     if WANTS_TLS in str(error):
         return f"the engine wants TLS; set DOCKER_TLS_VERIFY=1: {address}"
     causes = tuple(_causes(error))

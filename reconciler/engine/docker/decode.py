@@ -87,7 +87,7 @@ EVENTS = {
     **dict.fromkeys(("update", "rename", "health_status", "connect", "disconnect"), Happening.CHANGED),
     **dict.fromkeys(("destroy", "remove"), Happening.REMOVED),
 }
-"""What may change a decision, in Docker's words and Podman's; without the flood of `exec_*` of health checks."""
+"""Events that may change a decision, as Docker and Podman name them; not the many `exec_*` of health checks."""
 
 
 def full_id(text: str) -> str:
@@ -98,7 +98,7 @@ def full_id(text: str) -> str:
 
 
 def summary(row: Answer) -> Summary:
-    """One row of the list of containers. One that is odd is told of, and spoils no other."""
+    """One row of the list of containers. A malformed row is marked as such, and spoils no other."""
     container = full_id(row["Id"])
     try:
         return _summary(container, row)

@@ -1,6 +1,6 @@
 """From an inspected container back to its spec: `GET /containers/ID/json` of the Docker Engine API.
 
-What the spec cannot hold becomes a deviation, so that nothing an engine says is lost without a word.
+What the spec cannot hold becomes a deviation, so that nothing an engine says is lost silently.
 """
 
 import re
@@ -58,7 +58,7 @@ MUST_BE_EMPTY = (
     "VolumeDriver",
     "VolumesFrom",
 )
-"""Knobs of HostConfig that are never set, each an escape, a way to harm the host or a sign of a stranger.
+"""Knobs of HostConfig that are never set: each lets a container escape, harms the host or is somebody else's.
 
 Not among them: `Ulimits`, where an engine writes the defaults that its owner configured.
 """
@@ -136,7 +136,7 @@ def decode(raw: Answer) -> tuple[ContainerSpec, tuple[Deviation, ...]]:
 
 
 def unknown(raw: Answer) -> tuple[str, ...]:
-    """What else an engine says of a container, as a newer one may: no reason to stop any, and nothing to keep quiet."""
+    """Non-empty fields that this version does not know, as of a newer engine: shown, and no reason to stop anything."""
     return tuple(
         printable(f"{key} {value}", NOTE_MAX)
         for part, known in KNOWN.items()

@@ -46,7 +46,7 @@ PULL_SIGNS: tuple[tuple[str, re.Pattern[str]], ...] = (
 
 
 def refusal(status: int, message: str) -> Refusal:
-    """What kind of no it is; a conflict with what the container does at the moment is `BUSY`."""
+    """The kind of refusal; a conflict with what the container does at the moment is `BUSY`."""
     for kind, sign in SIGNS:
         if sign.search(message):
             return kind
@@ -56,7 +56,7 @@ def refusal(status: int, message: str) -> Refusal:
 def not_pulled(message: str) -> str:
     """Why an image could not be pulled, in our own words: an engine quotes whatever answered at the registry's address.
 
-    To be refused, to hear nothing and to hear what no registry says are one: nobody is told which ports are open.
+    A refused connection, silence and an answer that no registry gives read the same: no open port is revealed.
     """
     return next(
         (why for why, sign in PULL_SIGNS if sign.search(message)), "the engine's log says why it cannot be pulled"
