@@ -4,6 +4,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -53,13 +54,8 @@ def doctor(settings: Settings, output: str) -> None:
 def _as_json(findings: Findings, counts: Mapping[Level, int]) -> dict[str, Any]:
     return {
         "counts": {level: counts[level] for level in Level},
-        "findings": [_finding_as_json(group, finding) for group, found in findings.items() for finding in found],
+        "findings": [{"group": group, **asdict(finding)} for group, found in findings.items() for finding in found],
     }
-
-
-def _finding_as_json(group: str, finding: Finding) -> dict[str, Any]:
-    about = {"group": group, "check": finding.check, "level": finding.level}
-    return about | {"text": finding.text, "why": finding.why, "remedy": finding.remedy}
 
 
 def _lines(finding: Finding, width: int) -> Iterator[Line]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from reconciler.doctor.finding import Finding, error, ok, unchecked, warning
 from reconciler.doctor.host import Host, Room, Unknown
+from reconciler.model.world import EngineHealth
 
 MIB = 1024**2
 GIB = 1024**3
@@ -16,18 +17,11 @@ INODES = (1_000, 50_000)
 QUOTA_DRIVERS = {"btrfs", "zfs", "devicemapper", "windowsfilter"}
 
 
-def engine_room(host: Host) -> Iterator[Finding]:
+def engine_room(host: Host, _: EngineHealth) -> Iterator[Finding]:
     """Room for images and containers."""
-    if not isinstance(host.engine, Unknown):
-        why = "On a full disk no image can be pulled and no sandbox started."
-        yield _judged(
-            "engine's disk",
-            host.engine_room,
-            ENGINE_BYTES,
-            why,
-            f"{host.docker} system df",
-            f"{host.docker} image prune",
-        )
+    why = "On a full disk no image can be pulled and no sandbox started."
+    remedy = f"{host.docker} system df", f"{host.docker} image prune"
+    yield _judged("engine's disk", host.engine_room, ENGINE_BYTES, why, *remedy)
 
 
 def state_room(host: Host) -> Iterator[Finding]:
@@ -52,11 +46,9 @@ def _size(count: int) -> str:
     return f"{count / GIB:.0f} GiB" if count >= 10 * GIB else f"{count / MIB:.0f} MiB"
 
 
-def quota(host: Host) -> Iterator[Finding]:
+def quota(host: Host, engine: EngineHealth) -> Iterator[Finding]:
     """Whether the storage driver can limit what a container writes."""
-    if isinstance(host.engine, Unknown):
-        return
-    driver, xfs = host.engine.storage_driver, host.engine.file_system == "xfs"
+    driver, xfs = engine.storage_driver, engine.file_system == "xfs"
     why = "One sandbox can fill the disk that the engine and its neighbours write to."
     bound = "the size of each container can be limited"
     if driver in QUOTA_DRIVERS:
@@ -69,8 +61,8 @@ def quota(host: Host) -> Iterator[Finding]:
         remedy = "# add pquota to its options in /etc/fstab, and mount it again"
         yield warning("disk quota", "overlay2 on xfs without pquota", why, remedy)
     else:
-        remedy = f"# put {host.engine.facts.data} on xfs, mounted with pquota, under the driver overlay2"
-        on = f"{driver} on {host.engine.file_system}".removesuffix(" on ")
+        remedy = f"# put {engine.facts.data} on xfs, mounted with pquota, under the driver overlay2"
+        on = f"{driver} on {engine.file_system}".removesuffix(" on ")
         yield warning("disk quota", f"none: {on}", why, remedy)
 
 

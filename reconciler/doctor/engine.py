@@ -8,6 +8,7 @@ from reconciler.doctor.finding import Finding, error, ok, unchecked, warning
 from reconciler.doctor.host import EVERYONE, Host, PathAccess, Unknown
 from reconciler.engine.address import Address
 from reconciler.model.capabilities import Knob
+from reconciler.model.world import EngineHealth
 
 LOOPBACK_IS_PRIVATE_SINCE = 28
 """The first Docker Engine whose published ports on 127.0.0.1 are closed to machines on the same network."""
@@ -40,11 +41,9 @@ def _join(group: str) -> tuple[str, ...]:
     return f'sudo usermod -aG {quote(group)} "$USER"', "# then log in again; the group is as good as root"
 
 
-def version(host: Host) -> Iterator[Finding]:
+def version(_: Host, engine: EngineHealth) -> Iterator[Finding]:
     """Whether the engine is new enough to confine sandboxes, and to keep ports to this host."""
-    if isinstance(host.engine, Unknown):
-        return
-    facts = host.engine.facts
+    facts = engine.facts
     text = f"{facts.name} {facts.version}, API {facts.api_version}"
     release = re.match(r"(\d{1,9})\.", facts.version)
     if not re.match(r"\d+\.\d", facts.api_version):
@@ -94,27 +93,25 @@ def _writers_of_socket(host: Host, socket: PathAccess) -> Finding:
 
 
 def elsewhere(host: Host) -> Iterator[Finding]:
-    """What this command sees of another host is what the engine says."""
+    """Whether the engine is on another host, of which only its own answers are known."""
     if remote := host.address.remote:
         text = f"the engine is on {remote}, whose files and firewall are not looked at"
         yield unchecked("host", text, f"# remedies for the engine and its kernel are for {remote}")
 
 
-def live_restore(host: Host) -> Iterator[Finding]:
+def live_restore(_: Host, engine: EngineHealth) -> Iterator[Finding]:
     """Whether containers go on while the engine restarts, as Podman's always do."""
-    if isinstance(host.engine, Unknown) or host.engine.facts.name != "Docker":
+    if engine.facts.name != "Docker":
         return
-    if host.engine.live_restore:
+    if engine.live_restore:
         yield ok("live restore", "sandboxes run on while the engine restarts")
     else:
         remedy = '# in /etc/docker/daemon.json: "live-restore": true', "sudo systemctl reload docker"
         yield warning("live restore", "off", "Whenever the engine restarts, all sandboxes stop.", *remedy)
 
 
-def clock(host: Host) -> Iterator[Finding]:
+def clock(host: Host, _: EngineHealth) -> Iterator[Finding]:
     """Whether the engine's clock and ours agree."""
-    if isinstance(host.engine, Unknown):
-        return
     ahead, remedy = host.clock_ahead_seconds, "sudo timedatectl set-ntp true"
     if abs(ahead) > CLOCK_SECONDS_MAX:
         text = f"the engine's is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} ours"
@@ -126,11 +123,9 @@ def clock(host: Host) -> Iterator[Finding]:
         yield ok("clock", "the engine's agrees with ours")
 
 
-def warnings(host: Host) -> Iterator[Finding]:
+def warnings(host: Host, engine: EngineHealth) -> Iterator[Finding]:
     """The engine's own warnings, but for those about the kernel, which has checks of its own."""
-    if isinstance(host.engine, Unknown):
-        return
-    for reported in host.engine.warnings:
+    for reported in engine.warnings:
         text = reported.removeprefix("WARNING: ")
         if "API is accessible on" in text:
             why = "Whoever reaches the port is as good as root on the host."

@@ -6,6 +6,7 @@ from shlex import quote
 from reconciler.doctor.finding import Finding, error, ok, unchecked, warning
 from reconciler.doctor.host import Host, Unknown
 from reconciler.model.capabilities import Knob
+from reconciler.model.world import EngineHealth
 
 LIMITS = (Knob.MEMORY, Knob.SWAP, Knob.CPU, Knob.PIDS)
 RESTART = "sudo systemctl restart docker"
@@ -14,23 +15,19 @@ INSTANCES_MIN = 128
 WATCHES_MIN = 8192
 
 
-def seccomp(host: Host) -> Iterator[Finding]:
+def seccomp(_: Host, engine: EngineHealth) -> Iterator[Finding]:
     """Whether system calls that no container needs are blocked."""
-    if isinstance(host.engine, Unknown):
-        return
-    if Knob.SECCOMP not in host.engine.facts.lacking:
+    if Knob.SECCOMP not in engine.facts.lacking:
         yield ok("seccomp", "on")
     else:
         why = "Sandboxes could make any system call, so none is started."
         yield error("seccomp", "off", why, '# take "seccomp-profile" out of /etc/docker/daemon.json', RESTART)
 
 
-def mandatory_access(host: Host) -> Iterator[Finding]:
+def mandatory_access(_: Host, engine: EngineHealth) -> Iterator[Finding]:
     """Whether AppArmor or SELinux confines containers."""
-    if isinstance(host.engine, Unknown):
-        return
     known = {"apparmor": "AppArmor", "selinux": "SELinux"}
-    if on := [name for key, name in known.items() if key in host.engine.security]:
+    if on := [name for key, name in known.items() if key in engine.security]:
         yield ok("mandatory access", " and ".join(on))
     else:
         yield warning(
@@ -44,16 +41,14 @@ def mandatory_access(host: Host) -> Iterator[Finding]:
         )
 
 
-def limits(host: Host) -> Iterator[Finding]:
+def limits(_: Host, engine: EngineHealth) -> Iterator[Finding]:
     """Whether memory, CPU and processes can be limited."""
-    if isinstance(host.engine, Unknown):
-        return
-    missing = [limit for limit in LIMITS if limit in host.engine.facts.lacking]
+    missing = [limit for limit in LIMITS if limit in engine.facts.lacking]
     if not missing:
         yield ok("limits", f"{', '.join(LIMITS)} are enforced")
         return
     why = "A container without its limits is not as declared, so it is never started."
-    remedy = _enable(missing, rootless="rootless" in host.engine.security)
+    remedy = _enable(missing, rootless="rootless" in engine.security)
     yield error("limits", f"not enforced: {', '.join(missing)}", why, *remedy)
 
 
@@ -79,11 +74,9 @@ def _boot_with(words: str) -> Iterator[str]:
     yield "sudo reboot"
 
 
-def cgroups(host: Host) -> Iterator[Finding]:
+def cgroups(_: Host, engine: EngineHealth) -> Iterator[Finding]:
     """Which version limits them."""
-    if isinstance(host.engine, Unknown):
-        return
-    match host.engine.cgroup_version:
+    match engine.cgroup_version:
         case "2":
             yield ok("cgroups", "version 2")
         case "1":
@@ -93,13 +86,11 @@ def cgroups(host: Host) -> Iterator[Finding]:
             yield unchecked("cgroups", "the engine does not say which version it uses")
 
 
-def user_namespaces(host: Host) -> Iterator[Finding]:
+def user_namespaces(_: Host, engine: EngineHealth) -> Iterator[Finding]:
     """Whether root in a container is nobody on the host."""
-    if isinstance(host.engine, Unknown):
-        return
-    if "rootless" in host.engine.security:
+    if "rootless" in engine.security:
         yield ok("user namespaces", "the engine is rootless")
-    elif "userns" in host.engine.security:
+    elif "userns" in engine.security:
         yield ok("user namespaces", "root in a sandbox is nobody on the host")
     else:
         yield warning(

@@ -7,7 +7,7 @@ from shlex import quote
 from reconciler.doctor.finding import Finding, error, ok, unchecked, warning
 from reconciler.doctor.firewall import Connection, Rules
 from reconciler.doctor.host import Host, Unknown
-from reconciler.model.world import Network
+from reconciler.model.world import EngineHealth, Network
 
 METADATA = IPv4Address("169.254.169.254")
 """Where a cloud's machines get facts about themselves, and their credentials."""
@@ -18,9 +18,9 @@ DATABASES = {3306: "MySQL", 5432: "PostgreSQL", 6379: "Redis", 27017: "MongoDB"}
 KEEP = "# lost at the next boot, unless you save it with your firewall's rules"
 
 
-def bridge(host: Host) -> Iterator[Finding]:
+def bridge(host: Host, _: EngineHealth) -> Iterator[Finding]:
     """Whether sandboxes are kept apart: a bridge ignores the engine's rules unless the kernel is set to apply them."""
-    if isinstance(host.engine, Unknown) or host.network is None:
+    if host.network is None:
         return
     if isinstance(host.network, Unknown):
         yield unchecked("bridge", host.network.why)
@@ -35,9 +35,9 @@ def bridge(host: Host) -> Iterator[Finding]:
         yield ok("bridge", f"{host.network.name} keeps neighbours apart")
 
 
-def firewall(host: Host) -> Iterator[Finding]:
+def firewall(host: Host, _: EngineHealth) -> Iterator[Finding]:
     """Whether sandboxes are kept from the services of the host and of the cloud."""
-    if isinstance(host.engine, Unknown) or isinstance(host.network, Unknown):
+    if isinstance(host.network, Unknown):
         return
     if host.network is None:
         yield unchecked("firewall", "the network is made with the first sandbox", "reconciler apply")
