@@ -34,6 +34,7 @@ from reconciler.model.errors import EngineUnavailable, OwnershipUnclear
 from reconciler.model.plan import Action, CreateNetwork, Outcome, Plan, Reason, SandboxPlan, Verdict
 from reconciler.model.status import HEARTBEAT_SECONDS, ControllerStatus, Phase, SandboxStatus
 from reconciler.model.world import Event, Happening
+from reconciler.planning import status_reducer
 from reconciler.planning.situation import Memory
 from reconciler.planning.summary import in_one_line
 
@@ -216,14 +217,14 @@ class Controller:
             case StopAsked():
                 self._stopping = True
             case Progress(planned, text, share):
-                self._status_writer.on_progress(planned, text, share)
+                self._status_writer.reduce(planned.sandbox, status_reducer.on_progress, planned, text, share)
             case Outcome():
                 self._done(message)
             case SandboxPlanEnded(planned):
                 self._in_flight.pop(planned.sandbox, None)
                 self._pass_soon()
             case OutputEnded(sandbox, container, last_output):
-                self._status_writer.on_output_ended(sandbox, container, last_output)
+                self._status_writer.reduce(sandbox, status_reducer.on_output_ended, container, last_output)
             case DiskMeasured() | LogRateExceeded():
                 self._used(message)
             case other:
@@ -233,7 +234,7 @@ class Controller:
         """A running container may use more than the policy allows."""
         match message:
             case LogRateExceeded(sandbox, container, at):
-                self._status_writer.on_log_rate_exceeded(sandbox, container, at)
+                self._status_writer.reduce(sandbox, status_reducer.on_log_rate_exceeded, container, at)
                 self._pass_soon()
             case DiskMeasured(sizes):
                 self._status_writer.on_disk_measured(sizes, self._sandbox_of)

@@ -45,17 +45,12 @@ class SystemClock:
     worked = staticmethod(time.process_time)
 
 
-def draw_seed() -> int:
-    """64 bits of chance, for the ports of one pass."""
-    return random.getrandbits(64)
-
-
 @dataclass(frozen=True, slots=True)
 class Dependencies:
     """`read_policy` and `scan` raise what `Settings.policy` and `Directory.scan` raise.
 
-    `secret` is known to this controller only, and never written. What `credentials` returns changes with those for
-    registries.
+    `secret` is known to this controller only, and never written. `draw_seed` is asked once a pass, for its ports. What
+    `credentials` returns changes with those for registries.
     """
 
     settings: Settings
@@ -69,7 +64,7 @@ class Dependencies:
     disk: DiskMeter
     metrics: Metrics
     clock: Clock = field(default_factory=SystemClock)
-    draw_seed: Callable[[], int] = draw_seed
+    draw_seed: Callable[[], int] = lambda: random.getrandbits(64)
     credentials: Callable[[], object] = lambda: None
     secret: bytes = field(default_factory=secrets.token_bytes, repr=False)
     parallel_map: ParallelMap = over_threads

@@ -68,22 +68,20 @@ class StatusWriter:
             self._refusals.pop(name, None)
             self._planned.pop(name, None)
 
-    def on_progress(self, planned: SandboxPlan, text: str, share: float | None) -> None:
-        """While a pull goes on; `share` is 0 to 1, None as long as nobody knows."""
-        self._reduce(planned.sandbox, status_reducer.on_progress, planned, text, share)
-
-    def on_output_ended(self, sandbox: str, container: str, last_output: tuple[bytes, ...]) -> None:
-        """After all that a stopped container said was read."""
-        self._reduce(sandbox, status_reducer.on_output_ended, container, last_output)
-
-    def on_log_rate_exceeded(self, sandbox: str, container: str, at: float) -> None:
-        """After a container said more than the policy allows; `at` is by the engine's clock."""
-        self._reduce(sandbox, status_reducer.on_log_rate_exceeded, container, at)
+    def reduce(
+        self,
+        sandbox: str,
+        reducer: Callable[[SandboxStatus, *Arguments, float], SandboxStatus],
+        *arguments: *Arguments,
+    ) -> None:
+        """Takes a function of `status_reducer` to the status of a sandbox, unless that is gone."""
+        if sandbox in self._statuses:
+            self._put(reducer(self._statuses[sandbox], *arguments, self._clock.now()))
 
     def on_credentials_changed(self) -> None:
         """After those for registries may have changed."""
         for name in tuple(self._statuses):
-            self._reduce(name, status_reducer.on_credentials_changed)
+            self.reduce(name, status_reducer.on_credentials_changed)
 
     def on_disk_measured(self, sizes: Mapping[str, int], sandbox_of: Mapping[str, str]) -> None:
         """`sizes` are the bytes that each container has written; `sandbox_of` tells to which sandbox it belongs."""
@@ -91,12 +89,12 @@ class StatusWriter:
         for container, size in sizes.items():
             sizes_of.setdefault(sandbox_of.get(container, ""), {})[container] = size
         for name, own in sizes_of.items():
-            self._reduce(name, status_reducer.on_disk_measured, own)
+            self.reduce(name, status_reducer.on_disk_measured, own)
 
     def on_outcome(self, outcome: Outcome) -> None:
         """After an action; the journal has a line for each."""
         planned = outcome.planned
-        self._reduce(planned.sandbox, status_reducer.on_outcome, outcome)
+        self.reduce(planned.sandbox, status_reducer.on_outcome, outcome)
         self._record(
             planned,
             outcome.failure or "ok",
@@ -114,16 +112,6 @@ class StatusWriter:
         changed = self._changed - self._gone
         self._changed = {name for name in changed if not self._store.write_status(self._statuses[name])}
         self._gone = {name for name in self._gone if not self._store.forget(name)}
-
-    def _reduce(
-        self,
-        sandbox: str,
-        reducer: Callable[[SandboxStatus, *Arguments, float], SandboxStatus],
-        *arguments: *Arguments,
-    ) -> None:
-        """Puts the next status of a sandbox, unless it is gone."""
-        if sandbox in self._statuses:
-            self._put(reducer(self._statuses[sandbox], *arguments, self._clock.now()))
 
     def _put(self, status: SandboxStatus) -> None:
         before = self._statuses.get(status.name)
