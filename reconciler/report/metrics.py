@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from prometheus_client import (
@@ -29,55 +30,44 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._path, self._failing = path, False
         self._registry = registry = CollectorRegistry()
-        self._available = Gauge("reconciler_engine_available", "Whether the engine answers.", registry=registry)
-        self._scanned = Gauge(
-            "reconciler_last_scan_timestamp_seconds", "When the directory was last read as a whole.", registry=registry
-        )
-        self._passed = Gauge("reconciler_last_pass_timestamp_seconds", "When the last pass ended.", registry=registry)
-        self._passes = Histogram(
+        gauge, counter = partial(Gauge, registry=registry), partial(Counter, registry=registry)
+        histogram = partial(Histogram, registry=registry)
+        self._available = gauge("reconciler_engine_available", "Whether the engine answers.")
+        self._scanned = gauge("reconciler_last_scan_timestamp_seconds", "When the directory was last read as a whole.")
+        self._passed = gauge("reconciler_last_pass_timestamp_seconds", "When the last pass ended.")
+        self._passes = histogram(
             "reconciler_pass_duration_seconds",
             "How long the passes took, without what they set off.",
-            registry=registry,
             buckets=PASS_SECONDS,
         )
-        self._limit = Gauge("reconciler_sandboxes_max", "How many may run at the same time.", registry=registry)
-        self._phases = Gauge("reconciler_sandboxes", "Sandboxes by phase.", ["phase"], registry=registry)
-        self._ready = Gauge("reconciler_sandbox_ready", "Whether the sandbox serves.", ["sandbox"], registry=registry)
-        self._as_declared = Gauge(
+        self._limit = gauge("reconciler_sandboxes_max", "How many may run at the same time.")
+        self._phases = gauge("reconciler_sandboxes", "Sandboxes by phase.", ["phase"])
+        self._ready = gauge("reconciler_sandbox_ready", "Whether the sandbox serves.", ["sandbox"])
+        self._as_declared = gauge(
             "reconciler_sandbox_as_declared",
             "Whether it is accepted, synced, not stalled, and ready unless its file asks for it not to be.",
             ["sandbox"],
-            registry=registry,
         )
-        self._conditions = Gauge(
+        self._conditions = gauge(
             "reconciler_sandbox_condition",
             "Whether the condition is true: `Accepted`, `Synced`, `Ready`, `Stalled`.",
             ["sandbox", "condition"],
-            registry=registry,
         )
-        self._restarts = Counter(
+        self._restarts = counter(
             "reconciler_sandbox_restarts",
             "How often the sandbox was started again: after an exit of its own, as unhealthy, or for too much output.",
             ["sandbox"],
-            registry=registry,
         )
-        self._actions = Counter(
-            "reconciler_actions",
-            "Calls that change something, by their result.",
-            ["action", "result"],
-            registry=registry,
+        self._actions = counter(
+            "reconciler_actions", "Calls that change something, by their result.", ["action", "result"]
         )
-        self._pulls = Histogram(
-            "reconciler_pull_duration_seconds",
-            "How long the engine took to pull an image.",
-            registry=registry,
-            buckets=PULL_SECONDS,
+        self._pulls = histogram(
+            "reconciler_pull_duration_seconds", "How long the engine took to pull an image.", buckets=PULL_SECONDS
         )
-        self._attestations = Counter(
+        self._attestations = counter(
             "reconciler_attestations",
             "Comparisons of a container with what was rendered for it: `ok` or `mismatch`.",
             ["result"],
-            registry=registry,
         )
         for result in ("ok", "mismatch"):
             self._attestations.labels(result)

@@ -5,6 +5,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import click
@@ -30,29 +31,16 @@ Style = Callable[[str], Part]
 """What colours a text, after it was measured and cut; `str` leaves it plain."""
 
 
-def green(text: str) -> Styled:
-    """For what is as it should be."""
-    return Styled(text, "green")
-
-
-def yellow(text: str) -> Styled:
-    """For what is under way, and for warnings."""
-    return Styled(text, "yellow")
-
-
-def red(text: str) -> Styled:
-    """For what is wrong."""
-    return Styled(text, "red")
-
-
-def bold(text: str) -> Styled:
-    """For titles and names."""
-    return Styled(text, bold=True)
-
-
-def dim(text: str) -> Styled:
-    """For what matters less than the text around it."""
-    return Styled(text, dim=True)
+green = partial(Styled, colour="green")
+"""For what is as it should be."""
+yellow = partial(Styled, colour="yellow")
+"""For what is under way, and for warnings."""
+red = partial(Styled, colour="red")
+"""For what is wrong."""
+bold = partial(Styled, bold=True)
+"""For titles and names."""
+dim = partial(Styled, dim=True)
+"""For what matters less than the text around it."""
 
 
 def show(*lines: Line, err: bool = False, text_max: int = TEXT_MAX) -> None:
