@@ -28,7 +28,7 @@ PASSES: dict[str, tuple[Callable[[Scene], object], Removed]] = {
     "a removal is remembered": (lambda scene: scene.container("web"), {"web": NOW}),
     "not one that was approved": (lambda scene: scene.approved.add(scene.container("web").id), {}),
     "one of which not every container was": (two_and_one_approved, {"web": NOW}),
-    "not one that waits": (lambda scene: scene.withhold(scene.container("web")), {}),
+    "not one that waits": (lambda scene: scene.wait_for_approval(scene.container("web")), {}),
     "not one that the engine is about": (lambda scene: scene.container("web", State.REMOVING), {}),
     "nor is what is stopped": (lambda scene: (scene.declare("web", state="stopped"), scene.container("web")), {}),
     "nor is what is created": (lambda scene: scene.declare("web"), {}),
