@@ -9,17 +9,13 @@ from reconciler.control.dependencies import Dependencies
 from reconciler.control.executor import Executor
 from reconciler.control.messages import (
     DiskMeasured,
-    EngineConnected,
-    EngineDisconnected,
     EngineEvent,
-    FilesChanged,
     LogRateExceeded,
     Message,
+    Notice,
     OutputEnded,
     Progress,
-    ResyncAsked,
     SandboxPlanEnded,
-    StopAsked,
 )
 from reconciler.control.observer import Observer
 from reconciler.control.own_status import OwnStatus
@@ -201,20 +197,20 @@ class Controller:
 
     def _handle(self, message: Message) -> None:
         match message:
-            case FilesChanged():
+            case Notice.FILES_CHANGED:
                 self._reader.invalidate()
                 self._pass_soon()
             case EngineEvent(event):
                 self._heard(event)
-            case EngineConnected():
+            case Notice.ENGINE_CONNECTED:
                 self._resync()
-            case EngineDisconnected():
+            case Notice.ENGINE_DISCONNECTED:
                 self._pass_soon()
-            case ResyncAsked():
+            case Notice.RESYNC_ASKED:
                 log.info("full resync, as asked")
                 self._dependencies.manager.reloading()
                 self._resync()
-            case StopAsked():
+            case Notice.STOP_ASKED:
                 self._stopping = True
             case Progress(planned, text, share):
                 self._status_writer.reduce(planned.sandbox, status_reducer.on_progress, planned, text, share)

@@ -5,24 +5,25 @@ Changed files and engine events are only hints: a periodic resync finds what no 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from reconciler.model.plan import Outcome, SandboxPlan
 from reconciler.model.world import Event
 
 
-@dataclass(frozen=True, slots=True)
-class FilesChanged:
+class Notice(Enum):
+    """The messages that need no details."""
+
+    FILES_CHANGED = auto()
     """The watched directory, the policy or an approval may have changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineConnected:
+    ENGINE_CONNECTED = auto()
     """The engine's events are received from now on."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineDisconnected:
+    ENGINE_DISCONNECTED = auto()
     """The engine's events are not received any more."""
+    RESYNC_ASKED = auto()
+    """SIGHUP."""
+    STOP_ASKED = auto()
+    """SIGTERM or SIGINT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +31,6 @@ class EngineEvent:
     """Something has happened at the engine."""
 
     event: Event
-
-
-@dataclass(frozen=True, slots=True)
-class ResyncAsked:
-    """SIGHUP."""
-
-
-@dataclass(frozen=True, slots=True)
-class StopAsked:
-    """SIGTERM or SIGINT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +74,5 @@ class LogRateExceeded:
     at: float
 
 
-Message = (
-    FilesChanged
-    | EngineConnected
-    | EngineDisconnected
-    | EngineEvent
-    | ResyncAsked
-    | StopAsked
-    | Progress
-    | Outcome
-    | SandboxPlanEnded
-    | OutputEnded
-    | DiskMeasured
-    | LogRateExceeded
-)
+Message = Notice | EngineEvent | Progress | Outcome | SandboxPlanEnded | OutputEnded | DiskMeasured | LogRateExceeded
 Tell = Callable[[Message], None]

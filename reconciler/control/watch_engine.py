@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 
-from reconciler.control.messages import EngineConnected, EngineDisconnected, EngineEvent, Tell
+from reconciler.control.messages import EngineEvent, Notice, Tell
 from reconciler.engine.protocol import SUBSCRIBED, EngineReader
 
 log = logging.getLogger(__name__)
@@ -19,15 +19,15 @@ def watch_engine(engine: EngineReader, tell: Tell) -> None:
 
 
 def _watch(engine: EngineReader, tell: Tell) -> None:
-    """Each connection begins with `EngineConnected`: what happened before it was missed."""
+    """Each connection begins with `ENGINE_CONNECTED`: what happened before it was missed."""
     pause = RECONNECT_SECONDS_MIN
     while True:
         try:
             for event in engine.events():
                 pause = RECONNECT_SECONDS_MIN
-                tell(EngineConnected() if event == SUBSCRIBED else EngineEvent(event))
+                tell(Notice.ENGINE_CONNECTED if event == SUBSCRIBED else EngineEvent(event))
         except Exception as error:  # whatever it was, the next connection may work
             log.debug("the engine's events ended: %s", error)
-        tell(EngineDisconnected())
+        tell(Notice.ENGINE_DISCONNECTED)
         time.sleep(pause)
         pause = min(pause * 2, RECONNECT_SECONDS_MAX)

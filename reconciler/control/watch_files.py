@@ -13,7 +13,7 @@ from pathlib import Path
 
 from watchfiles import watch
 
-from reconciler.control.messages import FilesChanged, Tell
+from reconciler.control.messages import Notice, Tell
 
 log = logging.getLogger(__name__)
 
@@ -55,12 +55,12 @@ def _watch(whole: Collection[Path], replaceable: Collection[Path], tell: Tell, s
             for changed in _changes(whole, replaceable, stop):
                 pause = PAUSE_SECONDS_MIN
                 if changed:
-                    tell(FilesChanged())
+                    tell(Notice.FILES_CHANGED)
         except Exception as error:  # whatever ended it, the next watch may do better
             log.debug("cannot watch files: %s", error)
             stop.wait(pause)
             pause = min(pause * 2, PAUSE_SECONDS_MAX)
-            tell(FilesChanged())
+            tell(Notice.FILES_CHANGED)
 
 
 def _changes(whole: Collection[Path], replaceable: Collection[Path], stop: threading.Event) -> Iterator[bool]:

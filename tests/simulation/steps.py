@@ -1,7 +1,7 @@
 """What can happen in a story: what people, the engine and strangers do."""
 
 from reconciler.control.controller import Controller
-from reconciler.control.messages import EngineConnected, EngineEvent, FilesChanged, LogRateExceeded, ResyncAsked
+from reconciler.control.messages import EngineEvent, LogRateExceeded, Notice
 from reconciler.engine.docker.decode import NO_TRAFFIC_BETWEEN, epoch
 from reconciler.model.status import Approval
 from reconciler.spec.sandbox import Sandbox
@@ -87,14 +87,14 @@ class Steps:
         self._files_changed()
 
     def resync(self) -> None:
-        self.controller.tell(ResyncAsked())
+        self.controller.tell(Notice.RESYNC_ASKED)
 
     def set_clock(self, seconds: float) -> None:
         self.host.clock.skew += seconds
         self.witness.jumped = True
 
     def _files_changed(self) -> None:
-        self.controller.tell(FilesChanged())
+        self.controller.tell(Notice.FILES_CHANGED)
 
     # --- the engine and its containers ---------------------------------------------------------------------------
 
@@ -106,7 +106,7 @@ class Steps:
         self.host.engine.down = "connection refused" if state == "down" else None
         if state != "down":
             self.host.engine.about = WEAKER if state == "weaker" else FIT
-            self.controller.tell(EngineConnected())
+            self.controller.tell(Notice.ENGINE_CONNECTED)
 
     def another_engine(self, answers: bool) -> None:
         """Another engine is behind the address from now on, or the first one again; nobody tells.

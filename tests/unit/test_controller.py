@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.control.controller import Controller
 from reconciler.control.dependencies import SystemClock
-from reconciler.control.messages import EngineDisconnected, EngineEvent, FilesChanged, LogRateExceeded, ResyncAsked
+from reconciler.control.messages import EngineEvent, LogRateExceeded, Notice
 from reconciler.engine.docker.decode import NO_TRAFFIC_BETWEEN
 from reconciler.engine.protocol import PullProgressed
 from reconciler.model.errors import EngineRefused, EngineUnavailable, PolicyUnknown, Refusal
@@ -246,7 +246,7 @@ def test_changes_wait_while_a_merge_is_under_way(house: House) -> None:
     (git / "MERGE_HEAD").touch()
     house.declare("web", mem_limit="64m")
     house.remove("gone")
-    controller.tell(FilesChanged())
+    controller.tell(Notice.FILES_CHANGED)
     eventually(lambda: controller.work() or controller.status.scan_error)
     house.engine.calls.clear()
     house.engine.exit(house.id_of("web"), 1)
@@ -301,7 +301,7 @@ def test_a_directory_that_was_away_is_not_believed_when_it_comes_back_empty(hous
 
     def collect(times: int) -> None:
         for _ in range(times):
-            controller.tell(FilesChanged())
+            controller.tell(Notice.FILES_CHANGED)
             time.sleep(0.3)
             controller.work()
 
@@ -490,7 +490,7 @@ def test_the_commit_follows_at_the_next_resync(house: House) -> None:
     controller = house.controller()
     controller.work()
     (repository / "HEAD").write_text("2" * 40)
-    for message, commit in ((EngineDisconnected(), "1" * 40), (ResyncAsked(), "2" * 40)):
+    for message, commit in ((Notice.ENGINE_DISCONNECTED, "1" * 40), (Notice.RESYNC_ASKED, "2" * 40)):
         controller.tell(message)
         pass_once_more(controller)
         assert controller.status.commit == commit
@@ -540,7 +540,7 @@ def test_who_has_written_too_much_is_stopped_for_good(house: House) -> None:
     house.engine.fill(house.id_of("web"), 600_000)
     house.engine.fill(house.id_of("web"), 600_000, volume="/data")
     controller = house.controller()
-    controller.tell(ResyncAsked())
+    controller.tell(Notice.RESYNC_ASKED)
     eventually(lambda: controller.work() or house.status("web").reason is Reason.DISK_EXCEEDED)
     eventually(lambda: controller.work() or house.status("web").phase is Phase.FAILED)
     controller.apply(0)

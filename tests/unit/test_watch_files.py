@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.control.messages import FilesChanged, Message
+from reconciler.control.messages import Message, Notice
 from reconciler.control.watch_files import watch_files
 
 SOON_SECONDS = 10.0
@@ -39,7 +39,7 @@ class Watched:
 
     def hear(self) -> int:
         """How often it is told, soon and until it is quiet again; at least once."""
-        assert self.told.get(timeout=SOON_SECONDS) == FilesChanged()
+        assert self.told.get(timeout=SOON_SECONDS) == Notice.FILES_CHANGED
         return 1 + self.rest()
 
     def rest(self) -> int:
@@ -262,7 +262,7 @@ def test_changes_that_the_kernel_drops_are_told_with_those_before_them(tmp_path:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         threading.Thread(
-            target=lambda out: [watched.told.put(FilesChanged()) for _ in out], args=(process.stdout,)
+            target=lambda out: [watched.told.put(Notice.FILES_CHANGED) for _ in out], args=(process.stdout,)
         ).start()
         try:
             watched.hear()
