@@ -13,6 +13,7 @@ from reconciler.cli.main import cli
 from reconciler.control.dependencies import SystemClock
 from reconciler.control.reconcile import reconcile_once
 from reconciler.model.capabilities import ALL, Knob, SetBy
+from reconciler.model.errors import EngineRefused, Refusal
 from reconciler.model.plan import Plan, Reason, SandboxPlan, Verdict
 from reconciler.model.status import Saved
 from reconciler.planning.offline import plan_from
@@ -209,6 +210,28 @@ def the_engine_is_unfit(house: House) -> None:
     house.apply()
 
 
+def one_cannot_be_inspected(house: House) -> None:
+    house.declare("web")
+    house.apply()
+    name = house.engine.raw_containers[house.id_of("web")]["Name"][1:]
+
+    def refuse(call: str) -> None:
+        if call == f"inspect {name}":
+            raise EngineRefused(Refusal.OTHER, "layer does not exist")
+
+    house.engine.before_call = refuse
+    house.engine.kill(house.id_of("web"))
+    house.apply()
+
+
+def one_has_a_volume(house: House) -> None:
+    data = house.root / "data"
+    data.mkdir()
+    house.decree(volumes=[{"root": str(house.root)}])
+    house.declare("web", volumes=[{"source": str(data), "target": "/data"}])
+    house.apply()
+
+
 TROUBLES: dict[str, tuple[Callable[[House], None], Callable[[House], object]]] = {
     "removals wait": (removals_wait, lambda house: house.remove("c")),
     "removals wait under another policy": (removals_wait, lambda house: house.decree(removals={"max": 2, "share": 0})),
@@ -218,6 +241,8 @@ TROUBLES: dict[str, tuple[Callable[[House], None], Callable[[House], object]]] =
         lambda house: (house.declare("a"), house.declare("b")),
     ),
     "another's is stopped": (another_owns_one_that_is_stopped, lambda house: (house.declare("a"), house.declare("b"))),
+    "one cannot be inspected": (one_cannot_be_inspected, lambda house: house.declare("a")),
+    "one has a volume": (one_has_a_volume, lambda house: house.declare("a")),
     "the engine is unfit": (the_engine_is_unfit, lambda house: house.declare("a")),
     "the network is unfit": (the_network_is_unfit, lambda house: (house.declare("a"), house.declare("web", cpus=0.5))),
 }
@@ -225,7 +250,7 @@ TROUBLES: dict[str, tuple[Callable[[House], None], Callable[[House], object]]] =
 
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_what_hinders_the_controller_hinders_the_plan(house: House, trouble: str) -> None:
-    """Removals that wait, what is not ours, a network in which nothing is started: none of it is forgotten."""
+    """Removals that wait, what is not ours, a network in which nothing is started, volumes: none of it is forgotten."""
     begun, edit = TROUBLES[trouble]
     begun(house)
     before = saved(house)

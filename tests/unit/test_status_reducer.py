@@ -992,3 +992,11 @@ def test_a_pull_that_was_given_up_is_no_failure() -> None:
     outcome = Outcome(lane_of(scene), Pull("app:1"), failure=Reason.PULL_CANCELLED, message="its file has changed")
     status = status_reducer.on_outcome(scene.statuses["web"], outcome, NOW)
     assert (status.failures, status.failure, status.reason) == (0, None, Reason.PULL_CANCELLED)
+
+
+def test_ports_are_remembered_before_a_container_has_them() -> None:
+    """A controller that is killed in between draws no others."""
+    scene = web()
+    (planned,) = scene.plan().sandboxes
+    assert planned.rendered is not None
+    assert after_plan(scene).ports == planned.rendered.ports != {}
