@@ -3,13 +3,15 @@
 import logging
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from reconciler.engine.docker.causes import cause, refused
 from reconciler.model.plan import Reason
 from reconciler.model.status import ControllerStatus, SandboxStatus
-from reconciler.planning.exits import with_last_output
+from reconciler.model.world import State
+from reconciler.planning.exits import exit_message, with_last_output
 from reconciler.spec.text import LINE_MAX, TEXT_MAX
 from tests.scene import Scene
 from tests.simulation.simulation import Simulation
@@ -177,6 +179,13 @@ def test_an_exit_is_told_of_what_is_started_again_too() -> None:
     status = SandboxStatus(name="web", reason=Reason.EXITED, message="exited", exit_code=1, last_output=("no",))
     assert with_last_output(status) == "exited: no"
     assert with_last_output(status.model_copy(update={"message": ""})) == ""
+
+
+def test_an_end_for_want_of_memory_is_told_with_the_limit() -> None:
+    """Where it is known."""
+    killed = Scene().container("web", State.EXITED, oom_killed=True).inspection
+    assert exit_message(killed) == "killed: over mem_limit 512m"
+    assert exit_message(replace(killed, spec=None)) == "killed: no memory"
 
 
 def test_what_was_said_before_is_not_told_of_what_is_no_exit() -> None:
