@@ -57,7 +57,7 @@ class Situation:
 
     def status(self, name: str) -> SandboxStatus:
         """An empty one for a sandbox of which nothing is remembered."""
-        return self.memory.statuses.get(name) or SandboxStatus(name=name)
+        return self.memory.statuses.get(name) or self.memo(_unknown, name, name)
 
     def up(self, name: str) -> list[Observed]:
         """The sandbox's containers that are up, the oldest first."""
@@ -114,3 +114,7 @@ class Situation:
             if backoff.is_in_backoff(status, backoff.STOP_AND_REMOVE, self.now):
                 return backoff.wait(planned, status)
         return planned
+
+
+def _unknown(name: str) -> SandboxStatus:
+    return SandboxStatus(name=name)

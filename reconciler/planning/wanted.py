@@ -66,7 +66,10 @@ class Wanted:
     @property
     def standing(self) -> Observed | None:
         """The container that stands for the sandbox: the one that is meant to run, unless only an older one is up."""
-        return max(filter(None, (self.current, self.old)), key=lambda container: container.up, default=None)
+        current = self.current
+        if current is not None and current.up:
+            return current
+        return self.old if self.old is not None and (current is None or self.old.up) else current
 
     @property
     def full(self) -> bool:
