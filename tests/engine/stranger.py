@@ -78,13 +78,17 @@ class Stranger:
 
     def fill(self, container: str, size_bytes: int, volume: str = "") -> None:
         path = f"{volume or '/tmp'}/filled"
-        body = {"User": "0", "Cmd": ["dd", "if=/dev/zero", f"of={path}", f"bs={size_bytes}", "count=1"]}
+        body = {
+            "User": "0",
+            "AttachStdout": True,
+            "Cmd": ["dd", "if=/dev/zero", f"of={path}", f"bs={size_bytes}", "count=1"],
+        }
         execution = json.loads(self._post(f"/containers/{container}/exec", body=body))["Id"]
         self._post(f"/exec/{execution}/start", body={"Detach": False})
         eventually(lambda: not json.loads(ask(self._host, "GET", f"/exec/{execution}/json"))["Running"])
 
     def remove_by_force(self, container: str) -> None:
-        ask(self._host, "DELETE", f"/containers/{container}", {"force": 1, "v": 1})
+        ask(self._host, "DELETE", f"/containers/{container}", {"force": 1, "v": 1}, seconds=60)
 
     @property
     def volumes(self) -> set[str]:
@@ -94,12 +98,12 @@ class Stranger:
         """Takes away the containers and networks that are its own and still there."""
         for path in reversed(self._made):
             with suppress(RuntimeError):
-                ask(self._host, "DELETE", path)
+                ask(self._host, "DELETE", path, seconds=60)
 
     def _tell(self, container: str, file: str, text: str) -> None:
         """Writes a file in the container, whole at once."""
         script = f'printf %s "$1" > /tmp/.{file} && mv /tmp/.{file} /tmp/{file}'
-        body = {"Cmd": ["sh", "-c", script, "sh", text]}
+        body = {"AttachStdout": True, "Cmd": ["sh", "-c", script, "sh", text]}
         execution = json.loads(self._post(f"/containers/{container}/exec", body=body))["Id"]
         self._post(f"/exec/{execution}/start", body={"Detach": False})
 

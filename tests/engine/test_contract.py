@@ -62,7 +62,7 @@ def loosened(bench: Bench, rendered: Rendered, **host: Any) -> str:
 def test_facts(bench: Bench) -> None:
     """An engine says what it is, and that it has all that the security floor asks for."""
     facts = bench.engine.facts()
-    assert facts.name == "Docker"
+    assert facts.name in {"Docker", "Podman"}
     assert facts.version
     assert facts.api_version.startswith("1.")
     assert facts.lacking == ()
@@ -714,7 +714,7 @@ def test_an_unfit_network(empty_bench: Bench, options: dict[str, str], *, is_lab
     empty_bench.outside.add_network(name, options=options, own_labels=own_labels)
     found = empty_bench.engine.network()
     assert found is not None
-    assert str(found.why_unfit).startswith(why)
+    assert why in str(found.why_unfit)
 
 
 def makes_another_network(bench: Bench, name: str) -> bool:
@@ -761,7 +761,11 @@ def test_an_image(bench: Bench) -> None:
     assert found is not None
     assert found.reference == IMAGE
     assert found.id.startswith("sha256:")
-    assert found.digest.partition("@")[0] in {"", "sandbox"}  # containerd's store gives even an import a digest
+    assert found.digest.partition("@")[0] in {
+        "",
+        "sandbox",
+        "docker.io/library/sandbox",
+    }  # containerd's store gives even an import a digest
     assert bench.engine.inspect(bench.created()).image_id == found.id
     assert bench.engine.image(found.id) == replace(found, reference=found.id)
     assert bench.engine.image("missing:1") is None

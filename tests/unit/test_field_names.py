@@ -15,8 +15,8 @@ DOCKER = HOUSE / "engine" / "docker"
 ELSEWHERE = sorted(path for path in HOUSE.rglob("*.py") if DOCKER not in path.parents)
 
 FIELD = re.compile(r"[A-Z][A-Za-z0-9]+")
-NO_FIELDS = {"Docker", "Podman", "GET", "HEAD", "Downloading"}
-"""What `engine/docker` says in the same form: names of engines, methods of HTTP, a word of a pull."""
+NO_FIELDS = {"Docker", "Podman", "GET", "HEAD", "Downloading", "HOME", "HOSTNAME", "PATH", "TERM"}
+"""What `engine/docker` says in the same form: names of engines and variables, methods of HTTP, a word of a pull."""
 TITLES = {"cli/main.py": {"Log"}}
 """Of tables that are made for people, and ask no engine: a group of options in the help."""
 

@@ -13,6 +13,11 @@ CAUSES: tuple[tuple[str, str], ...] = (
         "the image has no program {}",
     ),
     (r'exec: "([^"]+)": (?:stat [^:]+: )?permission denied', "permission denied: it cannot run {}"),
+    (r"executable file `([^`]+)` not found", "the image has no program {}"),
+    (
+        r"the path `([^`]+)` (?:exists but it is not executable|is not a regular file)",
+        "permission denied: it cannot run {}",
+    ),
     (r"exec format error", "the image is for another kind of processor"),
     (
         r'name "?/?([^\s"]+)"? is already in use by (?:container )?"?([0-9a-f]{12})',

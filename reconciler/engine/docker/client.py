@@ -12,10 +12,8 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from docker import APIClient
 from docker.errors import DockerException
-from docker.tls import TLSConfig
-from requests import PreparedRequest, Response
+from requests import Response
 from requests.exceptions import HTTPError, RequestException
 from urllib3.exceptions import HTTPError as Urllib3Error
 from urllib3.exceptions import SSLError as Urllib3SSLError
@@ -23,13 +21,15 @@ from urllib3.exceptions import TimeoutError as Urllib3Timeout
 
 from reconciler.engine.address import Address
 from reconciler.engine.docker import decode
+from reconciler.engine.docker.api import READ_SECONDS, Client
 from reconciler.engine.docker.causes import cause, refused
 from reconciler.engine.docker.credentials import CredentialsUnusable, credentials
 from reconciler.engine.docker.decode import full_id, unmistakable
 from reconciler.engine.docker.encode import encode
+from reconciler.engine.docker.podman import PodmanClient
 from reconciler.engine.docker.pulling import PullProgress
 from reconciler.engine.docker.refusals import WANTS_LOGIN, not_pulled
-from reconciler.engine.docker.ssh import SshAdapter, SshFailed
+from reconciler.engine.docker.ssh import SshFailed
 from reconciler.engine.protocol import SUBSCRIBED, PullProgressed
 from reconciler.model import labels
 from reconciler.model.container import ContainerSpec
@@ -41,7 +41,6 @@ from reconciler.spec.text import printable
 
 log = logging.getLogger(__name__)
 
-READ_SECONDS = 10
 MEASURE_SECONDS = 60
 CHANGE_SECONDS = 60
 STOP_SECONDS = 30
@@ -87,38 +86,6 @@ UNAVAILABLE = 503
 
 WANTS_TLS = "HTTP request to an HTTPS server"
 
-UNKNOWN = "1.41"
-"""A version of the API, for as long as nobody has asked for the engine's."""
-
-
-class _Client(APIClient):
-    """docker-py's client, with an end to every wait: where docker-py would wait for ever, `timeout` holds.
-
-    `version` is that of the API, None for the engine's own.
-    """
-
-    def __init__(self, address: Address, version: str | None) -> None:
-        if not address.ssh:
-            super().__init__(address.url, version or "auto", READ_SECONDS, _tls(address.certificates))
-            return
-        super().__init__("unix:///ssh", version or UNKNOWN, READ_SECONDS)
-        self.mount("http+docker://", SshAdapter(address.ssh))
-        self._version = version or self.version(api_version=False)["ApiVersion"]
-
-    def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
-        kwargs["verify"] = self.verify  # whatever requests finds in the environment
-        kwargs["timeout"] = kwargs.get("timeout") or self.timeout
-        return super().send(request, **kwargs)
-
-
-class _ReadingClient(_Client):
-    """A client that cannot change anything, whoever asks."""
-
-    def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
-        if request.method not in {"GET", "HEAD"}:
-            raise RuntimeError(f"a read-only engine was asked to {request.method} {request.path_url}")
-        return super().send(request, **kwargs)
-
 
 class DockerEngine:
     """The `Engine` at an address, of which it sees one instance.
@@ -134,9 +101,9 @@ class DockerEngine:
         self._address = address
         self._registries = registries
         self._instance = instance
-        self._build: type[_Client] = _ReadingClient if read_only else _Client
-        self._idle: deque[_Client] = deque(maxlen=IDLE_MAX)
-        self._version: str | None = None
+        self._read_only = read_only
+        self._idle: deque[Client] = deque(maxlen=IDLE_MAX)
+        self._agreed: tuple[type[Client], str] | None = None
 
     def facts(self) -> EngineFacts:
         with self._asking("ask the engine about itself", READ_SECONDS) as client:
@@ -186,7 +153,8 @@ class DockerEngine:
         if since:
             query["since"] = decode.unix_time(since)
         with self._streaming(what, path, query, None) as response:
-            yield from decode.outputs(response.raw.stream(OUTPUT_PIECE_BYTES))
+            for outputs in decode.outputs(response.raw.stream(OUTPUT_PIECE_BYTES)):
+                yield [output for output in outputs if output.at >= since]
 
     def written(self) -> tuple[Written, ...]:
         with self._asking("measure what the containers have written", MEASURE_SECONDS) as client:
@@ -277,7 +245,7 @@ class DockerEngine:
     def _asking(self, what: str, seconds: int) -> Iterator[Any]:
         """A client for one call, which raises nothing but our own errors; `what` completes "cannot".
 
-        It is a `_Client`, of which docker-py's types know half the methods. One that saw trouble is not used again:
+        It is a `Client`, of which docker-py's types know half the methods. One that saw trouble is not used again:
         another engine, of another version, may be behind the socket by then. What is kept is the version agreed upon,
         not the connections: docker-py would hold one for each URL that it ever asked for.
         """
@@ -291,10 +259,10 @@ class DockerEngine:
         try:
             yield
         except HTTPError as error:
-            self._version = None
+            self._agreed = None
             raise _refusal(what, error.response) from error
         except ENGINE_TROUBLE as error:
-            self._version = None
+            self._agreed = None
             raise EngineUnavailable(remedy(error, self._address, what)) from error
 
     @contextmanager
@@ -310,13 +278,15 @@ class DockerEngine:
             self.facts()
             raise _not_pulled(reference, "timed out") from error
 
-    def _borrow(self) -> _Client:
+    def _borrow(self) -> Client:
         try:
             return self._idle.pop()
         except IndexError:
-            client = self._build(self._address, self._version)
-            self._version = client.api_version
-            return client
+            if self._agreed is None:
+                first = Client(self._address, None, read_only=True)
+                self._agreed = PodmanClient if first.is_podman else Client, first.api_version
+            kind, version = self._agreed
+            return kind(self._address, version, read_only=self._read_only)
 
     @contextmanager
     def _streaming(
@@ -333,14 +303,6 @@ class DockerEngine:
             if not response.ok:
                 raise _refusal(what, response)
             yield response
-
-
-def _tls(certificates: Path | None) -> TLSConfig | bool:
-    if certificates is None:
-        return False
-    own = certificates / "cert.pem", certificates / "key.pem"
-    shown = (str(own[0]), str(own[1])) if all(path.is_file() for path in own) else None
-    return TLSConfig(shown, str(certificates / "ca.pem"), verify=True)
 
 
 @contextmanager

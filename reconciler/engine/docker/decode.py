@@ -20,7 +20,7 @@ from reconciler.engine.docker.decode_spec import (
     words,
     working_dir,
 )
-from reconciler.engine.docker.encode import number
+from reconciler.engine.docker.encode import NANOSECONDS, number
 from reconciler.model import labels
 from reconciler.model.capabilities import ALL, Knob, SetBy
 from reconciler.model.output import Output
@@ -360,6 +360,10 @@ def _output(stream: int, frame: bytes) -> Output:
 
 
 def unix_time(at: bytes) -> str:
-    """The time of an `Output` as the engine wants to be asked for it: no digit may be lost."""
-    moment = datetime.fromisoformat(at[:19].decode())
-    return f"{timegm(moment.timetuple())}.{at[20:29].decode()}"
+    """A microsecond before an `Output` was said, as the engine wants to be asked for it.
+
+    Podman loses digits, and what was said at that very moment.
+    """
+    seconds = timegm(datetime.fromisoformat(at[:19].decode()).timetuple())
+    before = seconds * NANOSECONDS + int(at[20:29]) - 1000
+    return f"{before // NANOSECONDS}.{before % NANOSECONDS:09}"

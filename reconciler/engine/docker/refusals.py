@@ -9,7 +9,10 @@ CONFLICT = 409
 SIGNS: tuple[tuple[Refusal, re.Pattern[str]], ...] = (
     # At the end, as the middle of a message may quote a sandbox's command.
     (Refusal.PORT_TAKEN, re.compile(r"(port is already allocated|address already in use)\W*$", re.I)),
-    (Refusal.NAME_TAKEN, re.compile(r"name .* is already in use|network .* already (exists|used)", re.I)),
+    (
+        Refusal.NAME_TAKEN,
+        re.compile(r"name .* is already in use|network .* already (exists|used)|UNIQUE.*\.Name", re.I),
+    ),
     (Refusal.IMAGE_MISSING, re.compile(r"no such image|image not known", re.I)),
     (Refusal.NOT_FOUND, re.compile(r"no such container|no container with name or id", re.I)),
     (Refusal.BUSY, re.compile(r"container state improper", re.I)),  # Podman's 500 for what is a conflict elsewhere
