@@ -41,6 +41,7 @@ OF_PODMAN = {
     "test_what_was_loosened_reads_back_as_loose[real-Privileged": "it tells capabilities, not what was dropped of them",
     "test_what_was_loosened_reads_back_as_loose[real-IpcMode": "such a container is refused",
     "test_what_was_loosened_reads_back_as_loose[real-PidMode": "such a container is refused",
+    "test_what_was_loosened_reads_back_as_loose[real-UTSMode": "with the host's namespace it tells its name, too",
     "test_what_was_loosened_reads_back_as_loose[real-MaskedPaths": "the kernel alone tells them, while it runs",
     "test_what_was_loosened_reads_back_as_loose[real-ReadonlyPaths": "the kernel alone tells them, while it runs",
     "test_what_was_loosened_reads_back_as_loose[real-Sysctls": "it does not tell them",
