@@ -65,10 +65,9 @@ class Logging:
 class ContainerSpec:
     """Every knob of a container, by its name in Compose: what is asked for, and what an engine says there is.
 
-    Where None is allowed, it stands for the image's own value, or for the engine's own of `runtime` and
-    `hostname`. Sizes are in
-    bytes, `stop_grace_period` in seconds. `environment` holds secrets, and `labels` the salt: they must be shown to
-    nobody. The defaults are the security floor that no sandbox can change.
+    Where None is allowed, it stands for the image's own value, or for the engine's own of `runtime` and `hostname`.
+    Sizes are in bytes, `stop_grace_period` in seconds. `environment` holds secrets, and `labels` the salt: they must be
+    shown to nobody. The defaults are the security floor that no sandbox can change.
     """
 
     image: str

@@ -21,6 +21,9 @@ from reconciler.model.world import Observed
 EPOCH = 2
 """Raised when `render` changes what it renders, so that running sandboxes are replaced by what is meant now."""
 
+NEWER = frozenset({"hostname", "stop_signal"})
+"""Knobs that came later than the epoch: where they are left out, the fingerprint is what it was without them."""
+
 
 def salt_of(sandbox: str, containers: Iterable[Observed], secret: bytes) -> str:
     """The salt that the sandbox's container has, so that nothing is replaced which has not changed.
@@ -72,4 +75,5 @@ def _fields(value: object) -> object:
     """A mapping that is no dictionary, or a part of the spec by its fields."""
     if isinstance(value, Mapping):
         return dict(value)
-    return {name: getattr(value, name) for name in type(value).__slots__}  # type: ignore[attr-defined]
+    said = {name: getattr(value, name) for name in type(value).__slots__}  # type: ignore[attr-defined]
+    return {name: value for name, value in said.items() if value is not None or name not in NEWER}

@@ -1,17 +1,19 @@
 """Nobody finds a value of `environment` in what many can read; and a salt moves no container."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from reconciler.model.container import ContainerSpec
 from reconciler.model.labels import FINGERPRINT, SALT
 from reconciler.model.plan import Reason
 from reconciler.model.rendered import Rendered
 from reconciler.model.world import State
 from reconciler.planning.attest import attest
-from reconciler.planning.fingerprint import is_about, salt_of
+from reconciler.planning.fingerprint import fingerprints, is_about, salt_of
 from tests.fake_engine import FakeEngine
 from tests.house import IMAGE, House
 from tests.scene import NOW, SECRET, Scene, observed, read, readback
@@ -183,6 +185,15 @@ def test_what_a_status_is_about(now: Rendered, same: bool) -> None:
         "web", Reason.IMAGE_PULL_FAILED, fingerprint=first.fingerprint, public_fingerprint=first.public_fingerprint
     )
     assert is_about(scene.statuses["web"], now) is same
+
+
+def test_an_upgrade_replaces_nothing() -> None:
+    """A knob that came later than the epoch counts where it is said; else it is what the epoch's first version made."""
+    spec = ContainerSpec("x", "x", 1, 1, 1, 1, "x", {"A": "b"}, {}, 1)
+    before = "0ffb9095b889765af61a756ce59b5d8246be81ab08942b215b8261b488cbb46c"
+    assert fingerprints(spec, "").public == before
+    assert fingerprints(replace(spec, hostname="web"), "").public != before
+    assert fingerprints(replace(spec, stop_signal="SIGINT"), "").public != before
 
 
 def test_public_fingerprints_are_the_same_everywhere() -> None:
