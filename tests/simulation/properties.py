@@ -476,8 +476,8 @@ def what_runs_has_mounted_what_it_asked_for(end: Settled) -> None:
 
 
 def nobody_is_unhealthy_for_ever(end: Settled) -> None:
-    """What is unhealthy has been restarted, unless it is not to be."""
-    for name, sandbox, raw in end.runs:
+    """What is unhealthy has been restarted, unless it is not to be, or waits for an image that nobody has."""
+    for name, sandbox, raw in end.with_their_image:
         if is_unhealthy(raw) and sandbox.restart != "no":
             raise ViolationError(f"{name} is unhealthy for ever")
 
