@@ -13,7 +13,9 @@ from reconciler.model.status import SandboxStatus
 from reconciler.report.store import Store
 
 ROOT = Path(__file__).parents[2]
-NOT_CLONED = shutil.ignore_patterns(".*_cache", ".git", ".venv", ".hypothesis", "*.egg-info", "__pycache__", "state")
+NOT_CLONED = shutil.ignore_patterns(
+    ".*_cache", ".coverage*", ".git", ".venv", ".hypothesis", "*.egg-info", "__pycache__", "state"
+)
 GIT = ("git", "-c", "user.name=somebody", "-c", "user.email=somebody@example.org")
 
 

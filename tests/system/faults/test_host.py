@@ -14,6 +14,7 @@ import pytest
 from tests.system.conftest import WITHOUT_CAPABILITIES, Operator, version
 from tests.system.faults.proxy import Proxy, delayed
 from tests.system.supervisor import Supervisor
+from tests.waiting import eventually
 
 CLOCK = """
 import time
@@ -58,10 +59,14 @@ def full(directory: Path) -> Iterator[None]:
 
 @contextmanager
 def read_only(directory: Path) -> Iterator[None]:
-    """A mount above the directory: the one beneath is in use, and cannot be changed."""
+    """A mount above the directory: the one beneath is in use, and cannot be changed.
+
+    So it is with this one for as long as the controller writes there, which it may do at any moment.
+    """
+    remount: list[str | Path] = ["mount", "-o", "remount,bind,ro", directory]
     subprocess.run(["mount", "--bind", directory, directory], check=True)
     try:
-        subprocess.run(["mount", "-o", "remount,bind,ro", directory], check=True)
+        eventually(lambda: subprocess.run(remount, check=False).returncode == 0)
         yield
     finally:
         subprocess.run(["umount", "--lazy", directory], check=True)
