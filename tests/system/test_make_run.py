@@ -46,11 +46,11 @@ def test_nothing_outlives_what_has_started_it(tmp_path: Path, run: str, end: Cal
     """In a terminal that is closed, and without its parent, `make run` ends with the sandboxes and their engine."""
     clone = Clone.at(tmp_path / "clone", {})
     with clone.terminal("unshare", "--net", "--mount", "sh", "-ec", ALONE + run) as terminal:
-        eventually(clone.run_all, 60)
+        eventually(clone.run_all, 180)
         mounts = mounts_of(terminal.process.pid)
         assert len(list(those_in(mounts))) > 4
         end(terminal)
-        eventually(lambda: not list(those_in(mounts)), 60)
+        eventually(lambda: not list(those_in(mounts)), 180)
     assert not [*Path("/sys/fs/cgroup").glob("*/reconciler-engine"), *Path("/sys/fs/cgroup").glob("reconciler-engine")]
     assert clone.status("hello").phase == "Running"
 
