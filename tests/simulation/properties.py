@@ -117,14 +117,18 @@ def nobody_rests_for_want_of_credentials_that_are_there(witness: Witness) -> Non
 
 
 def only_what_is_wanted_is_pulled(witness: Witness, call: str) -> None:
-    """No pull begins for a file that is gone, or that names another image, as the last pass has read it."""
+    """No pull begins for a file that is gone, or that names another image, as the last pass has read it.
+
+    What a file says that is broken or refused counts for nothing.
+    """
     what, _, image = call.partition(" ")
-    desired = witness.reading.desired
-    if what != "pull" or not desired.complete or image not in {PRIVATE_IMAGE, MISSING_IMAGE}:
+    desired, policy = witness.reading.desired, witness.reading.policy
+    if what != "pull" or not desired.complete or desired.broken or image not in {PRIVATE_IMAGE, MISSING_IMAGE}:
         return
-    default = witness.reading.policy.defaults.image
-    wanted = {declaration.sandbox.image or default for declaration in desired.declared.values()}
-    if image not in wanted and not desired.broken:
+    known = witness.host.engine.known_image
+    declared = desired.declared.values()
+    refused = any(violations(one, policy, SOURCES, known(one.sandbox.image)) for one in declared)
+    if image not in {one.sandbox.image or policy.defaults.image for one in declared} and not refused:
         raise ViolationError(f"{call}: nobody wants it")
 
 

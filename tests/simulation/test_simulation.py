@@ -101,6 +101,22 @@ def old(*names: str) -> Simulation:
     return simulation
 
 
+def test_what_the_policy_refuses_ends_no_pull() -> None:
+    """It counts for nothing, as a broken file does: what was declared before goes on."""
+    simulation = Simulation()
+    simulation.declare("a", "missing image")
+    for _ in range(2):  # the network first
+        simulation.work()
+    simulation.planned(0)
+    simulation.work()
+    simulation.wait(70)
+    simulation.planned(0)
+    simulation.work()  # it is planned, and does not begin
+    simulation.declare("a", "greedy")
+    go_on(simulation, 2)
+    assert simulation.host.engine.calls.count("pull missing:1") == 2
+
+
 def change_to_a_missing_image(simulation: Simulation) -> None:
     simulation.declare("a", "missing image")
 

@@ -42,6 +42,7 @@ def kill_parent(terminal: Terminal) -> None:
     ],
 )
 @pytest.mark.usefixtures("private_engine")  # for which all is installed
+@pytest.mark.xdist_group("make run")  # whose engine has one name: the end of one would kill another's
 def test_nothing_outlives_what_has_started_it(tmp_path: Path, run: str, end: Callable[[Terminal], None]) -> None:
     """In a terminal that is closed, and without its parent, `make run` ends with the sandboxes and their engine."""
     clone = Clone.at(tmp_path / "clone", {})
