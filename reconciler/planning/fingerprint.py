@@ -9,7 +9,6 @@ import hmac
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 from reconciler.model.container import ContainerSpec
@@ -51,7 +50,7 @@ class Fingerprints(NamedTuple):
 
 def fingerprints(spec: ContainerSpec, salt: str) -> Fingerprints:
     """The same for the same spec and salt, in every process."""
-    without_values = replace(spec, environment=dict.fromkeys(spec.environment, ""))
+    without_values = _fields(spec) | {"environment": dict.fromkeys(spec.environment, "")}
     public = hashlib.sha256(_text([EPOCH, without_values])).hexdigest()
     salted = hmac.digest(salt.encode(), _text([public, spec.environment]), "sha256").hex()
     return Fingerprints(public, salted, hashlib.sha256(salt.encode()).hexdigest())
@@ -71,9 +70,12 @@ def _text(value: object) -> bytes:
     return json.dumps(value, default=_fields, sort_keys=True).encode()
 
 
-def _fields(value: object) -> object:
+def _fields(value: object) -> dict[str, object]:
     """A mapping that is no dictionary, or a part of the spec by its fields."""
     if isinstance(value, Mapping):
         return dict(value)
-    said = {name: getattr(value, name) for name in type(value).__slots__}  # type: ignore[attr-defined]
-    return {name: value for name, value in said.items() if value is not None or name not in NEWER}
+    return {
+        name: said
+        for name in type(value).__slots__  # type: ignore[attr-defined]
+        if (said := getattr(value, name)) is not None or name not in NEWER
+    }

@@ -32,7 +32,7 @@ class Memo:
 
     def __call__(self, function: Callable[[*Arguments], Answer], about: str, *arguments: *Arguments) -> Answer:
         """What the function answers; `about` tells apart the things that it is asked about."""
-        known = self._before[function].get(about)
+        known = self._now[function].get(about) or self._before[function].get(about)
         if known is None or not all(map(_same, known[0], arguments)):
             known = arguments, function(*arguments)
         self._now[function][about] = known

@@ -19,6 +19,8 @@ from reconciler.planning.render import render
 from reconciler.spec.policy import Policy
 from reconciler.spec.sandbox import DesiredState, Sandbox
 
+NEW = SandboxStatus(name="")
+
 
 @dataclass(frozen=True, slots=True)
 class Memory:
@@ -117,4 +119,4 @@ class Situation:
 
 
 def _unknown(name: str) -> SandboxStatus:
-    return SandboxStatus(name=name)
+    return NEW.model_copy(update={"name": name})

@@ -4,11 +4,12 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from reconciler.model.errors import Problem
 from reconciler.sources.compose_keys import ANY, KEPT, KEYS, Handling, Spelling, Table, refused
-from reconciler.sources.document import Document, KeyPath, full_name
+from reconciler.sources.document import NAMES_MAX, Document, KeyPath, full_name
 from reconciler.spec.mistake import SHOWN_MAX
 from reconciler.spec.sandbox import Sandbox
 from reconciler.spec.text import printable
@@ -21,12 +22,17 @@ _DROPPED = object()
 
 
 class Reading(NamedTuple):
-    """What becomes of one value; `words` are what the names in braces stand for in the texts of the spelling."""
+    """What becomes of one value; `groups` are those of the spelling's pattern."""
 
     path: KeyPath
     value: Any
     spelling: Spelling
-    words: Mapping[str, str]
+    groups: Mapping[str, str]
+
+    @property
+    def words(self) -> Mapping[str, str]:
+        """What the names in braces stand for in the texts of the spelling."""
+        return {**self.groups, "key": full_name(self.path), "value": _text(self.value)}
 
     def problem(self, document: Document) -> Problem:
         """The mistake in what is refused, and a note on all else."""
@@ -82,7 +88,7 @@ class _Reader:
         )
         if (to := spelling.to) and (to in self._said or to in self.moved):
             spelling = refused("", ANY, f"'{{key}}' says what `{to}` says too", "keep one of them")
-        reading = Reading(path, value, spelling, {**groups, "key": full_name(path), "value": _text(value)})
+        reading = Reading(path, value, spelling, groups)
         self.readings.append(reading)
         if spelling.handling in {Handling.KEEP, Handling.REFUSE}:
             return value
@@ -92,6 +98,7 @@ class _Reader:
         return reading.said() if spelling.handling is Handling.TRANSLATE and not to else _DROPPED
 
 
+@lru_cache(NAMES_MAX)
 def _name(path: KeyPath) -> str:
     """As the table names it: `ports[].published`."""
     if str(path[0]).startswith("x-"):

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -30,6 +31,8 @@ SIZE_BYTES_MAX = 32 * 1024
 PROBLEMS_MAX = 20
 """How many problems of a file are reported."""
 NUMBER_LENGTH_MAX = 40
+NAMES_MAX = 4096
+"""How many names of values are remembered, as thousands of files have the same ones."""
 
 Of = TypeVar("Of")
 KeyPath = tuple[str | int, ...]
@@ -81,8 +84,9 @@ class WrittenFloat(float):
         return self.written
 
 
+@lru_cache(NAMES_MAX)
 def full_name(path: KeyPath) -> str:
-    """`ports[1].published`; interned, as thousands of files have the same names."""
+    """`ports[1].published`; interned, for thousands of files."""
     parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return sys.intern("".join(parts).removeprefix("."))
 

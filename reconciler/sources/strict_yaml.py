@@ -3,15 +3,20 @@
 Nothing here calls PyYAML's constructors or its C code, which a deep document crashes.
 """
 
+import re
 from typing import Any, NoReturn, cast
 
 from yaml.error import Mark, MarkedYAMLError
 from yaml.events import Event
 from yaml.parser import Parser
 from yaml.scanner import Scanner
+from yaml.tokens import ScalarToken
 
 DEPTH_MAX = 20
 EVENTS_MAX = 1000
+
+WORD = re.compile(r"(?:[^\0 \t\n:]|:(?![\0 \t\n]))+")
+WORD_IN_FLOW = re.compile(r"(?:[^\0 \t\n:,?[\]{}]|:(?![\0 \t\n,[\]{}]))+")
 
 
 class _Characters:
@@ -67,6 +72,7 @@ class Events(_Characters, Scanner, Parser):
         Scanner.__init__(self)
         Parser.__init__(self)
         self.taken, self._events_max = 0, events_max
+        self._scanned = False
 
     def take(self) -> Event:
         self.count(1)
@@ -84,10 +90,17 @@ class Events(_Characters, Scanner, Parser):
         raise MarkedYAMLError(problem=problem, problem_mark=mark or self.get_mark(), note=hint)
 
     def check_token(self, *choices: Any) -> bool:
-        """As PyYAML's, which is asked six times an event, without what changes nothing."""
-        while self.need_more_tokens():
-            self.fetch_more_tokens()
+        """As PyYAML's, which is asked six times an event: only the first time there may be more to scan."""
+        if not self._scanned:
+            while self.need_more_tokens():
+                self.fetch_more_tokens()
+            self._scanned = True
         return bool(self.tokens) and (not choices or isinstance(self.tokens[0], choices))
+
+    def get_token(self) -> Any:
+        """As PyYAML's: the next one may not be scanned yet."""
+        self._scanned = False
+        return super().get_token()  # type: ignore[no-untyped-call]
 
     def need_more_tokens(self) -> bool:
         """Also when the next token may turn out to be a key, whose mark comes before it."""
@@ -109,6 +122,21 @@ class Events(_Characters, Scanner, Parser):
             self.forward(length)
             self.allow_simple_key = self.allow_simple_key and self.flow_level > 0
             super().scan_to_next_token()
+
+    def scan_plain(self) -> ScalarToken:
+        """As PyYAML's, but by the word, not by the character."""
+        start = end = self.get_mark()
+        word, indent = WORD_IN_FLOW if self.flow_level else WORD, self.indent + 1
+        text, blanks = "", [""]
+        while blanks and self.peek() != "#" and (found := word.match(self.buffer, self.pointer)):
+            self.allow_simple_key = False
+            text += "".join(blanks) + found[0]
+            self.forward(len(found[0]))
+            end = self.get_mark()
+            blanks = self.scan_plain_spaces(indent, start)
+            if self.column < indent and not self.flow_level:
+                break
+        return ScalarToken(text, plain=True, start_mark=start, end_mark=end)
 
     def scan_plain_spaces(self, indent: int, start_mark: Mark) -> Any:
         """As PyYAML's, but with tabs between words and at the end of a line."""
