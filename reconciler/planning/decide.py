@@ -38,10 +38,12 @@ def decide(
 
 
 def _outdated(situation: Situation) -> Iterator[str]:
-    """Whose file is gone, or names another image than is being pulled; what is not sure ends no pull."""
-    for name, reference in situation.memory.pulling.items() if situation.desired.complete else ():
-        rendered = situation.rendered.get(name)
-        if name not in situation.desired.names or (rendered and rendered.image != reference):
+    """Whose file is gone, or needs another image than is being pulled, or none; what is not sure ends no pull."""
+    desired = situation.desired
+    unsure = desired.names - {name for name, problems in situation.problems.items() if not problems}
+    for name, reference in situation.memory.pulling.items() if desired.complete else ():
+        needed = situation.rendered[name].image if name in situation.rendered else None
+        if name not in unsure and needed != reference:
             yield name
 
 

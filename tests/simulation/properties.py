@@ -117,7 +117,7 @@ def nobody_rests_for_want_of_credentials_that_are_there(witness: Witness) -> Non
 
 
 def only_what_is_wanted_is_pulled(witness: Witness, call: str) -> None:
-    """No pull begins for a file that is gone, or that names another image, as the last pass has read it.
+    """No pull begins for a file that is gone, or that needs another image or none, as the last pass has read it.
 
     What a file says that is broken or refused counts for nothing.
     """
@@ -128,7 +128,8 @@ def only_what_is_wanted_is_pulled(witness: Witness, call: str) -> None:
     known = witness.host.engine.known_image
     declared = desired.declared.values()
     refused = any(violations(one, policy, SOURCES, known(one.sandbox.image)) for one in declared)
-    if image not in {one.sandbox.image or policy.defaults.image for one in declared} and not refused:
+    to_run = [one.sandbox for one in declared if one.sandbox.state is DesiredState.RUNNING and not one.sandbox.suspend]
+    if image not in {sandbox.image or policy.defaults.image for sandbox in to_run} and not refused:
         raise ViolationError(f"{call}: nobody wants it")
 
 

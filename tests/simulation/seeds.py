@@ -57,11 +57,13 @@ def digest(calls: Iterable[str]) -> str:
 
 
 def play_many(seeds: range) -> list[Played]:
-    """On all cores."""
+    """On all cores; a violation is told at once."""
     played: list[Played] = []
     with ProcessPoolExecutor(os.cpu_count(), initializer=_quiet) as pool:
         for one in pool.map(play, seeds, chunksize=CHUNK):
             played.append(one)
+            if one.violation:
+                print(f"seed {one.seed}: {one.violation}", flush=True)
             if len(played) % PROGRESS == 0:
                 bad = sum(bool(one.violation) for one in played)
                 print(f"{len(played)} of {len(seeds)} seeds, {bad} violations", flush=True)

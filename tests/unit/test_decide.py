@@ -888,7 +888,9 @@ PULLS_FOR_NOTHING: dict[str, tuple[Callable[[Scene], object], bool]] = {
     "its file is gone": (lambda scene: scene.files.clear(), True),
     "nothing has changed": (lambda _: None, False),
     "something else has changed": (lambda scene: scene.declare("web", image="app:1", mem_limit="64m"), False),
-    "its file is suspended": (lambda scene: scene.declare("web", image="app:3", suspend="wait"), False),
+    "its file is suspended": (lambda scene: scene.declare("web", image="app:1", suspend="wait"), True),
+    "its file wants it stopped": (lambda scene: scene.declare("web", image="app:1", state="stopped"), True),
+    "its file is refused": (lambda scene: scene.declare("web", image="app:3", mem_limit="1g"), False),
     "its file is broken": (lambda scene: (scene.files.clear(), scene.broken.add("web")), False),
     "what is there is not sure": (lambda scene: (scene.files.clear(), setattr(scene, "complete", False)), False),
 }
@@ -898,7 +900,7 @@ PULLS_FOR_NOTHING: dict[str, tuple[Callable[[Scene], object], bool]] = {
 def test_a_pull_is_outdated_when_its_file_surely_wants_it_no_more(
     change: Callable[[Scene], object], ends: bool
 ) -> None:
-    """What is left as it is, and what is not sure, ends none."""
+    """What is not sure ends none; neither does what counts for nothing."""
     scene = pull_of("app:1")
     change(scene)
     assert scene.plan().outdated == ({"web"} if ends else set())
