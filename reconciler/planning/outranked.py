@@ -97,8 +97,6 @@ def _repaired(situation: Situation, name: str, current: Observed) -> SandboxPlan
     declaration, sources = situation.desired.last_good.get(name), situation.world.sources
     if declaration is None or declaration.sandbox.state is DesiredState.STOPPED:
         return None
-    if any(volume.source not in sources for volume in declaration.sandbox.volumes):
-        return None
     if violations(declaration, situation.policy, sources):
         return None
     sandbox = situation.effective(name, declaration.sandbox)
