@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Self
 
 import docker
 
@@ -51,7 +52,21 @@ class PrivateRegistry:
         self._root = Path(tempfile.mkdtemp(prefix="rec-registry-", dir="/tmp"))
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(10)
+        shutil.rmtree(self._root, ignore_errors=True)
+
+    def _start(self) -> None:
         if not shutil.which("docker-registry", path=PATH):
             install_packages("docker-registry")
         config = self._root / "config.yml"
@@ -90,9 +105,3 @@ class PrivateRegistry:
         finally:
             client.close()
         return reference
-
-    def end(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(10)
-        shutil.rmtree(self._root, ignore_errors=True)

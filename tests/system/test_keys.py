@@ -15,12 +15,8 @@ from tests.system.faults.proxy import Proxy
 
 @pytest.fixture(scope="module")
 def any_registry(private_engine: PrivateEngine) -> Iterator[PrivateRegistry]:
-    registry = PrivateRegistry(private_engine)
-    try:
-        registry.start()
+    with PrivateRegistry(private_engine) as registry:
         yield registry
-    finally:
-        registry.end()
 
 
 @pytest.fixture

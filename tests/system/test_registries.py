@@ -29,12 +29,8 @@ esac
 
 @pytest.fixture(scope="module")
 def closed(private_engine: PrivateEngine) -> Iterator[PrivateRegistry]:
-    registry = PrivateRegistry(private_engine, closed=True)
-    try:
-        registry.start()
+    with PrivateRegistry(private_engine, closed=True) as registry:
         yield registry
-    finally:
-        registry.end()
 
 
 @pytest.fixture
