@@ -503,6 +503,12 @@ def test_what_is_pulled_is_judged_before_anything_is_made_of_it(house: House) ->
     house.engine.registry = {"often:1": {"Healthcheck": often}, "loud:1": {"Labels": {"a": "x" * 70_000}}}
     for name in ("often", "loud"):
         house.declare(name, image=f"{name}:1")
+
+    def pass_check(call: str) -> None:
+        if call.startswith("start "):
+            house.engine.set_health(house.id_of("often"), "healthy")
+
+    house.engine.after_call = pass_check
     house.apply()
     assert [call for call in house.writes() if "loud" in call] == ["pull loud:1"]
     assert (house.status("loud").phase, house.status("loud").reason) == (Phase.REFUSED, Reason.POLICY_VIOLATION)
