@@ -43,27 +43,28 @@ def json_schema(model: type[BaseModel]) -> dict[str, Any]:
     """Of the files that become such a model: all that the reader accepts is valid, but for whole Compose files."""
     schema = {"$schema": _ForEditors.schema_dialect, **model.model_json_schema(schema_generator=_ForEditors)}
     if model is Sandbox:
-        _take_compose(schema)
+        _take_compose(schema, "#", schema["$defs"])
+    elif model is Policy:
+        _take_compose(schema["$defs"]["Sandbox"], "#/$defs/Sandbox", schema["$defs"])
     return schema
 
 
-def _take_compose(schema: dict[str, Any]) -> None:
+def _take_compose(sandbox: dict[str, Any], at: str, definitions: dict[str, Any]) -> None:
     """Adds what is accepted of Compose besides, in the place of a sandbox's own values and beside them."""
-    schema["patternProperties"] = {"^x-": True}
+    sandbox["patternProperties"] = {"^x-": True}
     for key, rows in KEYS.items():
-        accepted = [one for row in rows if row.handling is not Handling.REFUSE for one in _spelt(row)]
+        accepted = [one for row in rows if row.handling is not Handling.REFUSE for one in _spelt(row, at)]
         if accepted and not key.startswith("x-"):
-            place = _place(schema, key)
+            place = _place(sandbox, definitions, key)
             own = {said: place.pop(said) for said in place.keys() - {"description", "default", "anyOf"}}
             place["anyOf"] = [*([own] if own else []), *place.get("anyOf", []), *accepted]
 
 
-def _place(schema: dict[str, Any], key: str) -> dict[str, Any]:
+def _place(place: dict[str, Any], definitions: dict[str, Any], key: str) -> dict[str, Any]:
     """The schema of a key of the table, made where there is none."""
-    place = schema
     for part in re.findall(r"\[\]|[^.\[]+", key):
         place = place.get("anyOf", [place])[0]
-        place = schema["$defs"][place["$ref"].rpartition("/")[2]] if "$ref" in place else place
+        place = definitions[place["$ref"].rpartition("/")[2]] if "$ref" in place else place
         if part == "[]":
             place.setdefault("type", "array")
             place = place.setdefault("items", {})
@@ -73,10 +74,10 @@ def _place(schema: dict[str, Any], key: str) -> dict[str, Any]:
     return place
 
 
-def _spelt(row: Spelling) -> Iterator[Any]:
+def _spelt(row: Spelling, at: str) -> Iterator[Any]:
     """The values that are written so."""
     if row.pattern == ANY:
-        yield {"$ref": f"#/properties/{row.to}"} if row.to else True
+        yield {"$ref": f"{at}/properties/{row.to}"} if row.to else True
         return
     yield {"type": "string", "pattern": whole(re.sub(r"\?P<\w+>", "?:", row.pattern))}
     if row.pattern in ("true", "false") or row.pattern.isdecimal():

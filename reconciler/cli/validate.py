@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
@@ -18,6 +19,7 @@ from reconciler.model.errors import DirectoryUnreadable, PolicyInvalid, Problem
 from reconciler.planning.admission import violations
 from reconciler.sources.directory import Directory, port_clashes, read_file, rest_of
 from reconciler.sources.names import display
+from reconciler.sources.policy_file import policy_notes
 
 
 @click.command(short_help="Check files and policy; needs no engine.")
@@ -44,6 +46,7 @@ def validate(settings: Settings, files: tuple[Path, ...], output: str) -> None:
             found.take_file(path)
         else:
             found.take_directory(path)
+    found.take_policy(settings.policy_file)
     problems, notes = found.problems(settings), found.notes
     match output:
         case "json":
@@ -95,6 +98,10 @@ class _Found:
         self._broken += (replace(problem, file=_below(path, problem.file)) for problem in problems)
         notes = chain(desired.notes, *(one.notes for one in desired.declared.values()))
         self.notes += (replace(note, file=_below(path, note.file)) for note in notes)
+
+    def take_policy(self, path: Path | None) -> None:
+        with suppress(PolicyInvalid):  # which is a problem, not a note
+            self.notes += policy_notes(path)
 
     def problems(self, settings: Settings) -> list[Problem]:
         """Also what the policy forbids, of broken files too; those of a whole file come after its others."""

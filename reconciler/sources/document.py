@@ -150,6 +150,15 @@ class Document:
 
         return Document(self.file, value, cut(self.keys), cut(self.values), cut(self.uses))
 
+    def exchanged(self, key: str, below: "Document") -> "Document":
+        """The document with what has been made of what is `below` the key."""
+
+        def put(places: Mapping[KeyPath, Place], others: Mapping[KeyPath, Place]) -> Mapping[KeyPath, Place]:
+            return {**places, **{(key, *at): place for at, place in others.items()}}
+
+        keys, values = put(self.keys, below.keys), put(self.values, below.values)
+        return Document(self.file, {**self.value, key: below.value}, keys, values, self.uses)
+
 
 def read_document(data: bytes, file: str, text: Callable[[str], str] = literal, services: int = 1) -> Document:
     """Reads the one document in the bytes; whatever they are, raises only `FileBroken`.

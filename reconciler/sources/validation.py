@@ -11,9 +11,10 @@ from pydantic_core import ErrorDetails
 
 from reconciler.model.errors import Problem
 from reconciler.sources.compose import read_service
-from reconciler.sources.compose_keys import KEYS, Handling
+from reconciler.sources.compose_keys import Handling
 from reconciler.sources.document import Document, FileBroken, KeyPath, full_name
 from reconciler.spec.mistake import SHOWN_MAX, Mistake, shown
+from reconciler.spec.policy import Policy
 from reconciler.spec.sandbox import Sandbox
 from reconciler.spec.text import printable
 
@@ -66,10 +67,27 @@ def validated_service(document: Document) -> tuple[Sandbox, Document, tuple[Prob
 
     Raises `FileBroken` with all mistakes.
     """
-    translated, readings = read_service(document)
-    refused = {one.path: one.problem(document) for one in readings if one.spelling.handling is Handling.REFUSE}
-    notes = tuple(one.problem(document) for one in readings if one.path not in refused and one.spelling.message)
+    translated, refused, notes = _in_own_words(document)
     return validated(translated, Sandbox, refused), translated, notes
+
+
+def validated_policy(document: Document) -> tuple[Policy, Document, tuple[Problem, ...]]:
+    """A policy, whose defaults may be those of a Compose service; else as `validated_service`."""
+    refused: dict[KeyPath, Problem] = {}
+    notes: tuple[Problem, ...] = ()
+    if isinstance(document.value, dict) and "defaults" in document.value:
+        translated, found, notes = _in_own_words(document.below(("defaults",)))
+        document = document.exchanged("defaults", translated)
+        refused = {("defaults", *path): problem for path, problem in found.items()}
+    return validated(document, Policy, refused), document, notes
+
+
+def _in_own_words(service: Document) -> tuple[Document, dict[KeyPath, Problem], tuple[Problem, ...]]:
+    """The service in a sandbox's words, what of it is refused, and notes on what means less here."""
+    translated, readings = read_service(service)
+    refused = {one.path: one.problem(service) for one in readings if one.spelling.handling is Handling.REFUSE}
+    notes = (one.problem(service) for one in readings if one.path not in refused and one.spelling.message)
+    return translated, refused, tuple(notes)
 
 
 def remaining(document: Document) -> Sandbox:
@@ -131,9 +149,6 @@ def _unknown_key(model: type[BaseModel], path: KeyPath) -> tuple[str, str]:
     """Message and hint."""
     key = str(path[-1])
     owner = _model_at(model, path[:-1])
-    rows = KEYS.get(key, ()) if owner is Sandbox else ()
-    if rows and rows[-1].handling is Handling.REFUSE:
-        return rows[-1].message.format(key=key), rows[-1].hint
     where = f" in {printable(full_name(path[:-1]))}" if path[:-1] else ""
     near = get_close_matches(key[:SHOWN_MAX].casefold(), owner.model_fields, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(owner.model_fields)}"

@@ -1,6 +1,7 @@
 """What becomes of each way to write a key of a Compose service, and that nothing else does."""
 
 from pathlib import Path
+from textwrap import indent
 from typing import NamedTuple
 
 import pytest
@@ -8,10 +9,12 @@ from jsonschema import Draft202012Validator
 
 from reconciler.cli.schema import json_schema
 from reconciler.model.desired import Declaration
-from reconciler.model.errors import Problem
+from reconciler.model.errors import PolicyInvalid, Problem
 from reconciler.sources.compose_keys import KEYS, Handling
 from reconciler.sources.directory import read_file
 from reconciler.sources.document import read_document
+from reconciler.sources.policy_file import policy_notes, read_policy
+from reconciler.spec.policy import Policy
 from reconciler.spec.sandbox import Sandbox
 
 
@@ -306,16 +309,31 @@ def test_row(row: Row, tmp_path: Path) -> None:
     assert (sandbox, said) == (meaning, [row.told] if row.told else [])
 
 
-SCHEMA = Draft202012Validator(json_schema(Sandbox))
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.written)
+def test_row_of_a_policy(row: Row, tmp_path: Path) -> None:
+    """It means the same in the policy's defaults, and is told in the same words, at its own line."""
+    file = tmp_path / "policy.yaml"
+    file.write_text(f"uid_min: 1000\ndefaults:\n  image: busybox\n{indent(row.written, '  ')}\n")
+    try:
+        found, said = read_policy(file).defaults, policy_notes(file)
+    except PolicyInvalid as error:
+        found, said = None, error.problems
+    assert found == read(tmp_path, row.written)[0]
+    assert [line.replace("defaults.", "") for line in told(said)] == ([row.told] if row.told else [])
+    assert all(one.line >= 4 for one in said)
+
+
+SCHEMA, POLICY_SCHEMA = (Draft202012Validator(json_schema(model)) for model in (Sandbox, Policy))
 BEYOND = {"mem_limit: 64m\ndeploy: {resources: {limits: {memory: 32m}}}"}
 """What a schema accepts all the same: it knows no two keys that are said in one."""
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.written)
 def test_editors_say_the_same(row: Row) -> None:
-    """The JSON Schema accepts what is accepted, and refuses what is refused."""
+    """The JSON Schemas accept what is accepted, and refuse what is refused."""
     value = read_document(f"image: busybox\n{row.written}\n".encode(), "pasted.yaml").value
     assert SCHEMA.is_valid(value) == (row.meaning is not REFUSED or row.written in BEYOND)
+    assert POLICY_SCHEMA.is_valid({"defaults": value}) == SCHEMA.is_valid(value)
 
 
 @pytest.mark.parametrize("key", sorted(key for key in KEYS if key not in Sandbox.model_fields and key.isidentifier()))

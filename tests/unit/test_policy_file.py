@@ -206,3 +206,5 @@ def test_a_rule_is_found_in_the_file(tmp_path: Path) -> None:
     path.write_text(WHOLE)
     lines = rule_lines(path)
     assert (lines["sandboxes_max"], lines["limits.mem_limit"], lines["defaults.ports"]) == (1, 3, 23)
+    path.write_text("defaults:\n  deploy:\n    resources: {limits: {cpus: 1}}\n")
+    assert rule_lines(path)["defaults.cpus"] == 3

@@ -160,6 +160,17 @@ def test_a_wrong_policy() -> None:
 
 
 @pytest.mark.usefixtures("here")
+def test_what_means_less_in_the_defaults_is_noted() -> None:
+    """With its place in the policy's file; one that is wrong has problems only."""
+    declare("a", "image: x\n")
+    policy = "defaults:\n  restart: unless-stopped\n"
+    result = validate(policy=policy)
+    assert (result.exit_code, result.stdout) == (0, "1 file, all good\n")
+    assert "note: restart: 'unless-stopped' is `always` here\n  --> policy.yaml:2:12\n" in result.stderr
+    assert "note" not in told(policy=f"{policy}  env_file: .env\n")
+
+
+@pytest.mark.usefixtures("here")
 def test_many_problems() -> None:
     """The sentence about the problems that are too many to be told comes after them."""
     declare("a", "".join(f"cpu{number}: 1\n" for number in range(30)))
