@@ -41,10 +41,7 @@ def violations(
     sandbox = effective(declaration.sandbox, policy)
     brought = forbidden(image, sandbox) if image else ()
     violations = (*_violations_of(sandbox, policy, sources), *((*one, "") for one in brought))
-    return tuple(
-        Problem(declaration.file, *declaration.place(name), message, hint, rule)
-        for name, message, hint, rule in violations
-    )
+    return tuple(declaration.problem(*one) for one in violations)
 
 
 _Violation = tuple[str, str, str, str]

@@ -55,13 +55,14 @@ def read_service(document: Document, table: Table = KEYS) -> tuple[Document, lis
         return document, []
     reader = _Reader(document, table)
     kept = reader.mapping((), document.value)
-    return replace(document, value=kept | reader.moved, keys=reader.keys, values=reader.values), reader.readings
+    value = kept | reader.moved
+    return replace(document, value=value, keys=reader.keys, values=reader.values, uses=reader.uses), reader.readings
 
 
 class _Reader:
     def __init__(self, document: Document, table: Table) -> None:
-        self._said, self._table = document.value, table
-        self.keys, self.values = dict(document.keys), dict(document.values)
+        self._document, self._said, self._table = document, document.value, table
+        self.keys, self.values, self.uses = dict(document.keys), dict(document.values), dict(document.uses)
         self.moved: dict[str, Any] = {}
         self.readings: list[Reading] = []
 
@@ -95,6 +96,7 @@ class _Reader:
         if to:
             self.moved[to] = reading.said()
             self.keys[(to,)], self.values[(to,)] = self.keys[path], self.values[path]
+            self.uses[(to,)] = self._document.use(path)
         return reading.said() if spelling.handling is Handling.TRANSLATE and not to else _DROPPED
 
 

@@ -148,7 +148,7 @@ def rest_of(path: Path) -> Declaration | None:
     said = {
         key: place for key, place in document.places.items() if re.split(r"[.\[]", key)[0] in sandbox.model_fields_set
     }
-    return Declaration(name, document.file, sandbox, places=said)
+    return Declaration(name, document.file, sandbox, places=said, uses=document.used)
 
 
 def _contents(path: Path) -> bytes:
@@ -176,8 +176,8 @@ def port_clashes(declarations: Iterable[Declaration]) -> dict[str, tuple[Problem
         files = [declaration.file for declaration, _ in found]
         for declaration, index in found if len(found) > 1 else ():
             what = f"port {number} of the host is also published by {_others(declaration.file, files)}"
-            place = declaration.place(f"ports[{index}].published")
-            problem = Problem(declaration.file, *place, what, "choose another one, or leave `published` out")
+            hint = "choose another one, or leave `published` out"
+            problem = declaration.problem(f"ports[{index}].published", what, hint)
             clashes[declaration.name] = (*clashes.get(declaration.name, ()), problem)
     return clashes
 
@@ -189,7 +189,7 @@ def read_bytes(name: str, file: str, contents: bytes) -> Outcome:
         sandbox, document, notes = validated_service(document)
     except FileBroken as error:
         return error.problems
-    return Declaration(name, file, sandbox, document.lines, document.places, of_file + notes)
+    return Declaration(name, file, sandbox, document.lines, document.places, of_file + notes, document.used)
 
 
 def _named(files: Iterable[str]) -> tuple[dict[str, str], dict[str, list[Problem]]]:

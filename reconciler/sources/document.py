@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import islice
 from typing import Any, NamedTuple, TypeVar, cast
 
 from yaml.error import Mark, MarkedYAMLError
@@ -134,10 +133,18 @@ class Document:
         """Of a key, or as `place` where there is none."""
         return self.keys.get(path) or self.place(path)
 
+    def use(self, path: KeyPath) -> str:
+        """Which line uses a value, if that is behind an anchor; empty if not."""
+        return next((self.uses[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self.uses), "")
+
     def told(self, path: KeyPath, message: str) -> str:
-        """A message about a value, which names also the line that uses it, if that is an alias."""
-        uses = (self.uses[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self.uses)
-        return "; ".join([message, *islice(uses, 1)]) if message else ""
+        """A message about a value, which names also the line that uses it."""
+        return "; ".join(filter(None, (message, self.use(path)))) if message else ""
+
+    @property
+    def used(self) -> Mapping[str, str]:
+        """As `uses`, by full names."""
+        return {full_name(path): use for path, use in self.uses.items()}
 
     def below(self, path: KeyPath) -> "Document":
         """The document that begins at a path."""

@@ -118,6 +118,23 @@ def test_all_problems_of_one_file() -> None:
     ]
 
 
+@pytest.mark.usefixtures("here")
+def test_what_an_anchor_stands_for() -> None:
+    """What the policy forbids in it is told with the anchor and its use, as what is wrong in it; so are ports."""
+    declare(
+        "a",
+        "x-common: &common {user: 1:1}\nx-big: &big\n  resources: {limits: {memory: 2g}}\nx-port: &port 8080:80\n"
+        "image: x\n<<: *common\ndeploy: *big\nports: [*port]\n",
+    )
+    declare("b", "image: x\nports: ['8080:81']\n")
+    problems = json.loads(validate("-o", "json").stdout)["problems"]
+    assert [(one["line"], one["column"], one["message"]) for one in problems][:3] == [
+        (1, 26, "user 1:1 is below the policy's minimum; line 6 uses it as '*common'"),
+        (3, 32, "mem_limit 2g is over the policy's ceiling; line 7 uses it as '*big'"),
+        (4, 9, "port 8080 of the host is also published by b.yaml; line 8 uses it as '*port'"),
+    ]
+
+
 @pytest.mark.parametrize("named", [[], ["sandboxes.d/a.yaml", "sandboxes.d/b.yaml"]])
 @pytest.mark.usefixtures("here")
 def test_a_port_that_two_publish(named: list[str]) -> None:
