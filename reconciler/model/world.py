@@ -217,7 +217,7 @@ class Source:
 
     real: str
     why_unfit: str | None = None
-    hint: str = "mount an existing directory or file"
+    hint: str = ""
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,14 @@ def test_images(images: list[str], image: str, hint: str | None, tmp_path: Path)
     assert [problem.hint for problem in problems] == ([] if hint is None else [hint])
 
 
+@pytest.mark.parametrize(("volumes", "allowed"), [([{"root": "/usr"}, {"root": "/srv"}], "/usr, /srv"), ([], "none")])
+def test_a_volume_that_is_not_there(volumes: list[dict[str, str]], allowed: str, tmp_path: Path) -> None:
+    """Who makes it is told where the policy lets it be, before it is refused for that."""
+    policy = Policy.model_validate({"images": ["app:*"], "volumes": volumes})
+    (problem,) = problems_of("image: app:1\nvolumes: ['/gone:/a:ro']", policy, tmp_path)
+    assert problem.hint == f"mount an existing directory or file; allowed roots: {allowed}"
+
+
 def test_what_the_defaults_say(tmp_path: Path) -> None:
     """What no line of the file says is a problem of the whole file."""
     policy = Policy.model_validate({"defaults": {"mem_limit": "1g"}})
