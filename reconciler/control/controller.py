@@ -324,7 +324,8 @@ class Controller:
         self._status_writer.on_planned(self._plan, reading.desired, world)
         self._status_writer.keep_only({planned.sandbox for planned in self._plan.sandboxes} | self._in_flight.keys())
         self._own.decided(cycle, self._status_writer.statuses.values())
-        self._status_writer.flush()  # before acting, as this process may be killed meanwhile
+        # before acting, as this process may be killed meanwhile; who only waits can wait for that too
+        self._status_writer.flush({planned.sandbox for planned in self._plan.sandboxes if planned.actions})
         for name in cycle.plan.outdated:
             self._executor.cancel(self._in_flight[name])
         self._act(self._plan)

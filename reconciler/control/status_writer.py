@@ -1,7 +1,7 @@
 """Keeps the statuses of all sandboxes: reduced from what was observed, planned and done, then written."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any, TypeVarTuple
 
 from reconciler.control.dependencies import Clock
@@ -107,10 +107,12 @@ class StatusWriter:
         self._metrics.done(outcome)
         self._on_outcome(outcome)
 
-    def flush(self) -> None:
-        """Writes what has changed; what cannot be written now is tried again next time."""
+    def flush(self, only: Set[str] | None = None) -> None:
+        """Writes what has changed, of all or `only` of some; what cannot be written now is tried again next time."""
         changed = self._changed - self._gone
-        self._changed = {name for name in changed if not self._store.write_status(self._statuses[name])}
+        now = changed if only is None else changed & only
+        failed = {name for name in now if not self._store.write_status(self._statuses[name])}
+        self._changed = changed - now | failed
         self._gone = {name for name in self._gone if not self._store.forget(name)}
 
     def _put(self, status: SandboxStatus) -> None:

@@ -159,8 +159,8 @@ class Store:
             self._note(self.pin_file)
 
     def write_status(self, status: SandboxStatus) -> bool:
-        """Returns whether the status is in the file."""
-        return self._write(self._status(status.name), status)
+        """Returns whether the status is in the file; it is not synced, as thousands may be written at once."""
+        return self._write(self._status(status.name), status, durable=False)
 
     def forget(self, name: str) -> bool:
         """Deletes the status of a sandbox; returns whether it is gone."""
@@ -190,13 +190,13 @@ class Store:
     def _status(self, name: str) -> Path:
         return self.directory / "status" / f"{name}.json"
 
-    def _write(self, path: Path, model: BaseModel) -> bool:
+    def _write(self, path: Path, model: BaseModel, *, durable: bool = True) -> bool:
         """Writes the file unless it has this content already; returns whether it has it now."""
         content = escaped_json(model, indent=2) + b"\n"
         if self._written.get(path) == content:
             return True
         try:
-            write_whole(path, content)
+            write_whole(path, content, durable=durable)
         except OSError as error:
             self._written.pop(path, None)
             self._note(path, error.strerror or "unknown")

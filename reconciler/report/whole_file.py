@@ -14,21 +14,31 @@ MODE = 0o640
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Replaces a file atomically: it has the old or the new content, also after a crash or on a full disk."""
+def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Replaces a file atomically: it has the old or the new content, also after a crash or on a full disk.
+
+    What is not `durable` is not synced: when the whole machine goes down, what was written last may be lost. Raises
+    OSError.
+    """
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(file.fileno(), MODE)
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         Path(temporary).replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             Path(temporary).unlink()
         raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    if durable:
+        _sync_directory(path.parent)
+
+
+def _sync_directory(path: Path) -> None:
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(directory)
     finally:

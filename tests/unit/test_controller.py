@@ -10,11 +10,12 @@ import pytest
 
 from reconciler.control.controller import Controller
 from reconciler.control.dependencies import SystemClock
+from reconciler.control.executor import Executor
 from reconciler.control.messages import EngineEvent, LogRateExceeded, Notice
 from reconciler.engine.docker.decode import NO_TRAFFIC_BETWEEN
 from reconciler.engine.protocol import PullProgressed
 from reconciler.model.errors import EngineRefused, EngineUnavailable, PolicyUnknown, Refusal
-from reconciler.model.plan import Reason
+from reconciler.model.plan import Reason, SandboxPlan
 from reconciler.model.status import Approval, Phase
 from reconciler.model.world import Event, Happening
 from tests.house import IMAGE, House
@@ -63,6 +64,25 @@ def test_once_converged_nothing_is_written_to_the_engine(house: House) -> None:
     house.apply()
     house.apply()
     assert house.writes() == []
+
+
+def test_who_only_waits_is_written_after_the_others_have_begun(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands that wait for a slot keep nobody from starting; what is acted on is written before."""
+    submit, written = Executor.submit, list[list[str]]()
+
+    def noted(executor: Executor, planned: SandboxPlan) -> None:
+        written.append(house.store.names())
+        submit(executor, planned)
+
+    house.decree(sandboxes_max=2)
+    house.declare("first")
+    house.apply()
+    monkeypatch.setattr(Executor, "submit", noted)
+    house.declare("second")
+    house.declare("third")
+    house.apply()
+    assert written == [["first", "second"]]
+    assert house.store.names() == ["first", "second", "third"]
 
 
 def test_a_replacement_stops_the_old_one_only_after_the_new_one_was_verified(house: House) -> None:

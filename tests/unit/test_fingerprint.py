@@ -196,6 +196,12 @@ def test_an_upgrade_replaces_nothing() -> None:
     assert fingerprints(replace(spec, stop_signal="SIGINT"), "").public != before
 
 
+def test_an_upgrade_replaces_nothing_with_a_health_check() -> None:
+    """What a file leaves out of its check is what it was in the epoch's first version."""
+    found = Scene().rendered("web", 61000, healthcheck={"test": ["CMD", "true"]})
+    assert found.public_fingerprint == "44c8e0a7a7cbac8c3bf8c8b3e44a66722e5b62fcf88a1bb4a6d82c91345c215c"
+
+
 def test_public_fingerprints_are_the_same_everywhere() -> None:
     """Whatever the values and the salt; not for other names, nor for a variable that has none."""
     assert rendered("1").public_fingerprint == rendered("2", b"another").public_fingerprint

@@ -295,6 +295,18 @@ def test_a_write_that_fails_midway_leaves_the_old_content(tmp_path: Path) -> Non
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_only_what_must_outlive_the_machine_is_synced(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statuses are many, and a cache; approvals and what withholds removals are neither."""
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    store.write_status(SandboxStatus(name="web"))
+    assert not synced
+    store.approve(Approval(containers=("a",), at=1))
+    assert len(synced) == 2  # the file and its directory
+    store.write_controller(CONTROLLER)
+    assert len(synced) == 4
+
+
 def test_an_unchanged_status_is_not_written_again(store: Store) -> None:
     """Writing what is there already touches nothing."""
     status = SandboxStatus(name="web")
