@@ -117,12 +117,13 @@ def nobody_rests_for_want_of_credentials_that_are_there(witness: Witness) -> Non
 
 
 def only_what_is_wanted_is_pulled(witness: Witness, call: str) -> None:
-    """No pull begins for a file that is gone, or that needs another image or none, as the last pass has read it.
+    """No pull begins for a file that is gone, or that needs another image or none, as the last plan knew it.
 
     What a file says that is broken or refused counts for nothing.
     """
     what, _, image = call.partition(" ")
-    desired, policy = witness.reading.desired, witness.reading.policy
+    reading = witness.cycle.reading if witness.cycle else witness.reading
+    desired, policy = reading.desired, reading.policy
     if what != "pull" or not desired.complete or desired.broken or image not in {PRIVATE_IMAGE, MISSING_IMAGE}:
         return
     known = witness.host.engine.known_image
