@@ -9,7 +9,7 @@ from reconciler.engine.docker import decode
 from reconciler.engine.docker.decode_spec import MUST_BE_EMPTY
 from reconciler.engine.docker.encode import encode
 from reconciler.model.plan import Reason
-from reconciler.model.rendered import Rendered
+from reconciler.model.rendered import Mismatch, Rendered
 from reconciler.model.world import Network, State
 from reconciler.planning.attest import attest, start_blockers
 from tests.fake_container import inspected
@@ -296,14 +296,15 @@ def test_labels_under_our_prefix_must_be_ours(rendered: Rendered) -> None:
 
 def test_a_container_of_a_network_that_is_gone_is_stranded(rendered: Rendered) -> None:
     """A stopped container remembers its network by id; when that is another one it cannot be started again."""
-    there, gone = Network("reconciler.default", "n" * 64), Network("reconciler.default", "m" * 64)
+    ours, gone = Network("reconciler.default", "n" * 64), Network("reconciler.default", "m" * 64)
     raw = readback(rendered, State.EXITED, {})
     raw["NetworkSettings"]["Networks"]["reconciler.default"] = {"NetworkID": "n" * 64}
     inspection = read(raw)
-    assert start_blockers(rendered, inspection, None, there) == attest(rendered, inspection)
+    assert start_blockers(rendered, inspection, None, ours) == attest(rendered, inspection)
     for network in (gone, None):
         (found,) = set(start_blockers(rendered, inspection, None, network)) - set(attest(rendered, inspection))
-        assert found.knob == "network"
+        there = network.id[:12] if network else "no network"
+        assert found == Mismatch("network", there, f"{'n' * 12}, which is gone")
 
 
 def test_a_container_without_a_network_is_in_none_that_could_be_gone() -> None:

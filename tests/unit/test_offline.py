@@ -142,6 +142,14 @@ def test_a_failure_rests_in_a_plan_too(house: House) -> None:
         ]
 
 
+def test_a_container_is_not_taken_for_what_failed_to_replace_it(settled: House) -> None:
+    """The status is about what its file says now, and its container is still the one before."""
+    settled.declare("web", **{**WEB, "image": "missing:1"})
+    settled.apply(1)
+    before, now = saved(settled), time.time()
+    assert told(by_status(settled, before, now).sandboxes) == told(by_engine(settled, now).sandboxes)
+
+
 def test_the_salt_of_a_plan_is_nobodys(settled: House) -> None:
     """A plan is put where many read it: the names in it are others each time, for the same values."""
     before = saved(settled).model_dump_json()

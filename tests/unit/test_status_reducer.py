@@ -416,10 +416,12 @@ def test_ten_good_minutes_make_failures_good() -> None:
     """A sandbox that has been ready long enough, by our own clock, starts from the beginning."""
     scene = web()
     container = scene.container("web")
-    scene.remember("web", container, failures=4)
+    scene.remember("web", container, failures=4, last_output=("why",))
     status = after_plan(scene)
-    assert status_reducer.on_observed(status, [container], NOW + status_reducer.GOOD_RUN_SECONDS - 1).failures == 4
-    assert status_reducer.on_observed(status, [container], NOW + status_reducer.GOOD_RUN_SECONDS).failures == 0
+    soon = status_reducer.on_observed(status, [container], NOW + status_reducer.GOOD_RUN_SECONDS - 1)
+    assert (soon.failures, soon.last_output) == (4, ("why",))
+    good = status_reducer.on_observed(status, [container], NOW + status_reducer.GOOD_RUN_SECONDS)
+    assert (good.failures, good.last_output) == (0, ())
 
 
 @pytest.mark.parametrize("reason", [Reason.IMAGE_PULL_FAILED, Reason.NAME_TAKEN, Reason.STOP_FAILED])
