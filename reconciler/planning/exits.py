@@ -8,6 +8,9 @@ from reconciler.model.world import Inspection
 from reconciler.spec.text import LINE_MAX, printable
 from reconciler.spec.units import size_text
 
+KILLED = 137
+"""The exit code of whom somebody else, or the kernel, has killed."""
+
 EXITS = frozenset({Reason.EXITED, Reason.EXIT_CODE})
 
 FORBIDDEN = re.compile(r"permission denied|operation not permitted|\bEACCES\b|\bEPERM\b", re.IGNORECASE)
@@ -19,9 +22,10 @@ ERROR = re.compile(r"\b(\w*error|\w*exception|panic|fatal)\b[^:]{0,40}: ", re.IG
 
 
 def exit_message(inspection: Inspection) -> str:
-    """Why a container has ended."""
+    """Why a container has ended by itself; on cgroups of version 2, engines lose many of the kernel's kills."""
     if not inspection.oom_killed:
-        return f"exited with code {inspection.exit_code}"
+        killed = inspection.exit_code == KILLED
+        return f"killed ({KILLED}), perhaps for memory" if killed else f"exited with code {inspection.exit_code}"
     return f"killed: over mem_limit {size_text(inspection.spec.mem_limit)}" if inspection.spec else "killed: no memory"
 
 

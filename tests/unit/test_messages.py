@@ -188,6 +188,14 @@ def test_an_end_for_want_of_memory_is_told_with_the_limit() -> None:
     assert exit_message(replace(killed, spec=None)) == "killed: no memory"
 
 
+def test_of_an_end_that_nobody_asked_for_memory_may_be_the_cause() -> None:
+    """Where the engine does not know who has killed it, as on cgroups of version 2 every other time."""
+    scene = Scene()
+    killed, ended = (scene.container("web", State.EXITED, exit_code=code).inspection for code in (137, 136))
+    assert exit_message(killed) == "killed (137), perhaps for memory"
+    assert exit_message(ended) == "exited with code 136"
+
+
 def test_what_was_said_before_is_not_told_of_what_is_no_exit() -> None:
     """A sandbox that runs again, or waits for something else, is not explained by its last end."""
     status = SandboxStatus(name="web", message="its file is gone", exit_code=1, last_output=("no",))
