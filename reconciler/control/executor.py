@@ -33,7 +33,9 @@ from reconciler.model.plan import (
 )
 from reconciler.model.rendered import Rendered
 from reconciler.planning.attest import attest
+from reconciler.planning.backoff import SAID_BY_KERNEL
 from reconciler.planning.images import fitted, forbidden
+from reconciler.planning.kernel import cause_of
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +134,7 @@ class Executor:
             failed = outcome.failure is not None
             self._tell(outcome)
             yield outcome
-            if outcome.failure is Reason.MOUNT_MISMATCH:  # what reads there must not read until the next pass
+            if outcome.failure in SAID_BY_KERNEL:  # what reads there must not read until the next pass
                 stopped = self.perform(planned, Stop(outcome.container, 0))
                 self._tell(stopped)
                 yield stopped
@@ -224,8 +226,11 @@ class Executor:
         if mounted := [mismatch.actual for mismatch in mismatches if mismatch.knob == MOUNTED]:
             message = f"the engine has mounted something else: {', '.join(mounted)}"
             return replace(outcome, failure=Reason.MOUNT_MISMATCH, message=message, mismatches=mismatches)
+        failure = Reason.VERIFICATION_FAILED
+        if cause_of(mismatches) is Reason.KERNEL_MISMATCH:
+            failure = Reason.KERNEL_MISMATCH
         message = "it is not what was asked for: " + "; ".join(map(str, mismatches))
-        return replace(outcome, failure=Reason.VERIFICATION_FAILED, message=message, mismatches=mismatches)
+        return replace(outcome, failure=failure, message=message, mismatches=mismatches)
 
 
 def _container(action: Action, created: str) -> str:

@@ -45,6 +45,7 @@ class StatusWriter:
             before = self._statuses[name]
             self._put(status)
             self._record_health(before, status)
+            self._record_foreign(before, status)
 
     def on_planned(self, plan: Plan, desired: Desired, world: World) -> None:
         """After a decision. What is refused is told in the journal, once."""
@@ -140,6 +141,13 @@ class StatusWriter:
         message = failure.message if failure else "its health check passes again"
         planned = SandboxPlan(after.name, Verdict.KEEP, cause, message)
         self._record(planned, failure.reason if failure else "ok", container=after.container_id)
+
+    def _record_foreign(self, before: SandboxStatus, after: SandboxStatus) -> None:
+        """Records what somebody runs in it, when it is first seen."""
+        for told in after.foreign_processes:
+            if told not in before.foreign_processes:
+                planned = SandboxPlan(after.name, Verdict.KEEP, Reason.FOREIGN_PROCESS, told)
+                self._record(planned, Reason.FOREIGN_PROCESS, container=after.container_id)
 
     def _record_refusal(self, planned: SandboxPlan) -> None:
         """Records a refusal once, when it begins or changes."""

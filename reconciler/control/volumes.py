@@ -1,4 +1,4 @@
-"""Resolves the sandboxes' volumes on this host."""
+"""Asks this host about the sandboxes: about their volumes before they are mounted, and about what runs."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -7,6 +7,7 @@ from pathlib import Path
 from reconciler.engine.host import EngineHost, Protected
 from reconciler.model.container import MOUNTED, Deviation
 from reconciler.model.desired import Declaration
+from reconciler.model.kernel import KernelFacts
 from reconciler.model.rendered import Rendered
 from reconciler.model.world import UP, Inspection, Source
 from reconciler.planning.admission import volume_refused
@@ -22,6 +23,8 @@ class Volumes:
         self._host = host
         self._protected = Protected()
         self._sources: Mapping[str, Source] = {}
+        self._is_here = False
+        """Whether something that runs was seen in this kernel: what is not seen then has ended."""
 
     def examined(
         self,
@@ -57,10 +60,16 @@ class Volumes:
         return None
 
     def witnessed(self, container: str, inspection: Inspection) -> Inspection:
-        """The inspection, with a deviation for each volume of which the kernel has mounted another source.
+        """The inspection, with what the kernel says, and a deviation for each volume whose source is another there.
 
         The engine resolves a source at each start, after it was judged: it may have become a link by then.
         """
+        kernel = self._host.kernel(container, inspection)
+        self._is_here = self._is_here or (kernel is not None and not kernel.why_unknown)
+        if kernel is None and inspection.state in UP and not self._is_here:
+            kernel = KernelFacts(why_unknown="nothing of it is seen on this host")
+        if kernel is not None:
+            inspection = replace(inspection, kernel=kernel)
         if inspection.state not in UP or inspection.spec is None or not inspection.spec.volumes:
             return inspection
         exchanged = self._host.exchanged(container, inspection.pid, inspection.spec.volumes)

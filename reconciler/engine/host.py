@@ -5,11 +5,13 @@ import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from reconciler.engine.kernel import read_kernel
 from reconciler.model.container import BindMount
-from reconciler.model.world import EngineFacts, Network, Source
+from reconciler.model.kernel import KernelFacts
+from reconciler.model.world import UP, EngineFacts, Inspection, Network, Source
 from reconciler.spec.text import printable
 
 SYSTEM = ("/var/run", "/run", "/proc", "/sys", "/dev")
@@ -18,6 +20,9 @@ LISTENING = re.compile(rb"^[0-9a-f]+: [0-9A-F]+ [0-9A-F]+ 0001[0-9A-F]{4} [0-9A-
 """A line of `/proc/net/unix` about a socket that accepts connections and has a path."""
 
 ELSEWHERE = "mount another directory or file"
+
+OF_THIS_KERNEL = frozenset({"runc", "io.containerd.runc.v2", "crun", "youki", "nvidia"})
+"""Runtimes whose processes are this kernel's; of others, such as gVisor's, only the limits are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +54,17 @@ class Protected:
 
 @dataclass(frozen=True, slots=True)
 class EngineHost:
-    """`own` are the controller's files and directories, each with what it is; where `proc` is, is for tests to say.
+    """`own` are the controller's files and directories, each with what it is.
 
-    `remote` is the name of another host that the engine is on: of that one, nothing can be seen from here.
+    `remote` is the name of another host that the engine is on: of that one, nothing can be seen from here. Where `proc`
+    and `cgroups` are, is for tests to say.
     """
 
     engine_socket: Path | None
     own: Mapping[Path, str]
     proc: Path = Path("/proc")
     remote: str | None = None
+    cgroups: Path = Path("/sys/fs/cgroup")
 
     def protected(self, engine_data: str = "", writable: Mapping[str, str] = {}) -> Protected:
         """What is protected now.
@@ -125,6 +132,18 @@ class EngineHost:
         return tuple(
             volume for volume in volumes if not _is_mounted(volume, inside, mount_of(Path(volume.source), here))
         )
+
+    def kernel(self, container: str, inspection: Inspection) -> KernelFacts | None:
+        """What the kernel says of it; None of what does not run, and where nothing is seen of it."""
+        if self.remote:
+            return KernelFacts(why_unknown=f"the engine is on another host: {self.remote}")
+        runtime = inspection.spec.runtime if inspection.spec else None
+        up = inspection.state in UP
+        facts = read_kernel(container, inspection.pid, self.proc, self.cgroups) if up else None
+        if runtime is None or runtime in OF_THIS_KERNEL:
+            return facts
+        why = printable(f"its kernel may be {runtime}'s own")
+        return replace(facts or KernelFacts(), processes=(), why_unknown=why)
 
     def _listening(self) -> Iterator[Path]:
         """The paths of all listening sockets of this network namespace: a sandbox's own are in another one."""

@@ -39,7 +39,12 @@ class Reason(StrEnum):
     EXITED = "Exited", "It has exited, and is started again. `reconciler logs NAME` says why."
     PAUSED = "Paused", "Somebody paused its container, which is unpaused. Find out who."
     DRIFTED = "Drifted", "Somebody changed its container, which is replaced or stopped. Find out who."
+    KERNEL_MISMATCH = (
+        "KernelMismatch",
+        "The kernel has other limits or rights for it than the engine says. Find out who has set them.",
+    )
     RENAMED = "Renamed", "Somebody renamed its container, which gets its name back. Find out who."
+    FOREIGN_PROCESS = "ForeignProcess", "Somebody runs a process with other rights in it, and it runs on. Find out who."
     LEFTOVER = "Leftover", "A container of it is left over, and is removed."
     STOP_DECLARED = "StopDeclared", "Its file says `state: stopped`, so it is stopped."
     FILE_REMOVED = "FileRemoved", "Its file is gone, so it is stopped and removed."

@@ -12,7 +12,7 @@ class Rendered:
 
     `fingerprint` is of all of it and salted; `public_fingerprint` has no value of `environment`; `salted_with` is
     a hash of the salt. `ports` maps container ports to host ports on 127.0.0.1. `policy` is the fingerprint of the
-    policy that allowed it.
+    policy that allowed it. `require_kernel_facts` is that policy's.
     """
 
     sandbox: str
@@ -23,6 +23,7 @@ class Rendered:
     ports: Mapping[int, int]
     policy: str
     spec: ContainerSpec
+    require_kernel_facts: bool = False
 
     @property
     def image(self) -> str:

@@ -80,6 +80,7 @@ class Attestation(BaseModel):
     policy: str = Field(description="Fingerprint of the policy that was in force.")
     mismatches: tuple[str, ...] = Field((), description="What differed from what was rendered.")
     notes: tuple[str, ...] = Field((), description="What the engine says of it that this version does not know.")
+    kernel: str = Field("", description="`read`, with what confines it, or `unknown`, with why; empty: not asked.")
 
 
 class Failure(BaseModel):
@@ -134,6 +135,10 @@ class SandboxStatus(_Renamed):
     )
     exit_code: int | None = Field(None, description="Of the last exit; null before the first.")
     oom_killed: bool = Field(False, description="Whether it was killed at the last exit for using too much memory.")
+    oom_kills: int = Field(0, description="How many of its processes the kernel has killed for memory in this run.")
+    foreign_processes: tuple[str, ...] = Field(
+        (), description="Processes that somebody has put into it, with other rights than its own."
+    )
     unhealthy_run: float = Field(
         0, description="The engine's own time at which the run began whose health check came to fail; 0: it passes."
     )

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from reconciler.model.capabilities import Capabilities, Knob, SetBy
 from reconciler.model.container import ContainerSpec, Deviation, HealthcheckSpec, PublishedPort
+from reconciler.model.kernel import KernelFacts
 from reconciler.model.labels import Owner
 
 
@@ -65,7 +66,8 @@ class Inspection:
 
     `spec` and `deviations` are what it is now, whoever made it so; `spec` is None where no engine was asked. `networks`
     are the ids of those that it is connected to, by name; `published` are the ports that are really open. `notes` are
-    what the engine says of it that this version does not know: shown, and a reason for nothing.
+    what the engine says of it that this version does not know: shown, and a reason for nothing. `kernel` is what the
+    kernel says instead of the engine; None where there was nothing to ask about.
     """
 
     state: State
@@ -83,6 +85,7 @@ class Inspection:
     published: tuple[PublishedPort, ...] = ()
     pid: int = 0
     notes: tuple[str, ...] = ()
+    kernel: KernelFacts | None = None
 
     @property
     def health_message(self) -> str:

@@ -1,4 +1,4 @@
-"""Whether a container is what was rendered, by the engine's own word."""
+"""Whether a container is what was rendered, by the engine's own word and by the kernel's."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -10,6 +10,7 @@ from reconciler.model.world import UP, Image, Inspection, Network
 from reconciler.planning.describe import KNOBS, NOTHING, TEXT_MAX, said
 from reconciler.planning.floor import beside_the_spec
 from reconciler.planning.images import filled, is_too_frequent, slowed
+from reconciler.planning.kernel import unread
 from reconciler.spec.text import printable
 
 OPEN = frozenset({"command", "entrypoint", "working_dir", "stop_signal", "healthcheck", "runtime"})
@@ -22,7 +23,8 @@ def attest(rendered: Rendered, inspection: Inspection, image: Image | None = Non
     `image` is the one that it was made from: where that is not known, what the spec leaves to it is not compared. No
     value of `environment` is in a mismatch.
     """
-    return tuple(_mismatches(rendered.spec, inspection, image))
+    missing = unread(inspection) if rendered.require_kernel_facts else ()
+    return (*_mismatches(rendered.spec, inspection, image), *missing)
 
 
 def start_blockers(

@@ -16,7 +16,10 @@ SETTLING = f"it has failed, and counts as ready once it has run for {MIN_READY_S
 RUN = frozenset({Reason.EXITED, Reason.EXIT_CODE, Reason.OOM_KILLED, Reason.UNHEALTHY, Reason.LOG_RATE_EXCEEDED})
 """Failures of a run that had begun."""
 
-AFTER_START = RUN | {Reason.MOUNT_MISMATCH}
+SAID_BY_KERNEL = frozenset({Reason.MOUNT_MISMATCH, Reason.KERNEL_MISMATCH})
+"""What runs, and is not what the engine says: it is stopped at once."""
+
+AFTER_START = RUN | SAID_BY_KERNEL
 """Failures that starting once more does not make good."""
 
 STOP_AND_REMOVE = frozenset({Reason.STOP_FAILED, Reason.REMOVE_FAILED, Reason.ENGINE_BUSY})

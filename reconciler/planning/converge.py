@@ -8,8 +8,9 @@ from reconciler.model.world import Health, Observed, State, Unmanaged, World
 from reconciler.planning import backoff
 from reconciler.planning.actions import FORCED_GRACE_SECONDS, creation, start_after, stop_and_remove, stops
 from reconciler.planning.changes import changes
-from reconciler.planning.exits import exit_message
+from reconciler.planning.exits import exit_message, for_memory
 from reconciler.planning.held import excess
+from reconciler.planning.kernel import cause_of
 from reconciler.planning.situation import Situation
 from reconciler.planning.wanted import Wanted
 from reconciler.spec.sandbox import Restart, Sandbox
@@ -101,7 +102,7 @@ def _repair(wanted: Wanted, current: Observed) -> SandboxPlan:
     if (wanted.failures_count and _is_in_backoff(wanted, backoff.START)) or not _may_start(wanted):
         actions = tuple(stops([current], FORCED_GRACE_SECONDS))
     message = "; ".join(map(str, drift))
-    return SandboxPlan(wanted.name, Verdict.REPLACE, Reason.DRIFTED, message, actions, changes=drift)
+    return SandboxPlan(wanted.name, Verdict.REPLACE, cause_of(drift), message, actions, changes=drift)
 
 
 def _unhealthy(wanted: Wanted, current: Observed) -> SandboxPlan:
@@ -121,9 +122,9 @@ def _end(wanted: Wanted, ended: Observed) -> SandboxPlan:
     name, inspection = wanted.name, ended.inspection
     if why := excess(wanted.situation.policy, ended, wanted.status):
         return SandboxPlan(name, Verdict.KEEP, *why)
-    message = exit_message(inspection)
+    message = exit_message(inspection, wanted.status)
     if inspection.exit_code or inspection.oom_killed:
-        reason = Reason.OOM_KILLED if inspection.oom_killed else Reason.EXIT_CODE
+        reason = Reason.OOM_KILLED if for_memory(inspection, wanted.status) else Reason.EXIT_CODE
         return SandboxPlan(name, Verdict.KEEP, reason, f"{message}, not restarted")
     return SandboxPlan(name, Verdict.KEEP, Reason.COMPLETED, message)
 
@@ -145,7 +146,9 @@ def _start(wanted: Wanted) -> SandboxPlan:
     if current is not None:
         actions = tuple(start_after(wanted, wanted.others, current.id))
         if wanted.exited:
-            return SandboxPlan(name, Verdict.START, Reason.EXITED, exit_message(current.inspection), actions)
+            return SandboxPlan(
+                name, Verdict.START, Reason.EXITED, exit_message(current.inspection, wanted.status), actions
+            )
         return SandboxPlan(name, Verdict.START, Reason.NOT_STARTED, "", actions)
     if old is None:
         return SandboxPlan(name, Verdict.CREATE, Reason.ABSENT, "", tuple(creation(wanted, ())))

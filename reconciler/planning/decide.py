@@ -66,6 +66,8 @@ def _with_what_runs(situation: Situation, planned: SandboxPlan) -> SandboxPlan:
     if up and not (planned.current and planned.current.up):
         planned = replace(planned, current=up[-1])
     status, current = situation.status(planned.sandbox), planned.current
+    if status.foreign_processes and not planned.actions:
+        planned = replace(planned, message="; ".join(filter(None, (planned.message, *status.foreign_processes))))
     if current is None or current.state is not State.RUNNING:
         return planned
     if planned.rendered is None or is_about(status, planned.rendered):

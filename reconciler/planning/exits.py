@@ -21,9 +21,17 @@ ERROR = re.compile(r"\b(\w*error|\w*exception|panic|fatal)\b[^:]{0,40}: ", re.IG
 """In the line that says more than those after it, which tell where in a program, and of which version."""
 
 
-def exit_message(inspection: Inspection) -> str:
-    """Why a container has ended by itself; on cgroups of version 2, engines lose many of the kernel's kills."""
-    if not inspection.oom_killed:
+def for_memory(inspection: Inspection, status: SandboxStatus) -> bool:
+    """Whether a container was killed for its memory: by the engine's word, or by what the kernel had said before.
+
+    On cgroups of version 2, engines lose many of the kernel's kills.
+    """
+    return inspection.oom_killed or (inspection.exit_code == KILLED and status.oom_kills > 0)
+
+
+def exit_message(inspection: Inspection, status: SandboxStatus) -> str:
+    """Why a container has ended by itself."""
+    if not for_memory(inspection, status):
         killed = inspection.exit_code == KILLED
         return f"killed ({KILLED}), perhaps for memory" if killed else f"exited with code {inspection.exit_code}"
     return f"killed: over mem_limit {size_text(inspection.spec.mem_limit)}" if inspection.spec else "killed: no memory"

@@ -8,6 +8,7 @@ from reconciler.model.container import LOOPBACK, TMPFS_OPTIONS, ContainerSpec
 from reconciler.model.rendered import Mismatch
 from reconciler.model.world import UP, Inspection
 from reconciler.planning.describe import NOTHING, said
+from reconciler.planning.kernel import beside_the_engine
 
 CHOSEN = frozenset(
     {
@@ -60,7 +61,8 @@ def _ports(spec: ContainerSpec, inspection: Inspection) -> Iterator[Mismatch]:
 
 
 def beside_the_spec(inspection: Inspection, network_mode: str) -> Iterator[Mismatch]:
-    """What is not right of a container in this network, and no `ContainerSpec` holds: other networks and deviations."""
+    """What is not right of it and no `ContainerSpec` holds: other networks, deviations, and what the kernel says."""
     if list(inspection.networks) != [network_mode]:
         yield Mismatch("networks", network_mode, said("", ", ".join(sorted(inspection.networks))))
     yield from (Mismatch(deviation.knob, NOTHING, deviation.value) for deviation in inspection.deviations)
+    yield from beside_the_engine(inspection)

@@ -10,11 +10,12 @@ from reconciler.model.labels import Owner, network_name
 from reconciler.model.plan import Reason
 from reconciler.model.rendered import Mismatch
 from reconciler.model.status import SandboxStatus
-from reconciler.model.world import Image, Inspection, Observed, Source
+from reconciler.model.world import UP, Image, Inspection, Observed, Source
 from reconciler.planning import images
 from reconciler.planning.admission import image_refused, over_ceilings, user_refused, volume_refused
 from reconciler.planning.describe import said
 from reconciler.planning.floor import outside_floor
+from reconciler.planning.kernel import unread
 from reconciler.spec.image_reference import Reference
 from reconciler.spec.mistake import Mistake
 from reconciler.spec.policy import Policy
@@ -35,7 +36,8 @@ def forbidden(
     if spec is None:
         return ()
     brought = images.forbidden(image, spec) if image and image.id == inspection.image_id else ()
-    return (*_forbidden(spec, policy, sources), *(message for _, message, _ in brought))
+    missing = map(str, unread(inspection)) if policy.require_kernel_facts and inspection.state in UP else ()
+    return (*_forbidden(spec, policy, sources), *(message for _, message, _ in brought), *missing)
 
 
 def _forbidden(spec: ContainerSpec, policy: Policy, sources: Mapping[str, Source]) -> Iterator[str]:

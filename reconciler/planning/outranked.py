@@ -12,6 +12,7 @@ from reconciler.planning.actions import FORCED_GRACE_SECONDS, stops
 from reconciler.planning.admission import violations
 from reconciler.planning.converge import converge, excessive
 from reconciler.planning.held import drifted, forbidden
+from reconciler.planning.kernel import DRIFT, cause_of
 from reconciler.planning.situation import Situation
 from reconciler.planning.wanted import Wanted
 from reconciler.spec.policy import OnViolation
@@ -89,7 +90,7 @@ def _while_unchanged(situation: Situation, planned: SandboxPlan) -> SandboxPlan:
         return replace(planned, message=f"{planned.message}; somebody has changed it: {told}", changes=found)
     if repaired := _repaired(situation, name, up[-1]):
         return replace(repaired, problems=planned.problems)
-    return _stopped(situation, replace(planned, cause=Reason.DRIFTED, message=told, changes=found), up)
+    return _stopped(situation, replace(planned, cause=cause_of(found), message=told, changes=found), up)
 
 
 def _repaired(situation: Situation, name: str, current: Observed) -> SandboxPlan | None:
@@ -101,7 +102,7 @@ def _repaired(situation: Situation, name: str, current: Observed) -> SandboxPlan
         return None
     sandbox = situation.effective(name, declaration.sandbox)
     planned = converge(Wanted(situation, sandbox, situation.render(name, sandbox, current.ports)))
-    return planned if planned.cause is Reason.DRIFTED else None
+    return planned if planned.cause in DRIFT else None
 
 
 def _stopped(situation: Situation, planned: SandboxPlan, containers: list[Observed]) -> SandboxPlan:

@@ -6,6 +6,7 @@ labels, and other tools copy them.
 """
 
 import re
+from dataclasses import replace
 
 from reconciler.model import labels
 from reconciler.model.container import MOUNTED
@@ -46,8 +47,9 @@ def not_ours_by_proof(summary: Summary, inspection: Inspection, image: Image | N
 
     One with our source's label that somebody has changed may be ours, and counts.
     """
-    outside = outside_floor(inspection, labels.network_name(owner.instance))
-    found = [one for one in outside if one.knob != MOUNTED]  # which the kernel tells, and is no configuration
+    configured = replace(inspection, kernel=None)  # what the kernel tells is no configuration
+    outside = outside_floor(configured, labels.network_name(owner.instance))
+    found = [one for one in outside if one.knob != MOUNTED]
     if image and image.labels.get(labels.FINGERPRINT) == summary.labels[labels.FINGERPRINT]:
         why = "its labels are its image's"
     elif image and not found:

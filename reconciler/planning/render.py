@@ -75,6 +75,7 @@ def render(
         ports=dict(ports),
         policy=policy.fingerprint,
         spec=replace(spec, labels=named | made, ports=_published(ports)),
+        require_kernel_facts=policy.require_kernel_facts,
     )
 
 

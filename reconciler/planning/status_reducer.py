@@ -22,9 +22,11 @@ from reconciler.model.rendered import Mismatch
 from reconciler.model.status import Attestation, Condition, ConditionType, Failure, Phase, SandboxStatus
 from reconciler.model.world import Health, Image, Observed, State
 from reconciler.planning import backoff
+from reconciler.planning.backoff import SAID_BY_KERNEL
 from reconciler.planning.describe import configuration
-from reconciler.planning.exits import exit_message
+from reconciler.planning.exits import exit_message, for_memory
 from reconciler.planning.fingerprint import EPOCH, is_about
+from reconciler.planning.kernel import DRIFT, foreign
 from reconciler.spec.text import printable
 
 GOOD_RUN_SECONDS = 600.0
@@ -48,9 +50,7 @@ STALLED_AFTER = 5
 UNFIT = frozenset({Reason.ENGINE_UNFIT, Reason.NETWORK_UNFIT})
 """The engine has to be repaired before anything is started."""
 
-IN_SPITE_OF_THE_FILE = frozenset(
-    {Reason.POLICY_VIOLATION, Reason.DRIFTED, Reason.DISK_EXCEEDED, Reason.LOG_RATE_EXCEEDED}
-)
+IN_SPITE_OF_THE_FILE = frozenset({Reason.POLICY_VIOLATION, *DRIFT, Reason.DISK_EXCEEDED, Reason.LOG_RATE_EXCEEDED})
 """Causes of a stop for which its file gives no reason."""
 
 Answer = tuple[bool, Reason, str]
@@ -111,6 +111,9 @@ def on_observed(status: SandboxStatus, containers: Iterable[Observed], now: floa
         started = container.inspection.started_at
         if container.state is State.RUNNING and started:
             status = _checked(_change(status, now, started_at=started), container, now)
+            if facts := container.inspection.kernel:
+                told = foreign(container.inspection)
+                status = _change(status, now, oom_kills=facts.oom_kills, foreign_processes=told)
             if _good_seconds(status, now) >= GOOD_RUN_SECONDS:
                 status = _change(status, now, **NO_FAILURES, last_output=())
     return status
@@ -141,8 +144,14 @@ def _good_seconds(status: SandboxStatus, now: float) -> float:
 
 def _exited(status: SandboxStatus, container: Observed, now: float) -> SandboxStatus:
     inspection = container.inspection
+    oom_killed = for_memory(inspection, status)
     status = _change(
-        status, now, exit_code=inspection.exit_code, oom_killed=inspection.oom_killed, exited_at=inspection.finished_at
+        status,
+        now,
+        exit_code=inspection.exit_code,
+        oom_killed=oom_killed,
+        exited_at=inspection.finished_at,
+        foreign_processes=(),
     )
     if container.id in status.stopped_by_us:
         return status
@@ -151,7 +160,7 @@ def _exited(status: SandboxStatus, container: Observed, now: float) -> SandboxSt
     if good and (status.failure is None or status.failure.reason in backoff.AFTER_START):
         status = _change(status, now, **NO_FAILURES)
     code = Reason.EXIT_CODE if inspection.exit_code else Reason.EXITED
-    return _failed(status, Reason.OOM_KILLED if inspection.oom_killed else code, exit_message(inspection), now)
+    return _failed(status, Reason.OOM_KILLED if oom_killed else code, exit_message(inspection, status), now)
 
 
 def on_planned(
@@ -187,6 +196,8 @@ def on_planned(
         changes |= _configuration(status, planned, planned.current)
         changes |= _attestation(planned, planned.current)
     status = _change(status, now, **changes)
+    if planned.cause is Reason.KERNEL_MISMATCH and planned.actions:  # else a kernel that is misread would find no rest
+        status = _failed(status, planned.cause, planned.message, now)
     told = _untold_stop(status, planned)
     message = f"{planned.message}; it was stopped, {told.reason}: {told.message}" if told else planned.message
     status = _phase(status, _phase_of(planned), planned.cause, message, now)
@@ -255,9 +266,10 @@ def _attestation(planned: SandboxPlan, current: Observed) -> dict[str, Any]:
         return {}
     if (current.fingerprint, current.ports) != (rendered.fingerprint, rendered.ports):
         return {}
-    found = planned.changes if planned.cause is Reason.DRIFTED else ()
+    found = planned.changes if planned.cause in DRIFT else ()
     attested = _attested(current.id, rendered.policy, found, current.inspected_at)
-    return {"attested": attested.model_copy(update={"notes": current.inspection.notes})}
+    told = {"notes": current.inspection.notes, "kernel": str(current.inspection.kernel or "")}
+    return {"attested": attested.model_copy(update=told)}
 
 
 def _attested(container: str, policy: str, found: tuple[Mismatch, ...], now: float) -> Attestation:
@@ -305,13 +317,13 @@ def on_disk_measured(status: SandboxStatus, sizes: Mapping[str, int], now: float
 def on_outcome(status: SandboxStatus, outcome: Outcome, now: float) -> SandboxStatus:
     """After an action."""
     planned, action = outcome.planned, outcome.action
-    if isinstance(action, Verify) and outcome.failure in {None, Reason.VERIFICATION_FAILED, Reason.MOUNT_MISMATCH}:
+    if isinstance(action, Verify) and outcome.failure in {None, Reason.VERIFICATION_FAILED, *SAID_BY_KERNEL}:
         status = _verified(status, outcome, action.rendered.policy, now)
     if outcome.failure in {Reason.ENGINE_UNAVAILABLE, Reason.PULL_CANCELLED}:
         if isinstance(action, Start):
             status = _change(status, now, unconfirmed_start=outcome.container)
         return _phase(status, status.phase, outcome.failure, outcome.message, now)
-    if outcome.failure is Reason.MOUNT_MISMATCH:
+    if outcome.failure in SAID_BY_KERNEL:
         stopped_by_us = (*_without(status.stopped_by_us, outcome.container), outcome.container)
         status = _change(status, now, stopped_by_us=stopped_by_us)
     if outcome.failure is not None:
@@ -343,7 +355,7 @@ def _started(status: SandboxStatus, outcome: Outcome, now: float) -> SandboxStat
     planned, rendered = outcome.planned, outcome.planned.rendered
     changes: dict[str, Any] = {"container_id": outcome.container, "started_at": now}
     changes["stopped_by_us"] = _without(status.stopped_by_us, outcome.container)
-    changes["over_log_rate"], changes["stopped"] = "", None
+    changes |= {"over_log_rate": "", "stopped": None, "oom_kills": 0, "foreign_processes": ()}
     if rendered is not None:
         changes |= {"container_name": rendered.name, "ports": dict(rendered.ports)}
         changes["configuration"] = configuration(rendered.spec)

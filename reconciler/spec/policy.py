@@ -154,6 +154,10 @@ class Policy(BaseModel):
     replacements: Replacements = Field(
         Replacements(), description="How what runs is replaced when files or the policy change."
     )
+    require_kernel_facts: bool = Field(
+        False,
+        description="Whether a sandbox may run only where the kernel itself can be asked for its limits and rights.",
+    )
     on_violation: Annotated[OnViolation, Field(strict=False)] = Field(
         OnViolation.STOP,
         description="Whether what runs and comes to be forbidden is stopped: `stop`, or only told: `report`.",

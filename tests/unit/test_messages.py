@@ -184,16 +184,21 @@ def test_an_exit_is_told_of_what_is_started_again_too() -> None:
 def test_an_end_for_want_of_memory_is_told_with_the_limit() -> None:
     """Where it is known."""
     killed = Scene().container("web", State.EXITED, oom_killed=True).inspection
-    assert exit_message(killed) == "killed: over mem_limit 512m"
-    assert exit_message(replace(killed, spec=None)) == "killed: no memory"
+    status = SandboxStatus(name="web")
+    assert exit_message(killed, status) == "killed: over mem_limit 512m"
+    assert exit_message(replace(killed, spec=None), status) == "killed: no memory"
 
 
 def test_of_an_end_that_nobody_asked_for_memory_may_be_the_cause() -> None:
     """Where the engine does not know who has killed it, as on cgroups of version 2 every other time."""
     scene = Scene()
     killed, ended = (scene.container("web", State.EXITED, exit_code=code).inspection for code in (137, 136))
-    assert exit_message(killed) == "killed (137), perhaps for memory"
-    assert exit_message(ended) == "exited with code 136"
+    status = SandboxStatus(name="web")
+    assert exit_message(killed, status) == "killed (137), perhaps for memory"
+    assert exit_message(ended, status) == "exited with code 136"
+    starved = SandboxStatus(name="web", oom_kills=1)
+    assert exit_message(killed, starved) == "killed: over mem_limit 512m"
+    assert exit_message(ended, starved) == "exited with code 136"
 
 
 def test_what_was_said_before_is_not_told_of_what_is_no_exit() -> None:

@@ -50,6 +50,7 @@ def _container(status: SandboxStatus, now: float) -> Iterator[Line]:
         ("restarts", str(status.restarts)),
         ("disk", _disk(status)),
         ("last exit", _exit(status, now)),
+        ("killed", status.oom_kills and f"{status.oom_kills} of its processes, for memory"),
     ]
     yield from ((INDENT, dim(f"{name:13}"), value) for name, value in fields if value)
 
@@ -97,7 +98,11 @@ def _attestation(status: SandboxStatus, now: float) -> Iterator[Line]:
         result = green("verified") if attested.ok else red("verification failed")
         yield INDENT, dim("ATTESTATION")
         yield INDENT, result, f" against policy {attested.policy[:SHORT_ID]}, {moment(attested.at, now)}"
-        yield from _sentences(*attested.mismatches, *(f"not known to this version: {note}" for note in attested.notes))
+        yield from _sentences(
+            attested.kernel and f"kernel {attested.kernel}",
+            *attested.mismatches,
+            *(f"not known to this version: {note}" for note in attested.notes),
+        )
 
 
 def _sentences(*texts: str) -> Iterator[Line]:

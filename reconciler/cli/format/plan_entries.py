@@ -17,6 +17,7 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.CONFIGURATION_CHANGED: "its configuration has changed",
     Reason.PORTS_CHANGED: "its ports have changed",
     Reason.DRIFTED: "somebody has changed its container",
+    Reason.KERNEL_MISMATCH: "the kernel has other limits or rights for it than the engine says",
     Reason.INVALID_FILE: "invalid file; the running container is left unchanged until it is fixed",
 }
 """For causes that are explained by themselves; for the others, the plan has a message."""
