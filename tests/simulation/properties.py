@@ -12,6 +12,7 @@ from reconciler.model.status import ConditionType, SandboxStatus
 from reconciler.planning import backoff
 from reconciler.planning.admission import effective, violations
 from reconciler.planning.decide import decide
+from reconciler.planning.kernel import DRIFT
 from reconciler.spec.sandbox import DesiredState
 from tests.floor import outside_the_floor
 from tests.simulation.story import FIXED_PORT, MISSING_IMAGE, PRIVATE_IMAGE
@@ -185,8 +186,8 @@ def nothing_is_replaced_that_has_not_changed(witness: Witness, planned: SandboxP
 
 def an_edit_is_no_drift(witness: Witness, planned: SandboxPlan) -> None:
     """What is replaced or stopped as changed behind everybody's back was changed so."""
-    changed = witness.drifted | witness.host.engine.paths.strayed
-    if planned.cause is Reason.DRIFTED and not any(raw["Id"] in changed for raw in witness.up_of(planned.sandbox)):
+    changed = witness.drifted | witness.host.engine.paths.strayed | witness.host.engine.paths.raised
+    if planned.cause in DRIFT and not any(raw["Id"] in changed for raw in witness.up_of(planned.sandbox)):
         raise ViolationError(f"{planned}: nobody has changed it")
 
 
@@ -257,9 +258,7 @@ def no_two_files_publish_one_port(witness: Witness, planned: SandboxPlan) -> Non
 
 def _counts_on_its_file(witness: Witness, planned: SandboxPlan) -> bool:
     """The policy outranks the file, and what somebody has changed is nobody's word."""
-    return planned.cause not in OUTRANK and (
-        planned.cause is not Reason.DRIFTED or _is_suspended(witness, planned.sandbox)
-    )
+    return planned.cause not in OUTRANK and (planned.cause not in DRIFT or _is_suspended(witness, planned.sandbox))
 
 
 def _is_suspended(witness: Witness, name: str) -> bool:
@@ -485,6 +484,14 @@ def what_runs_has_mounted_what_it_asked_for(end: Settled) -> None:
         _check_mounts(end.witness, name)
 
 
+def nothing_runs_on_with_other_limits_than_declared(end: Settled) -> None:
+    """Once a resync has looked, nothing runs whose limits in the kernel were raised, unless it is suspended."""
+    raised = end.witness.host.engine.paths.raised
+    for name in sorted(end.running - end.suspended):
+        if any(raw["Id"] in raised for raw in end.witness.up_of(name)):
+            raise ViolationError(f"{name} runs, and the kernel does not limit it")
+
+
 def nobody_is_unhealthy_for_ever(end: Settled) -> None:
     """What is unhealthy has been restarted, unless it is not to be, or waits for an image that nobody has."""
     for name, sandbox, raw in end.with_their_image:
@@ -554,6 +561,7 @@ IN_THE_END = (
     what_runs_has_its_name,
     what_runs_publishes_what_the_policy_allows,
     what_runs_has_mounted_what_it_asked_for,
+    nothing_runs_on_with_other_limits_than_declared,
     nobody_is_unhealthy_for_ever,
     nothing_is_left_over,
     no_salt_is_told,

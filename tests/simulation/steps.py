@@ -210,6 +210,11 @@ class Steps:
         """Whoever can write above the sources of volumes puts a link in their place, or takes it away; nobody tells."""
         self.host.engine.paths.are_exchanged = done
 
+    def raise_limit(self, number: int) -> None:
+        """Whoever is root on the host lifts the limit of memory in the cgroup of one of ours; nobody tells."""
+        if container := self.witness.pick(number, "running"):
+            self.host.engine.paths.raised.add(container)
+
     def second_network(self) -> None:
         """What an engine may make of a request that it gets twice at the same time."""
         if self.host.engine.raw_networks:

@@ -76,7 +76,19 @@ def tell(seed: int, length: int = 120) -> list[Step]:
         weights = [(WEIGHTS if faulty else CALM)[kind] for kind in kinds]
         story += _steps(dice.choices(kinds, weights)[0], dice)
     story = _interrupted(story, random.Random(f"another engine {seed}"))  # noqa: S311
-    return _with_a_login(story, random.Random(f"login {seed}"))  # noqa: S311
+    story = _with_a_login(story, random.Random(f"login {seed}"))  # noqa: S311
+    return _with_a_raised_limit(story, random.Random(f"limit {seed}"))  # noqa: S311
+
+
+def _with_a_raised_limit(story: list[Step], dice: random.Random) -> list[Step]:
+    """In one of ten, towards the end, limits are raised behind the engine's back; some files are broken then."""
+    if dice.random() < 0.9:
+        return story
+    begin, number = len(story) - dice.randrange(20), dice.randrange(8)
+    held = [Step("spoil", (name,)) for name in dice.sample(NAMES, dice.randrange(4))]
+    looked = [Step("resync"), Step("work"), *[Step("planned", (number,))] * dice.randrange(8), Step("work")]
+    raised = [Step("raise_limit", (number + one,)) for one in range(4)]
+    return [*story[:begin], *held, Step("work"), *raised, *looked * dice.randrange(2), *story[begin:]]
 
 
 def _with_a_login(story: list[Step], dice: random.Random) -> list[Step]:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,9 @@ from reconciler.model.errors import (
     Refusal,
     StateUnusable,
 )
+from reconciler.model.kernel import KernelFacts
 from reconciler.model.status import Approval, ControllerStatus, JournalEntry, SandboxStatus
-from reconciler.model.world import EngineFacts, Event, Inspection, Source
+from reconciler.model.world import UP, EngineFacts, Event, Inspection, Source
 from reconciler.sources.directory import port_clashes
 from reconciler.spec.policy import Policy
 from reconciler.spec.sandbox import Sandbox
@@ -183,11 +185,15 @@ def allowing(**said: Any) -> Policy:
 
 
 class FakePaths:
-    """The paths of the host, all links to `/` while they are exchanged; `strayed` are the containers that got that."""
+    """The paths of the host, all links to `/` while they are exchanged; `strayed` are the containers that got that.
+
+    `raised` are those of which the kernel has no limit of memory, whatever the engine says.
+    """
 
     def __init__(self) -> None:
         self.are_exchanged = False
         self.strayed: set[str] = set()
+        self.raised: set[str] = set()
 
     def protected(self, *_: object) -> Protected:
         return Protected()
@@ -197,6 +203,11 @@ class FakePaths:
 
     def exchanged(self, container: str, _: int, volumes: tuple[BindMount, ...]) -> tuple[BindMount, ...]:
         return volumes if container in self.strayed else ()
+
+    def kernel(self, container: str, inspection: Inspection) -> KernelFacts | None:
+        if inspection.state not in UP or inspection.spec is None:
+            return None
+        return KernelFacts(inf if container in self.raised else inspection.spec.mem_limit or inf)
 
     def why_unfiltered(self, *_: object) -> None:
         return None
@@ -306,6 +317,7 @@ class FaultyEngine(FakeEngine):
         self.before_start(container)
         super()._start(container)
         self.paths.strayed.discard(container)
+        self.paths.raised.discard(container)
         if self.paths.are_exchanged and self._get(container)["Mounts"]:
             self.paths.strayed.add(container)
         self.after_start(container)
