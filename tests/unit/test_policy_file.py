@@ -31,6 +31,7 @@ runtime: runsc
 labels: {openclaw-wizard: "true"}
 removals: {max: 10, share: 0.25}
 replacements: {max_parallel: 4}
+require_kernel_facts: true
 on_violation: report
 defaults:
   image: busybox:1.36
@@ -140,6 +141,7 @@ def test_whole(tmp_path: Path) -> None:
         labels={"openclaw-wizard": "true"},
         removals=Removals(max=10, share=0.25),
         replacements=Replacements(max_parallel=4),
+        require_kernel_facts=True,
         on_violation=OnViolation.REPORT,
         defaults=Sandbox(image="busybox:1.36", ports=(Port(target=8080),)),
     )
@@ -205,6 +207,6 @@ def test_a_rule_is_found_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "policy.yaml"
     path.write_text(WHOLE)
     lines = rule_lines(path)
-    assert (lines["sandboxes_max"], lines["limits.mem_limit"], lines["defaults.ports"]) == (1, 3, 23)
+    assert (lines["sandboxes_max"], lines["limits.mem_limit"], lines["defaults.ports"]) == (1, 3, 24)
     path.write_text("defaults:\n  deploy:\n    resources: {limits: {cpus: 1}}\n")
     assert rule_lines(path)["defaults.cpus"] == 3
