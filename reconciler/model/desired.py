@@ -1,7 +1,7 @@
 """What should exist: all files of one scan."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.model.errors import Problem
@@ -11,34 +11,23 @@ from reconciler.spec.sandbox import Sandbox
 @dataclass(frozen=True, slots=True)
 class Declaration:
     """One accepted file. `lines` gives the line of each key that was said: `{"cpus": 4, "labels.tier": 6}`; `places`
-    the line and column of each value: `{"cpus": (4, 7), "volumes[1].source": (9, 13)}`, which is the anchor's for one
-    that is used by an alias, and `uses` then says where that is. `notes` tell what is accepted and means less here than
-    in Compose.
+    the line and column of each value, and which line uses it if that is behind an anchor: `{"cpus": (4, 7, ""),
+    "volumes[1].source": (9, 13, "")}`. `notes` tell what is accepted and means less here than in Compose.
     """
 
     name: str
     file: str
     sandbox: Sandbox
     lines: Mapping[str, int] = field(default_factory=dict)
-    places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    places: Mapping[str, tuple[int, int, str]] = field(default_factory=dict)
     notes: tuple[Problem, ...] = ()
-    uses: Mapping[str, str] = field(default_factory=dict)
-
-    def place(self, name: str) -> tuple[int, int]:
-        """Of a value, or of the nearest one around it that the file has; `(0, 0)` when it has none."""
-        return next((self.places[one] for one in _around(name) if one in self.places), (0, 0))
 
     def problem(self, name: str, message: str, hint: str, rule: str = "") -> Problem:
-        """What is wrong with a value, at its place."""
-        use = next((self.uses[one] for one in _around(name) if one in self.uses), "")
-        return Problem(self.file, *self.place(name), "; ".join(filter(None, (message, use))), hint, rule)
-
-
-def _around(name: str) -> Iterator[str]:
-    """A value's full name, and those around it: `ports[0].target`, `ports[0]`, `ports`."""
-    while name:
-        yield name
-        name = name[: max(name.rfind("."), name.rfind("["), 0)]
+        """What is wrong with a value, at its place, or at that of the nearest one around it that the file has."""
+        while name and name not in self.places:
+            name = name[: max(name.rfind("."), name.rfind("["), 0)]
+        line, column, use = self.places.get(name, (0, 0, ""))
+        return Problem(self.file, line, column, "; ".join(filter(None, (message, use))), hint, rule)
 
 
 def likeness(stem: str) -> str:

@@ -39,7 +39,7 @@ class Reading(NamedTuple):
         place = document.place if self.path[:1] in OWN else document.place_of_key
         shown = {name: printable(text, SHOWN_MAX) for name, text in self.words.items()}
         message, hint = (text.format_map(shown) for text in (self.spelling.message, self.spelling.hint))
-        return Problem(document.file, *place(self.path), document.told(self.path, message), hint)
+        return place(self.path).problem(document.file, message, hint)
 
     def said(self) -> Any:
         """What a sandbox says instead."""
@@ -55,14 +55,13 @@ def read_service(document: Document, table: Table = KEYS) -> tuple[Document, lis
         return document, []
     reader = _Reader(document, table)
     kept = reader.mapping((), document.value)
-    value = kept | reader.moved
-    return replace(document, value=value, keys=reader.keys, values=reader.values, uses=reader.uses), reader.readings
+    return replace(document, value=kept | reader.moved, keys=reader.keys, values=reader.values), reader.readings
 
 
 class _Reader:
     def __init__(self, document: Document, table: Table) -> None:
-        self._document, self._said, self._table = document, document.value, table
-        self.keys, self.values, self.uses = dict(document.keys), dict(document.values), dict(document.uses)
+        self._said, self._table = document.value, table
+        self.keys, self.values = dict(document.keys), dict(document.values)
         self.moved: dict[str, Any] = {}
         self.readings: list[Reading] = []
 
@@ -96,7 +95,6 @@ class _Reader:
         if to:
             self.moved[to] = reading.said()
             self.keys[(to,)], self.values[(to,)] = self.keys[path], self.values[path]
-            self.uses[(to,)] = self._document.use(path)
         return reading.said() if spelling.handling is Handling.TRANSLATE and not to else _DROPPED
 
 

@@ -48,4 +48,4 @@ def services(document: Document) -> Mapping[str, Document]:
 
 
 def _problem(document: Document, message: str, hint: str, *key: str) -> Problem:
-    return Problem(document.file, *document.place_of_key(key), message, hint)
+    return document.place_of_key(key).problem(document.file, message, hint)

@@ -45,7 +45,7 @@ def import_service(service: Document, variables: Variables, directory: str) -> I
         if one.spelling.handling not in (Handling.KEEP, Handling.REFUSE):
             word = "dropped" if one.spelling.handling is Handling.DROP else "translated"
             problem = one.problem(service)
-            what = problem.message or f"{one.words['key']}: it is the same here"
+            what = problem.message if one.spelling.message else f"{one.words['key']}: it is the same here"
             report.append(line(word, what, problem.hint if word == "dropped" else ""))
             changed |= {one.path[0], one.spelling.to}
     while found := mistakes(replace(read, value=said), Sandbox):

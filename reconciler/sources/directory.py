@@ -148,7 +148,7 @@ def rest_of(path: Path) -> Declaration | None:
     said = {
         key: place for key, place in document.places.items() if re.split(r"[.\[]", key)[0] in sandbox.model_fields_set
     }
-    return Declaration(name, document.file, sandbox, places=said, uses=document.used)
+    return Declaration(name, document.file, sandbox, places=said)
 
 
 def _contents(path: Path) -> bytes:
@@ -189,7 +189,7 @@ def read_bytes(name: str, file: str, contents: bytes) -> Outcome:
         sandbox, document, notes = validated_service(document)
     except FileBroken as error:
         return error.problems
-    return Declaration(name, file, sandbox, document.lines, document.places, of_file + notes, document.used)
+    return Declaration(name, file, sandbox, document.lines, document.places, of_file + notes)
 
 
 def _named(files: Iterable[str]) -> tuple[dict[str, str], dict[str, list[Problem]]]:

@@ -4,7 +4,7 @@ import codecs
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -95,20 +95,22 @@ class Place(NamedTuple):
 
     line: int
     column: int
+    use: str = ""
+    """Which line uses it, if that is behind an anchor: the place is then the anchor's."""
+
+    def problem(self, file: str, message: str, hint: str = "") -> Problem:
+        """What is wrong here, and where it is used."""
+        return Problem(file, self.line, self.column, "; ".join(filter(None, (message, self.use))), hint)
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The contents of a file: mappings, lists, strings, numbers, booleans and nulls, and the place of each.
-
-    What an alias stands for has the place of the anchor, and `uses` says where the alias is.
-    """
+    """The contents of a file: mappings, lists, strings, numbers, booleans and nulls, and the place of each."""
 
     file: str
     value: Any
     keys: Mapping[KeyPath, Place]
     values: Mapping[KeyPath, Place]
-    uses: Mapping[KeyPath, str] = field(default_factory=dict)
 
     @property
     def lines(self) -> Mapping[str, int]:
@@ -116,12 +118,12 @@ class Document:
         return {full_name(path): place.line for path, place in self.keys.items() if path}
 
     @property
-    def places(self) -> Mapping[str, tuple[int, int]]:
-        """The line and column of each value, by its full name: `{"ports": (2, 8), "ports[1].target": (4, 14)}`.
+    def places(self) -> Mapping[str, tuple[int, int, str]]:
+        """The place of each value, by its full name: `{"ports": (2, 8, ""), "ports[1].target": (4, 14, "")}`.
 
         Plain tuples, which the garbage collector need not traverse for thousands of files.
         """
-        return {full_name(path): (place.line, place.column) for path, place in self.values.items() if path}
+        return {full_name(path): (*place,) for path, place in self.values.items() if path}
 
     def place(self, path: KeyPath) -> Place:
         """The place of a value, or of the nearest one around it that is in the file."""
@@ -133,29 +135,16 @@ class Document:
         """Of a key, or as `place` where there is none."""
         return self.keys.get(path) or self.place(path)
 
-    def use(self, path: KeyPath) -> str:
-        """Which line uses a value, if that is behind an anchor; empty if not."""
-        return next((self.uses[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self.uses), "")
-
-    def told(self, path: KeyPath, message: str) -> str:
-        """A message about a value, which names also the line that uses it."""
-        return "; ".join(filter(None, (message, self.use(path)))) if message else ""
-
-    @property
-    def used(self) -> Mapping[str, str]:
-        """As `uses`, by full names."""
-        return {full_name(path): use for path, use in self.uses.items()}
-
     def below(self, path: KeyPath) -> "Document":
         """The document that begins at a path."""
         value = self.value
         for key in path:
             value = value[key]
 
-        def cut(places: Mapping[KeyPath, Of]) -> Mapping[KeyPath, Of]:
-            return {at[len(path) :]: what for at, what in places.items() if at[: len(path)] == path}
+        def cut(places: Mapping[KeyPath, Place]) -> Mapping[KeyPath, Place]:
+            return {at[len(path) :]: place for at, place in places.items() if at[: len(path)] == path}
 
-        return Document(self.file, value, cut(self.keys), cut(self.values), cut(self.uses))
+        return Document(self.file, value, cut(self.keys), cut(self.values))
 
     def exchanged(self, key: str, below: "Document") -> "Document":
         """The document with what has been made of what is `below` the key."""
@@ -164,7 +153,7 @@ class Document:
             return {**places, **{(key, *at): place for at, place in others.items()}}
 
         keys, values = put(self.keys, below.keys), put(self.values, below.values)
-        return Document(self.file, {**self.value, key: below.value}, keys, values, self.uses)
+        return Document(self.file, {**self.value, key: below.value}, keys, values)
 
 
 def read_document(data: bytes, file: str, text: Callable[[str], str] = literal, services: int = 1) -> Document:
@@ -191,7 +180,7 @@ def read_document(data: bytes, file: str, text: Callable[[str], str] = literal, 
         builder.problems.append(Problem(file, 0, 0, "the file declares nothing", "`{}` is all defaults"))
     if builder.problems:
         raise FileBroken(builder.problems)
-    return Document(file, value, builder.keys, builder.values, builder.uses)
+    return Document(file, value, builder.keys, builder.values)
 
 
 def _decoded(data: bytes, file: str) -> str:
@@ -201,12 +190,12 @@ def _decoded(data: bytes, file: str) -> str:
         text = data.decode()
     except UnicodeDecodeError as error:
         place = _place_in(data[: error.start].decode(), error.start)
-        raise FileBroken([Problem(file, *place, "the file is not UTF-8", "save it as UTF-8")]) from None
+        raise FileBroken([place.problem(file, "the file is not UTF-8", "save it as UTF-8")]) from None
     if match := _UNFIT.search(text):
         raise FileBroken([_unfit(match, file, _place_in(text, match.start()))])
     if match := _CONFLICT.search(text):
         what, hint = "a merge conflict is not resolved", "keep one version, and delete git's markers"
-        raise FileBroken([Problem(file, *_place_in(text, match.start()), what, hint)])
+        raise FileBroken([_place_in(text, match.start()).problem(file, what, hint)])
     return text
 
 
@@ -216,7 +205,7 @@ def _place_in(text: str, position: int) -> Place:
 
 
 def _unfit(match: re.Match[str], file: str, place: Place) -> Problem:
-    return Problem(file, *place, f"the character U+{ord(match[0]):04X} is not allowed", "remove it")
+    return place.problem(file, f"the character U+{ord(match[0]):04X} is not allowed", "remove it")
 
 
 def _of_yaml(error: MarkedYAMLError, file: str) -> Problem:
@@ -250,7 +239,6 @@ class _Builder:
         """By name, what an anchor stands for, and how many events it is."""
         self.keys: dict[KeyPath, Place] = {}
         self.values: dict[KeyPath, Place] = {}
-        self.uses: dict[KeyPath, str] = {}
         self.problems: list[Problem] = []
 
     def document(self) -> Any:
@@ -264,18 +252,17 @@ class _Builder:
             self._events.refuse("a second document begins", "one file is one document", start(after))
         return self._placed(node, ())
 
-    def _placed(self, node: _Node, path: KeyPath) -> Any:
-        """The value, when all in it has been noted under its path."""
+    def _placed(self, node: _Node, path: KeyPath, use: str = "") -> Any:
+        """The value, when all in it has been noted under its path; `use` is of what is around it."""
         self._check_depth(len(path), node.mark)
-        self.values[path] = _place(node.mark)
-        if node.use:
-            self.uses[path] = node.use
+        use = node.use or use
+        self.values[path] = _place(node.mark, use)
         match node.content:
             case dict() as entries:
-                self.keys.update({(*path, key): _place(mark) for key, (mark, _) in entries.items()})
-                return {key: self._placed(value, (*path, key)) for key, (_, value) in entries.items()}
+                self.keys.update({(*path, key): _place(mark, one.use or use) for key, (mark, one) in entries.items()})
+                return {key: self._placed(one, (*path, key), use) for key, (_, one) in entries.items()}
             case list() as nodes:
-                return [self._placed(one, (*path, index)) for index, one in enumerate(nodes)]
+                return [self._placed(one, (*path, index), use) for index, one in enumerate(nodes)]
         return node.content
 
     def _check_depth(self, depth: int, mark: Mark) -> None:
@@ -334,8 +321,8 @@ class _Builder:
                     key: (mark, value._replace(use=value.use or use)) for key, (mark, value) in node.content.items()
                 }
             else:
-                what = "; ".join(filter(None, ("only a mapping can be merged", node.use or merge.use)))
-                self._note(node.mark, what, "write such as `<<: *one` or `<<: [*one, *two]`")
+                place, hint = _place(node.mark, node.use or merge.use), "write such as `<<: *one` or `<<: [*one, *two]`"
+                self.problems.append(place.problem(self._file, "only a mapping can be merged", hint))
         return merged
 
     def _key(self, event: Event) -> str:
@@ -389,8 +376,8 @@ class _Builder:
         return text
 
     def _note(self, mark: Mark, message: str, hint: str) -> None:
-        self.problems.append(Problem(self._file, *_place(mark), message, hint))
+        self.problems.append(_place(mark).problem(self._file, message, hint))
 
 
-def _place(mark: Mark) -> Place:
-    return Place(mark.line + 1, mark.column + 1)
+def _place(mark: Mark, use: str = "") -> Place:
+    return Place(mark.line + 1, mark.column + 1, use)

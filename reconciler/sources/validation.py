@@ -1,7 +1,6 @@
 """Validates a document: a sandbox or a policy comes of it, or all its mistakes."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, TypeVar, get_args
@@ -41,7 +40,7 @@ def validated(
     """
     if not isinstance(document.value, dict):
         place = document.place(())
-        raise FileBroken([Problem(document.file, *place, "keys and values are missing", "write such as `key: value`")])
+        raise FileBroken([place.problem(document.file, "keys and values are missing", "write such as `key: value`")])
     try:
         read = model.model_validate(document.value)
     except ValidationError:
@@ -113,15 +112,9 @@ def _path(detail: ErrorDetails) -> KeyPath:
 
 
 def _problem(document: Document, model: type[BaseModel], detail: ErrorDetails) -> Problem:
-    """With the line that uses what is wrong, when that is behind an anchor."""
-    problem = _found(document, model, detail)
-    return replace(problem, message=document.told(_path(detail), problem.message))
-
-
-def _found(document: Document, model: type[BaseModel], detail: ErrorDetails) -> Problem:
     path: KeyPath = detail["loc"]
     if detail["type"] == "extra_forbidden":
-        return Problem(document.file, *document.place_of_key(path), *_unknown_key(model, path))
+        return document.place_of_key(path).problem(document.file, *_unknown_key(model, path))
     place = document.place(path)
     if path[-1:] == ("[key]",) and path not in document.values:  # so pydantic says that it means the key itself
         path = path[:-1]
@@ -130,8 +123,8 @@ def _found(document: Document, model: type[BaseModel], detail: ErrorDetails) -> 
     if isinstance(mistake, Mistake):
         path += mistake.at
         place = document.place(path) if mistake.at else place
-        return Problem(document.file, *place, _named(path, mistake.message), mistake.hint)
-    return Problem(document.file, *place, _named(path, _in_words(detail["msg"])))
+        return place.problem(document.file, _named(path, mistake.message), mistake.hint)
+    return place.problem(document.file, _named(path, _in_words(detail["msg"])))
 
 
 def _named(path: KeyPath, message: str) -> str:

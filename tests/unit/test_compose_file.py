@@ -34,8 +34,8 @@ def test_one_service(tmp_path: Path) -> None:
     alone = read(tmp_path / "alone.yaml", "image: busybox\nmem_limit: 64m\nlabels: {tier: front}\n")
     assert declaration.sandbox == alone.sandbox
     assert declaration.lines == {"mem_limit": 4, "image": 8, "labels": 9, "labels.tier": 9}
-    assert declaration.place("labels.tier") == (9, 20)
-    assert declaration.place("mem_limit") == (4, 14)
+    assert declaration.places["labels.tier"] == (9, 20, "")
+    assert declaration.places["mem_limit"] == (4, 14, "line 7 uses it as '*common'")
 
 
 def test_notes(tmp_path: Path) -> None:

@@ -132,21 +132,21 @@ def test_places_of_aliases() -> None:
     """What an alias stands for has the place of the anchor, wherever it is used, and the line that uses it."""
     document = read_document(b"a: &a\n  b: [&c c, d]\nx: {y: *a}\nz: {<<: *a}\n", "x")
     assert document.value == {"a": {"b": ["c", "d"]}, "x": {"y": {"b": ["c", "d"]}}, "z": {"b": ["c", "d"]}}
-    for path in (("a",), ("x", "y"), ("z",)):
-        assert document.place_of_key((*path, "b")) == Place(2, 3)
-        assert document.place((*path, "b", 1)) == Place(2, 13)
-    assert document.told(("x", "y", "b", 1), "oh") == "oh; line 3 uses it as '*a'"
-    assert document.told(("z", "b", 1), "oh") == "oh; line 4 uses it as '*a'"
-    assert document.told(("a", "b", 1), "oh") == document.told(("z",), "oh") == "oh"
+    uses = {("a",): "", ("x", "y"): "line 3 uses it as '*a'", ("z",): "line 4 uses it as '*a'"}
+    for path, use in uses.items():
+        assert document.place_of_key((*path, "b")) == Place(2, 3, use)
+        assert document.place((*path, "b", 1)) == Place(2, 13, use)
+    assert document.place(("z",)) == Place(4, 4)
+    assert document.place(("x", "y", "b")).problem("x", "oh").message == "oh; line 3 uses it as '*a'"
 
 
 def test_below() -> None:
     """A part of a document is one with the places of the whole."""
     document = read_document(b"a: &a {b: [c, d]}\nx: {y: *a}\n", "x").below(("x", "y"))
     assert document.value == {"b": ["c", "d"]}
-    assert document.places == {"b": (1, 11), "b[0]": (1, 12), "b[1]": (1, 15)}
+    use = "line 2 uses it as '*a'"
+    assert document.places == {"b": (1, 11, use), "b[0]": (1, 12, use), "b[1]": (1, 15, use)}
     assert document.lines == {"b": 1}
-    assert document.told(("b",), "oh") == "oh"
 
 
 def test_aliases_count_as_what_they_repeat() -> None:
