@@ -11,6 +11,7 @@ from reconciler.cli.format.terminal import show
 from reconciler.cli.validate import policy_problems
 from reconciler.control.settings import Settings
 from reconciler.model.desired import Declaration
+from reconciler.report.whole_file import create_whole
 from reconciler.sources.compose_file import services
 from reconciler.sources.compose_import import Imported, import_service, line
 from reconciler.sources.directory import read_bytes
@@ -63,8 +64,7 @@ def _write(directory: Path, texts: Mapping[str, str]) -> None:
         raise Mistake(f"{directory} already has {', '.join(sorted(taken))}; nothing is written")
     directory.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
-        with (directory / f"{name}.yaml").open("x", encoding="utf-8") as file:
-            file.write(text)
+        create_whole(directory / f"{name}.yaml", text.encode())
 
 
 def _variables(path: Path | None) -> Variables:

@@ -4,7 +4,10 @@ Every file in `cases/import` has at its top the variables that it is given (`# e
 sandbox's file (`# file:`) that must come of its one service, line by line.
 """
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from reconciler.cli.main import cli
 from reconciler.model.desired import Declaration
+from reconciler.report.whole_file import create_whole
 from reconciler.sources.compose_file import services
 from reconciler.sources.compose_import import import_service
 from reconciler.sources.directory import read_bytes, read_file
@@ -185,6 +189,31 @@ def test_nothing_is_overwritten(here: Path) -> None:
     assert "already has my-db; nothing is written" in result.output
     assert [path.name for path in (here / "sandboxes.d").iterdir()] == ["my-db.yml"]
     assert (here / "sandboxes.d" / "my-db.yml").read_text() == "image: mine"
+
+
+def test_a_file_is_written_whole_or_not_at_all(here: Path) -> None:
+    """Also where the disk is full, as it is for who may write no byte to a file."""
+    Path(".env").write_text("TAG=1\n")
+    command = ["sh", "-c", 'ulimit -f 0; "$@"', "sh", sys.executable, "-m", "reconciler", "import", "compose.yaml"]
+    full = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (full.returncode, full.stderr) == (1, "reconciler: [Errno 27] File too large\n")
+    assert list((here / "sandboxes.d").iterdir()) == []
+    assert run().exit_code == 0
+    assert {path.name for path in (here / "sandboxes.d").iterdir()} == {"web.yaml", "my-db.yaml"}
+
+
+def test_a_file_that_somebody_makes_meanwhile_is_kept(tmp_path: Path) -> None:
+    """A new one has the mode that the umask leaves."""
+    file = tmp_path / "web.yaml"
+    before = os.umask(0o027)
+    try:
+        create_whole(file, b"one")
+    finally:
+        os.umask(before)
+    with pytest.raises(FileExistsError):
+        create_whole(file, b"another")
+    assert (file.read_bytes(), file.stat().st_mode & 0o777) == (b"one", 0o640)
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_mistakes_have_their_place(here: Path) -> None:
