@@ -53,15 +53,15 @@ def never_two_run_for_one_name(witness: Witness, _container: str) -> None:
 def who_has_never_failed_goes_first(witness: Witness, planned: SandboxPlan) -> None:
     """Who has failed again and again never takes a place for which waits who has never failed.
 
-    The statuses of those that only wait are written later.
+    What has failed of those that only wait is in no file yet: it is what the plan was made from.
     """
     assert witness.cycle
-    name, statuses = planned.sandbox, witness.cycle.memory.statuses
+    name, known = planned.sandbox, witness.cycle.memory.statuses
     waiting = [one for one in witness.plan.sandboxes if one.verdict == "WAIT" and one.cause == "LimitExceeded"]
     starts = any(isinstance(action, Start) for action in planned.actions)
-    if not starts or name in witness.running() or name not in statuses or statuses[name].failures < 2:
+    if not starts or name in witness.running() or witness.statuses[name].failures < 2:
         return
-    if patient := [one.sandbox for one in waiting if one.sandbox not in statuses or not statuses[one.sandbox].failures]:
+    if patient := [one.sandbox for one in waiting if one.sandbox not in known or not known[one.sandbox].failures]:
         raise ViolationError(f"{name} has failed and goes before {patient}, which have never failed")
 
 
