@@ -14,15 +14,21 @@ class Pin:
     def __init__(self, engine: EngineReader, store: Store) -> None:
         self._engine, self._store = engine, store
 
-    def check(self) -> str:
-        """Which engine answers now. Raises `EngineUnavailable` when it is not the one that is pinned."""
+    def another(self) -> str:
+        """Which engine answers now, if it is not the one that is pinned; empty if it is, or none is."""
         answers, pinned = self._engine.identity(), self._store.pinned()
-        if pinned and answers != pinned:
+        return answers if pinned and answers != pinned else ""
+
+    def check(self) -> None:
+        """Raises `EngineUnavailable` when it is another one.
+
+        It holds for no more than the next call: there is no connection that is kept, to which it could be bound.
+        """
+        if another := self.another():
             accept = f"rm {self._store.pin_file}"
-            raise EngineUnavailable(f"another engine answers than before; to accept it: {accept}; it is {answers}")
-        return answers
+            raise EngineUnavailable(f"another engine answers than before; to accept it: {accept}; it is {another}")
 
     def keep(self) -> None:
         """Pins the engine that answers now, where none is pinned."""
         if not self._store.pinned():
-            self._store.pin(self.check())
+            self._store.pin(self._engine.identity())

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from reconciler.control.pin import Pin
 from reconciler.control.settings import Settings
 from reconciler.doctor import firewall
 from reconciler.doctor.host import EVERYONE, Host, MountPoint, PathAccess, Room, Unknown
@@ -20,6 +21,7 @@ from reconciler.engine.docker.client import DockerEngine
 from reconciler.engine.host import mount_of, mounts
 from reconciler.model.errors import PolicyInvalid, ReconcilerError
 from reconciler.model.world import EngineHealth, Network
+from reconciler.report.store import Store
 from reconciler.spec.policy import Policy
 from reconciler.spec.text import printable
 
@@ -49,12 +51,15 @@ def collect(settings: Settings) -> Host:
     health = _found(engine.health)
     after = time.time()
     network = health if isinstance(health, Unknown) else _found(lambda: _network(settings, engine, health))
+    store = Store(settings.state)
     data = health if isinstance(health, Unknown) else _found(lambda: _local_data(settings, health))
     policy, policy_invalid = _policy(settings)
     return Host(
         address=settings.address,
         socket=_found(lambda: _place(settings.address.socket, TO_WRITE)),
         engine=health,
+        another_engine=_found(Pin(engine, store).another),
+        pin_file=store.pin_file,
         network=network,
         interfaces=frozenset() if settings.address.remote else _interfaces(),
         rules=_found(lambda: firewall.parse(_output("iptables", "-S"))) if network else Unknown("there is no network"),

@@ -99,6 +99,18 @@ def elsewhere(host: Host) -> Iterator[Finding]:
         yield unchecked("host", text, f"# remedies for the engine and its kernel are for {remote}")
 
 
+def pinned(host: Host, _: EngineHealth) -> Iterator[Finding]:
+    """Whether it is the engine that the state directory is about."""
+    if isinstance(host.another_engine, Unknown):
+        yield unchecked("pin", host.another_engine.why)
+    elif host.another_engine:
+        why = "The controller leaves it alone: nothing that it remembers is true of this one."
+        remedy = f"rm {quote(str(host.pin_file))}  # if this one is meant", "# if not, name the other one with --host"
+        yield error("pin", f"another engine answers than before: {host.another_engine}", why, *remedy)
+    else:
+        yield ok("pin", "no other engine answers than before")
+
+
 def live_restore(_: Host, engine: EngineHealth) -> Iterator[Finding]:
     """Whether containers go on while the engine restarts, as Podman's always do."""
     if engine.facts.name != "Docker":

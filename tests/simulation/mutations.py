@@ -286,7 +286,7 @@ MUTATIONS = {
     # whose it is
     "take a stranger with our labels for ours": bug(5, Observer._not_ours_by_proof, lambda *_: None),
     "take what another source owns": bug(4, Owner.acts_for, lambda *_: True),
-    "take any engine for the one that is pinned": bug(7, Pin.check, lambda right, pin: "the one engine"),
+    "take any engine for the one that is pinned": bug(7, Pin.another, lambda right, pin: ""),
     "check the engine in observations only": bug(46, Executor._call,
         lambda right, lanes, outcome: right(unpinned(lanes), outcome)),
     "start beside what may be ours": bug(24, World.in_place_of,

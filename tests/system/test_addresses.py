@@ -203,6 +203,9 @@ def test_another_engine_behind_the_same_socket_is_left_alone(tmp_path: Path) -> 
         assert f"another engine answers than before; to accept it: rm {operator.state}/engine" in said
         assert operator.containers() == []
         assert "another engine answers" in operator.reconciler("plan", code=1).stderr
+        findings = json.loads(operator.reconciler("doctor", "-o", "json", code=1).stdout)["findings"]
+        (pin,) = (one for one in findings if one["check"] == "pin")
+        assert pin["remedy"][0].startswith(f"rm {operator.state}/engine ")
         (operator.state / "engine").unlink()
         operator.reconciler("apply", code=0)
         assert operator.versions() == {"web": ""}

@@ -37,6 +37,8 @@ SOUND = Host(
     address=Address("unix:///run/docker.sock"),
     socket=PathAccess(SOCKET, "socket", "docker", usable=True, writers={"group docker": SOCKET}),
     engine=ENGINE,
+    another_engine="",
+    pin_file=STATE / "engine",
     network=Network("reconciler.default", "n" * 64, bridge="br-1", subnets=("172.18.0.0/16",)),
     interfaces=frozenset({"lo", "br-1"}),
     rules=parse("-P INPUT DROP\n-P FORWARD DROP"),
@@ -111,6 +113,11 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         {"socket": None, "address": Address("ssh://host")},
         "warning: host: could not be checked: the engine is on host, whose files and firewall are not looked at",
     ),
+    "another engine": (
+        {"another_engine": "ID /var/lib/docker"},
+        "error: pin: another engine answers than before: ID /var/lib/docker",
+    ),
+    "no pin": ({"another_engine": Unknown("no")}, "warning: pin: could not be checked: no"),
     "live restore": (engine(live_restore=False), "warning: live restore: off"),
     "clock ahead": ({"clock_ahead_seconds": 61.0}, "error: clock: the engine's is 61 s ahead of ours"),
     "clock behind": ({"clock_ahead_seconds": -3.0}, "error: clock: the engine's is 3 s behind ours"),
@@ -252,7 +259,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
 def test_a_sound_host() -> None:
     """Of a host on which all is well, every check says so, and none has advice."""
     assert troubles(SOUND) == []
-    assert len(findings(SOUND)) == 21
+    assert len(findings(SOUND)) == 22
     assert not any(finding.why or finding.remedy for finding in findings(SOUND))
 
 
@@ -321,8 +328,9 @@ def test_commands_are_for_the_engine_that_is_meant() -> None:
 def test_commands_hold_for_any_path() -> None:
     """A path with a blank is one word of a command."""
     odd = Path("/srv/my sandboxes")
-    host = replace(SOUND, directory=None, directory_path=odd)
-    assert "mkdir -p '/srv/my sandboxes'" in [line for finding in findings(host) for line in finding.remedy]
+    host = replace(SOUND, directory=None, directory_path=odd, another_engine="ID", pin_file=odd / "engine")
+    remedies = [line for finding in findings(host) for line in finding.remedy]
+    assert {"mkdir -p '/srv/my sandboxes'", "rm '/srv/my sandboxes/engine'  # if this one is meant"} <= {*remedies}
 
 
 def test_no_advice_names_a_variable_that_nothing_reads() -> None:
