@@ -35,6 +35,7 @@ class House:
     root: Path
     engine: FakeEngine
     source: str = ""
+    host: str = "unix:///fake.sock"
     adopted: tuple[str, ...] = ()
 
     def another(self, name: str, **policy: Any) -> "House":
@@ -85,7 +86,7 @@ class House:
             directory=self.root / "sandboxes.d",
             policy_file=policy if policy.exists() else None,
             state=self.root / "state",
-            host="unix:///fake.sock",
+            host=self.host,
             instance="default",
             source=self.source,
             adopted=self.adopted,

@@ -133,10 +133,11 @@ class Observer:
         return self._facts, self._engine.containers()
 
     def _check_host(self, host: str) -> None:
-        if host and self._owner.host and host != self._owner.host:
+        remote = self._host.remote  # whose name may be the same
+        if self._owner.host and (remote or host not in {"", self._owner.host}):
             raise OwnershipUnclear(
-                f"the engine is on {host}, and this is {self._owner.host}: say with --source whose sandboxes these "
-                "are, by a name that no other directory's controller has"
+                f"the engine is on {remote or host}, and this is {self._owner.host}: say with --source whose sandboxes "
+                "these are, by a name that no other directory's controller has"
             )
 
     def _not_ours_by_proof(self, seen: _Seen) -> Unmanaged | None:

@@ -3,8 +3,10 @@
 import hashlib
 import json
 import re
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from reconciler.spec.text import printable
 DEFAULT = "unix:///var/run/docker.sock"
 NETWORK = re.compile(r"(tcp|ssh)://(?:([\w.+-]+)@)?(\[[0-9A-Fa-f:.]+\]|\w[\w.-]*)(?::(\d{1,5}))?/?")
 LOOPBACK = re.compile(r"localhost|127\.[\d.]+|\[::1\]")
+DISCARD_PORT = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +41,12 @@ class Address:
 
     @property
     def remote(self) -> str | None:
-        """The other host that the engine is on; None for this one."""
+        """The other host that the engine is on; None for this one.
+
+        By TCP, this host is what is known without asking anybody: its loopback, and the addresses that it has now.
+        """
         found = NETWORK.fullmatch(self.url)
-        return None if found is None or (found[1] == "tcp" and LOOPBACK.fullmatch(found[3])) else found[3]
+        return None if found is None or (found[1] == "tcp" and _is_here(found[3])) else found[3]
 
     @property
     def ssh(self) -> tuple[str, ...]:
@@ -84,6 +90,19 @@ def parse_address(text: str, certificates: Path | None = None) -> Address:
     if certificates and not (certificates / "ca.pem").is_file():
         raise AddressUnusable(f"cannot verify {printable(text)}: there is no {certificates / 'ca.pem'}")
     return Address(f"tcp://{found[3]}:{found[4] or (2376 if certificates else 2375)}", certificates)
+
+
+def _is_here(host: str) -> bool:
+    """A packet to an address of this host would come from there."""
+    if LOOPBACK.fullmatch(host):
+        return True
+    try:
+        address = ip_address(host.strip("[]"))
+        with socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, socket.SOCK_DGRAM) as unsent:
+            unsent.connect((str(address), DISCARD_PORT))
+            return ip_address(unsent.getsockname()[0]) == address
+    except (OSError, ValueError):  # no way leads there, or it is a name
+        return False
 
 
 def _of_context(name: str, contexts: Path) -> Address:

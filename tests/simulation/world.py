@@ -190,6 +190,8 @@ class FakePaths:
     `raised` are those of which the kernel has no limit of memory, whatever the engine says.
     """
 
+    remote = None
+
     def __init__(self) -> None:
         self.are_exchanged = False
         self.strayed: set[str] = set()

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import re
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +93,15 @@ def test_an_address_is_taken_as_people_write_it(text: str, url: str) -> None:
 def test_an_engine_is_on_this_host_or_on_a_named_one(text: str, host: str | None) -> None:
     """What ssh leads to, and what is not this host's loopback, is another host."""
     assert parse_address(text).remote == host
+
+
+def test_an_address_of_this_host_is_no_other_host() -> None:
+    """Of whichever interface: the kernel lists them, and each as local."""
+    version_4 = re.findall(r"-- ([\d.]+)\n +/32 host LOCAL", Path("/proc/net/fib_trie").read_text())
+    assert {parse_address(f"tcp://{address}").remote for address in version_4} == {None}
+    version_6 = [IPv6Address(bytes.fromhex(line[:32])) for line in Path("/proc/net/if_inet6").read_text().splitlines()]
+    usable = [address for address in version_6 if not address.is_link_local]  # those need an interface beside them
+    assert {parse_address(f"tcp://[{address}]").remote for address in usable} <= {None}
 
 
 @pytest.mark.parametrize("text", UNUSABLE)

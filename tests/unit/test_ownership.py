@@ -1,5 +1,6 @@
 """Whose a container is: by its labels and its name, and by what it is when somebody has renamed it."""
 
+import socket
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -185,14 +186,23 @@ def test_whom_an_owner_acts_for(label: str, acts: bool) -> None:
     assert Owner("default", "mine", frozenset({"old"})).acts_for(label) is acts
 
 
+HERE = socket.gethostname()
+
+
 @pytest.mark.parametrize(("source", "fails"), [("", True), ("mine", False)])
-def test_the_source_must_be_named_for_an_engine_elsewhere(house: House, source: str, fails: bool) -> None:
-    """Where the engine's host is another one, this host's id and paths say nothing."""
-    house.engine.about = EngineFacts("Docker", "20.10", "1.41", ALL, host="elsewhere")
+@pytest.mark.parametrize(
+    ("address", "name"), [("unix:///fake.sock", "elsewhere"), ("tcp://elsewhere", HERE), ("ssh://elsewhere", "")]
+)
+def test_the_source_must_be_named_for_an_engine_elsewhere(
+    house: House, address: str, name: str, source: str, fails: bool
+) -> None:
+    """Where the engine's host is another one, be it of the same name, this host's id and paths say nothing."""
+    house.engine.about = EngineFacts("Docker", "20.10", "1.41", ALL, host=name)
+    house.host = address
     house.source = source
     house.declare("web")
     if fails:
-        with pytest.raises(OwnershipUnclear, match="--source"):
+        with pytest.raises(OwnershipUnclear, match=r"the engine is on elsewhere, .*--source"):
             house.apply()
     assert house.engine.containers() == () if fails else house.apply().available
 
