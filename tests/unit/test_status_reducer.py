@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from reconciler.model.capabilities import Knob
+from reconciler.model.kernel import KernelFacts
 from reconciler.model.plan import (
     Action,
     Create,
@@ -716,6 +717,9 @@ def test_each_pass_tells_whether_what_is_up_is_still_as_rendered() -> None:
     assert attestation(scene) == fine
     scene.containers[0] = replace(container, state=State.PAUSED)
     assert attestation(scene) == fine
+    read = replace(container.inspection, notes=("New: 1",), kernel=KernelFacts(label="docker-default"))
+    scene.containers[0] = replace(container, inspection=read)
+    assert attestation(scene) == fine.model_copy(update={"notes": ("New: 1",), "kernel": "read, docker-default"})
     scene.containers.clear()
     scene.container("web", drift={"Privileged": True})
     told = ("privileged: true should be false",)
