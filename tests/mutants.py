@@ -46,6 +46,7 @@ EQUIVALENT = {
     " [int(one) if one.isdecimal() else 1 for one in user.split(':')]": "1 is refused as 0 is: uid_min is never less",
     "_hurried:  not any((isinstance(action, Stop) and action.grace_seconds > FORCED_GRACE_SECONDS for action in "
     "planned.actions)): r ->  not any((isinstance(action, Stop) for action in planned.actions)): r": "it spares work",
+    "_condition: if (before.reason, before.message) == (reason, message): return before -> pass": "it spares work",
     "effective: g := getattr(policy.limits, key)) < getattr(said, key)} -> "
     "g := getattr(policy.limits, key)) <= getattr(said, key)}": "what is lowered to itself stays as it is",
     "effective: urn said.model_copy(update=lowered) if lowered else said -> "

@@ -435,6 +435,8 @@ def _condition(before: Condition | None, kind: ConditionType, answer: Answer, no
     status, reason, message = answer
     if before is None or before.status is not status:
         return Condition(type=kind, status=status, reason=reason, message=message, since=now)
+    if (before.reason, before.message) == (reason, message):
+        return before
     return before.model_copy(update={"reason": reason, "message": message})
 
 

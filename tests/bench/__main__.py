@@ -41,6 +41,7 @@ MEMORY = memory.Memory()
 ORDER: tuple[tuple[int, Benchmark], ...] = (
     (9, lambda _: decide.linear([100, 1_000, 10_000], rounds=3)),
     (12, partial(converge.verification, rounds=10)),
+    (13, partial(converge.among_many, files=10_000)),
     (10, partial(calls.per_sandbox, rounds=2)),
     (2, partial(react.edit, rounds=8)),
     (3, partial(react.new_file, rounds=8)),

@@ -1,5 +1,7 @@
-"""Rows 1, 11 and 12: from nothing to everything running, and what the verification costs of it."""
+"""Rows 1, 11, 12 and 13: from nothing to everything running, what the verification costs, and what many files do."""
 
+import subprocess
+import time
 from collections.abc import Iterator
 
 from reconciler.engine.address import Address
@@ -7,8 +9,11 @@ from reconciler.engine.docker.client import DockerEngine
 from reconciler.planning.attest import attest
 from tests.bench.floor import rendered
 from tests.bench.measure import Sample, alternate, seconds
-from tests.bench.place import SMALL, USUAL, Place, expect
+from tests.bench.place import APPLY, SMALL, USUAL, Place, expect
 from tests.bench.table import Goal, Line
+from tests.system.conftest import Operator
+
+LOOK_SECONDS = 0.02
 
 
 def first(place: Place, wanted: int, rounds: int) -> Iterator[Line]:
@@ -76,3 +81,25 @@ def verification(place: Place, rounds: int) -> Iterator[Line]:
     (ours,) = alternate(rounds, verified)
     place.clear()
     yield Line(12, "inspect and attest one sandbox", ours, "create + start", Sample(tuple(map(sum, made))))
+
+
+def among_many(place: Place, files: int) -> Iterator[Line]:
+    """Row 13: from the start of `apply` to its first container, where one more of so many files may run."""
+    place.clear()
+    operator = place.operator()
+    for number in range(files):
+        operator.declare(f"s{number}", **SMALL)
+    cold, warm = (_until_first(place, operator, running) for running in (1, 2))
+    place.clear()
+    yield Line(13, f"`apply` to its first container, {files:,} files, all new", Sample((cold,)), note="one run")
+    yield Line(13, f"`apply` to its first container, {files:,} files, known", Sample((warm,)), goal=Goal(plus=2))
+
+
+def _until_first(place: Place, operator: Operator, running: int) -> float:
+    operator.decree(sandboxes_max=running)
+    begun = time.perf_counter()
+    with subprocess.Popen(operator.command(*APPLY), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while len(place.floor.rows(operator.instance)) < running:
+            expect(process.poll(), None)
+            time.sleep(LOOK_SECONDS)
+        return time.perf_counter() - begun
