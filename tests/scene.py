@@ -12,7 +12,15 @@ from reconciler.model.errors import Problem
 from reconciler.model.labels import Owner
 from reconciler.model.plan import Plan, Reason
 from reconciler.model.rendered import Rendered
-from reconciler.model.status import Attestation, Failure, PendingApproval, RecentRemovals, SandboxStatus
+from reconciler.model.status import (
+    Ask,
+    Attestation,
+    Failure,
+    PendingApproval,
+    RecentRemovals,
+    Request,
+    SandboxStatus,
+)
 from reconciler.model.world import (
     UP,
     EngineFacts,
@@ -26,10 +34,13 @@ from reconciler.model.world import (
     World,
 )
 from reconciler.planning.admission import effective
+from reconciler.planning.asked import Answer, answers
 from reconciler.planning.decide import decide
 from reconciler.planning.fingerprint import EPOCH, salt_of
+from reconciler.planning.memo import Memo
 from reconciler.planning.render import render
-from reconciler.planning.situation import Memory
+from reconciler.planning.situation import Memory, Situation
+from reconciler.planning.status_reducer import on_asked
 from reconciler.spec.policy import Policy
 from reconciler.spec.sandbox import Sandbox
 from tests.fake_container import NEVER
@@ -65,6 +76,7 @@ class Scene:
     pending_approval: PendingApproval | None = None
     removed: dict[str, float] = field(default_factory=dict)
     remembered_since: float = 0
+    requests: dict[str, Request] = field(default_factory=dict)
     in_flight: set[str] = field(default_factory=set)
     replacing: set[str] = field(default_factory=set)
     pulling: dict[str, str] = field(default_factory=dict)
@@ -161,6 +173,21 @@ class Scene:
             policy=self.policy.fingerprint,
         )
 
+    def ask(self, name: str, what: str) -> None:
+        self.requests[name] = Request(what=Ask(what), at=NOW)
+
+    def answers(self) -> tuple[Answer, ...]:
+        return answers(Situation(self.desired(), self.policy, self.world(), self.memory(), NOW, Memo()))
+
+    def answer(self) -> list[str]:
+        """The answers to all requests, of which those that are taken up are in the statuses then; their text."""
+        found = self.answers()
+        for request, told, refused in found:
+            if not refused:
+                before = self.statuses.get(told.sandbox) or SandboxStatus(name=told.sandbox)
+                self.statuses[told.sandbox] = on_asked(before, request, NOW)
+        return [f"{told.sandbox} {'refused' if refused else 'taken up'} {told.cause}" for _, told, refused in found]
+
     def plan(self) -> Plan:
         return decide(self.desired(), self.policy, self.world(), self.memory(), NOW)
 
@@ -202,6 +229,7 @@ class Scene:
             approved=frozenset(self.approved),
             pending_approval=self.pending_approval,
             recent=RecentRemovals(since=self.remembered_since, removed=self.removed),
+            requests=self.requests,
             in_flight=frozenset(self.in_flight | self.pulling.keys()),
             pulling=self.pulling,
             replacing=frozenset(self.replacing),

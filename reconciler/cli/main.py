@@ -30,20 +30,13 @@ OPTIONS = {
 }
 """How the help groups them."""
 
+REQUESTS = ("restart", "retry", "down")
+"""They are in one file; each other command is in that of its name."""
+
 COMMANDS = (
-    "run",
-    "apply",
-    "plan",
-    "validate",
-    "import",
-    "explain",
-    "status",
-    "logs",
-    "events",
-    "approve",
-    "doctor",
-    "schema",
-    "systemd",
+    *("run", "apply", "plan", "validate", "import", "explain", "status", "logs", "events"),
+    *REQUESTS,
+    *("approve", "doctor", "schema", "systemd"),
 )
 
 
@@ -79,7 +72,7 @@ option = partial(click.option, cls=OfAllCommands)
 
 
 class Commands(click.Group):
-    """Each command is in the file of its name, which is read only when it is needed: a fast command stays fast."""
+    """The file of a command is read only when it is needed: a fast command stays fast."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands, then the options by what they are about."""
@@ -98,7 +91,8 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
-        command: click.Command = copy(getattr(importlib.import_module(f"reconciler.cli.{name}"), name))
+        module = importlib.import_module(f"reconciler.cli.{'requests' if name in REQUESTS else name}")
+        command: click.Command = copy(getattr(module, name))
         command.params = [*command.params, *(one for one in self.params if isinstance(one, OfAllCommands))]
         command.epilog = "Options of all commands: `reconciler --help`."
         return command

@@ -109,7 +109,7 @@ class Controller:
         settings = self._settings
         watch_engine(self._dependencies.engine, self.tell)
         files = [settings.registries, *([settings.policy_file] if settings.policy_file else [])]
-        with watch_files(settings.directory, files, self._store.approvals, self.tell):
+        with watch_files(settings.directory, files, self._store.asked_in, self.tell):
             log.info("watching %s as instance %s", settings.directory, settings.instance)
             try:
                 while not self._stopping:
@@ -314,6 +314,7 @@ class Controller:
         self._sandbox_of = {container.id: container.sandbox for container in world.containers}
         self._sandbox_of |= dict.fromkeys((stranger.id for stranger in world.unmanaged), "")
         self._status_writer.on_observed(cycle.memory.statuses)
+        self._status_writer.on_answered(cycle.answers)
         if self._measuring_due:
             self._measuring_due = False
             self._dependencies.disk.measure(self.tell)
@@ -325,9 +326,13 @@ class Controller:
         self._status_writer.keep_only({planned.sandbox for planned in self._plan.sandboxes} | self._in_flight.keys())
         self._own.decided(cycle, self._status_writer.statuses.values())
         # before acting, as this process may be killed meanwhile; who only waits can wait for that too
-        self._status_writer.flush({planned.sandbox for planned in self._plan.sandboxes if planned.actions})
+        acted_on = {planned.sandbox for planned in self._plan.sandboxes if planned.actions}
+        self._status_writer.flush(acted_on | cycle.memory.requests.keys())
         for name in cycle.plan.outdated:
             self._executor.cancel(self._in_flight[name])
+        for name, request in cycle.memory.requests.items():
+            if name not in cycle.memory.in_flight:
+                self._store.spend_request(name, request)
         self._act(self._plan)
 
     def _memory(self) -> Memory:
@@ -336,6 +341,7 @@ class Controller:
             secret=self._dependencies.secret,
             directory=self.status.directory_id,
             approved=self._store.approved(),
+            requests=self._store.requests(),
             pending_approval=self.status.pending_approval,
             recent=self.status.removals,
             in_flight=frozenset(self._in_flight),

@@ -147,7 +147,7 @@ class Executor:
         try:
             outcome = self._call(outcome)
         except _Cancelled:
-            outcome = replace(outcome, failure=Reason.PULL_CANCELLED, message="its file has changed")
+            outcome = replace(outcome, failure=Reason.PULL_CANCELLED, message="it is wanted no more")
         except EngineUnavailable as error:
             outcome = replace(outcome, failure=Reason.ENGINE_UNAVAILABLE, message=str(error))
         except EngineRefused as error:

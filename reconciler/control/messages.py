@@ -15,7 +15,7 @@ class Notice(Enum):
     """The messages that need no details."""
 
     FILES_CHANGED = auto()
-    """The watched directory, the policy or an approval may have changed."""
+    """The watched directory, the policy, an approval or a request may have changed."""
     ENGINE_CONNECTED = auto()
     """The engine's events are received from now on."""
     ENGINE_DISCONNECTED = auto()

@@ -14,25 +14,27 @@ from reconciler.control.read import Reading, read_once
 from reconciler.control.settings import Settings
 from reconciler.engine.protocol import EngineReader
 from reconciler.model.plan import Plan
-from reconciler.model.status import RecentRemovals
+from reconciler.model.status import RecentRemovals, SandboxStatus
 from reconciler.model.world import World
 from reconciler.planning import status_reducer
+from reconciler.planning.asked import Answer, answers
 from reconciler.planning.decide import decide
 from reconciler.planning.memo import Memo
-from reconciler.planning.situation import Memory
+from reconciler.planning.situation import Memory, Situation
 from reconciler.report.store import Store
 from reconciler.sources.directory import Directory
 
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """A plan and its inputs. `now` is in seconds since the epoch."""
+    """A plan and its inputs, and the answers to requests before it. `now` is in seconds since the epoch."""
 
     reading: Reading
     world: World
     memory: Memory
     now: float
     plan: Plan
+    answers: tuple[Answer, ...] = ()
 
 
 class Reconciler:
@@ -45,7 +47,7 @@ class Reconciler:
     def reconcile(self, reading: Reading, memory: Memory) -> Cycle:
         """Raises `EngineUnavailable` and `OwnershipUnclear`.
 
-        The cycle's memory has the statuses after this observation, and a new seed.
+        The cycle's memory has the statuses after this observation and these answers, and a new seed.
         """
         desired, policy = reading.desired, reading.policy
         world = self._observer.observe(desired, policy, self._clock.now())
@@ -54,7 +56,11 @@ class Reconciler:
             name: status_reducer.on_observed(status, world.of(name), now) for name, status in memory.statuses.items()
         }
         memory = replace(memory, statuses=statuses, seed=self._draw_seed())
-        return Cycle(reading, world, memory, now, decide(desired, policy, world, memory, now, self._memo))
+        answered = answers(Situation(desired, policy, world, memory, now, Memo()))
+        for request, name in ((one.request, one.told.sandbox) for one in answered if not one.refused):
+            status = statuses.get(name) or SandboxStatus(name=name, added_at=now)
+            statuses[name] = status_reducer.on_asked(status, request, now)
+        return Cycle(reading, world, memory, now, decide(desired, policy, world, memory, now, self._memo), answered)
 
 
 def reconcile_once(settings: Settings, engine: EngineReader, clock: Clock) -> Cycle:
@@ -70,6 +76,7 @@ def reconcile_once(settings: Settings, engine: EngineReader, clock: Clock) -> Cy
         secret=secrets.token_bytes(),
         directory=controller.directory_id if controller else None,
         approved=store.approved(),
+        requests=store.requests(),
         pending_approval=controller.pending_approval if controller else None,
         recent=controller.removals if controller else RecentRemovals(since=clock.now()),
     )

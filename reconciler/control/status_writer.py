@@ -1,7 +1,7 @@
 """Keeps the statuses of all sandboxes: reduced from what was observed, planned and done, then written."""
 
 import logging
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any, TypeVarTuple
 
 from reconciler.control.dependencies import Clock
@@ -10,6 +10,7 @@ from reconciler.model.plan import Outcome, Plan, Reason, SandboxPlan, Verdict
 from reconciler.model.status import JournalEntry, SandboxStatus
 from reconciler.model.world import Image, World
 from reconciler.planning import status_reducer
+from reconciler.planning.asked import Answer
 from reconciler.report.journal import Journal
 from reconciler.report.metrics import Metrics
 from reconciler.report.store import Store
@@ -42,10 +43,15 @@ class StatusWriter:
     def on_observed(self, statuses: Mapping[str, SandboxStatus]) -> None:
         """The statuses after an observation."""
         for name, status in statuses.items():
-            before = self._statuses[name]
+            before = self._statuses.get(name, status)
             self._put(status)
             self._record_health(before, status)
             self._record_foreign(before, status)
+
+    def on_answered(self, answers: Iterable[Answer]) -> None:
+        """After requests, whose effects are in the statuses already."""
+        for request, told, refused in answers:
+            self._record(told, "refused" if refused else "ok", verdict=request.what.upper())
 
     def on_planned(self, plan: Plan, desired: Desired, world: World) -> None:
         """After a decision. What is refused is told in the journal, once."""
@@ -128,7 +134,7 @@ class StatusWriter:
         """Writes a line of the journal, and a sentence of the log: what was decided, and what came of it."""
         decided = {"sandbox": planned.sandbox, "verdict": planned.verdict, "cause": planned.cause}
         told = {"message": planned.message, **details}
-        entry = JournalEntry(at=self._clock.now(), result=result, **decided, **told)
+        entry = JournalEntry(at=self._clock.now(), result=result, **(decided | told))
         self._journal.write(entry)
         log.log(logging.INFO if result == "ok" else logging.WARNING, "%s", entry.sentence)
 

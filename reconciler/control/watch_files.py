@@ -34,9 +34,9 @@ STOP_SECONDS_MAX = 1.0
 
 
 @contextmanager
-def watch_files(directory: Path, files: Collection[Path], approvals: Path, tell: Tell) -> Iterator[None]:
-    """Tells of changes in the directories and of the files, until it is left."""
-    whole = {directory.absolute(), approvals.absolute()}
+def watch_files(directory: Path, files: Collection[Path], asked_in: Collection[Path], tell: Tell) -> Iterator[None]:
+    """Tells of changes in the directories and of the files, until it is left; `asked_in` are those of the state."""
+    whole = {path.absolute() for path in (directory, *asked_in)}
     replaceable = {path.absolute() for path in (directory, *files)}
     stop = threading.Event()
     thread = threading.Thread(target=_watch, args=(whole, replaceable, tell, stop), name="files", daemon=True)

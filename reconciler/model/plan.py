@@ -48,6 +48,9 @@ class Reason(StrEnum):
     LEFTOVER = "Leftover", "A container of it is left over, and is removed."
     STOP_DECLARED = "StopDeclared", "Its file says `state: stopped`, so it is stopped."
     FILE_REMOVED = "FileRemoved", "Its file is gone, so it is stopped and removed."
+    RESTART_ASKED = "RestartAsked", "Somebody asked for it: `reconciler restart NAME`."
+    RETRY_ASKED = "RetryAsked", "Somebody asked for it: `reconciler retry NAME`. What has failed is tried now."
+    TAKEN_DOWN = "TakenDown", "Somebody took it down; `reconciler restart NAME` brings it back."
     NETWORK_MISSING = "NetworkMissing", "The instance's network is missing, and is created."
     # waiting
     STARTING = "Starting", "Its health check has not passed yet, or it failed before and ran for less than 10 s."
@@ -82,7 +85,7 @@ class Reason(StrEnum):
         "ImagePullUnauthorized",
         "There is no such image, or the registry wants other credentials: see `--registry-config`.",
     )
-    PULL_CANCELLED = "PullCancelled", "Its file has changed while its image was pulled."
+    PULL_CANCELLED = "PullCancelled", "While its image was pulled, its file has changed, or somebody took it down."
     CREATE_FAILED = "CreateFailed", "The engine refuses its container. `journal.jsonl` has the engine's own words."
     START_FAILED = "StartFailed", "The engine cannot start it. `journal.jsonl` has the engine's own words."
     STOP_FAILED = "StopFailed", "It is tried again. If it stays so, restart the engine."

@@ -83,6 +83,23 @@ class Attestation(BaseModel):
     kernel: str = Field("", description="`read`, with what confines it, or `unknown`, with why; empty: not asked.")
 
 
+class Ask(StrEnum):
+    """What people ask of one sandbox."""
+
+    RESTART = "restart"
+    RETRY = "retry"
+    DOWN = "down"
+
+
+class Request(BaseModel):
+    """`requests/NAME.json`: what somebody asks of the sandbox; gone once it is answered."""
+
+    model_config = FIELD
+    what: Ask
+    at: float = Field(description="When, in seconds since the epoch.")
+    run: float = Field(0, description="The engine's own time at which the run began that a restart ends; 0: none had.")
+
+
 class Failure(BaseModel):
     """What failed last, and has not succeeded since."""
 
@@ -155,6 +172,9 @@ class SandboxStatus(_Renamed):
     )
     stopped: Failure | None = Field(
         None, description="Why the controller has stopped it, where its file does not ask for that; a run clears it."
+    )
+    asked: Request | None = Field(
+        None, description="What somebody has asked for last: `restart`, `retry` or `down`; when, and of which run."
     )
     unconfirmed_start: str = Field(
         "", description="Id of the container whose start timed out, and may still take effect."
@@ -323,14 +343,14 @@ class Saved(BaseModel):
 
 
 class JournalEntry(BaseModel):
-    """One line of `journal.jsonl`: an action, a refusal to act, or a health check that comes to fail or to pass."""
+    """One line of `journal.jsonl`: an action, a refusal, an answer, or a health check that comes to fail or to pass."""
 
     model_config = FIELD
     at: float = Field(description="When, in seconds since the epoch.")
     sandbox: str = Field(description="Its name; empty for what concerns them all.")
-    verdict: str = Field(description="What was decided, such as `REPLACE`.")
+    verdict: str = Field(description="What was decided, such as `REPLACE`; or was asked for, such as `RESTART`.")
     cause: Reason = Field(description="Why.")
-    action: str = Field("", description="What was done; empty for a refusal and for a health check.")
+    action: str = Field("", description="What was done; empty for a refusal, an answer and a health check.")
     container: str = Field("", description="Full id, where there is one.")
     result: str = Field(description="`ok`, or the reason of the failure; for a refusal `refused`.")
     message: str = Field("", description="The same as a sentence.")

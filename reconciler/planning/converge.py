@@ -3,7 +3,7 @@
 import shlex
 from dataclasses import replace
 
-from reconciler.model.plan import Reason, Remove, Rename, SandboxPlan, Unpause, Verdict
+from reconciler.model.plan import Action, Reason, Remove, Rename, SandboxPlan, Unpause, Verdict
 from reconciler.model.world import Health, Observed, State, Unmanaged, World
 from reconciler.planning import backoff
 from reconciler.planning.actions import FORCED_GRACE_SECONDS, creation, start_after, stop_and_remove, stops
@@ -77,6 +77,8 @@ def _up(wanted: Wanted, current: Observed) -> SandboxPlan:
     if current.name != rendered.name and not _is_in_backoff(wanted, backoff.START):
         why = f"somebody renamed it to {current.name}"
         return SandboxPlan(name, Verdict.RENAME, Reason.RENAMED, why, (Rename(current.id, rendered.name),))
+    if wanted.restart_asked and not start_refused(wanted):
+        return SandboxPlan(name, Verdict.START, Reason.RESTART_ASKED, "", _again(wanted, current))
     match current.health:
         case None:
             return SandboxPlan(name, Verdict.KEEP, Reason.RUNNING)
@@ -99,7 +101,7 @@ def _repair(wanted: Wanted, current: Observed) -> SandboxPlan:
     """The replacement of a container that somebody has changed; its stop alone where nothing can be started now."""
     drift = wanted.mismatches[current.id]
     actions = (*stop_and_remove([current], FORCED_GRACE_SECONDS), *creation(wanted, wanted.others))
-    if (wanted.failures_count and _is_in_backoff(wanted, backoff.START)) or not _may_start(wanted):
+    if (wanted.failures_count and _is_in_backoff(wanted, backoff.START)) or start_refused(wanted):
         actions = tuple(stops([current], FORCED_GRACE_SECONDS))
     message = "; ".join(map(str, drift))
     return SandboxPlan(wanted.name, Verdict.REPLACE, cause_of(drift), message, actions, changes=drift)
@@ -112,10 +114,13 @@ def _unhealthy(wanted: Wanted, current: Observed) -> SandboxPlan:
         return kept
     if _is_in_backoff(wanted, backoff.RUN):
         return replace(kept, retry_at=wanted.status.retry_at)
-    if not _may_start(wanted):
+    if start_refused(wanted):
         return kept
-    actions = (*stops([current]), *start_after(wanted, wanted.others, current.id))
-    return replace(kept, verdict=Verdict.START, actions=actions)
+    return replace(kept, verdict=Verdict.START, actions=_again(wanted, current))
+
+
+def _again(wanted: Wanted, current: Observed) -> tuple[Action, ...]:
+    return (*stops([current]), *start_after(wanted, wanted.others, current.id))
 
 
 def _end(wanted: Wanted, ended: Observed) -> SandboxPlan:
@@ -145,6 +150,8 @@ def _start(wanted: Wanted) -> SandboxPlan:
         return SandboxPlan(name, Verdict.WAIT, *why)
     if current is not None:
         actions = tuple(start_after(wanted, wanted.others, current.id))
+        if wanted.restart_asked:
+            return SandboxPlan(name, Verdict.START, Reason.RESTART_ASKED, "", actions)
         if wanted.exited:
             return SandboxPlan(
                 name, Verdict.START, Reason.EXITED, exit_message(current.inspection, wanted.status), actions
@@ -165,10 +172,13 @@ def _replacement(wanted: Wanted, old: Observed) -> SandboxPlan:
     return SandboxPlan(wanted.name, Verdict.REPLACE, cause, message, actions, changes=changed)
 
 
-def _may_start(wanted: Wanted) -> bool:
-    """Whether something may be started for this sandbox, on this engine, now."""
+def start_refused(wanted: Wanted) -> SandboxPlan | None:
+    """Why nothing may be started for this sandbox, on this engine, now; None when it may."""
     world = wanted.situation.world
-    return not world.in_place_of(wanted.name) and not _unfit(wanted.sandbox, world)
+    if other := world.in_place_of(wanted.name):
+        return _kept_out(wanted.name, other)
+    why = _unfit(wanted.sandbox, world)
+    return SandboxPlan(wanted.name, Verdict.WAIT, *why) if why else None
 
 
 def _unfit(sandbox: Sandbox, world: World) -> tuple[Reason, str] | None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from reconciler.model.desired import Desired
 from reconciler.model.labels import network_name
 from reconciler.model.plan import Action, Create, CreateNetwork, Plan, Reason, RemoveNetwork, SandboxPlan
+from reconciler.model.status import Ask
 from reconciler.model.world import State, World
 from reconciler.planning import backoff
 from reconciler.planning.converge import converge
@@ -38,12 +39,16 @@ def decide(
 
 
 def _outdated(situation: Situation) -> Iterator[str]:
-    """Whose file is gone, or needs another image than is being pulled, or none; what is not sure ends no pull."""
-    desired = situation.desired
+    """Whose file is gone, or needs another image than is being pulled, or none; what is not sure ends no pull.
+
+    Nor is a pull waited for by whoever wants the sandbox down.
+    """
+    desired, requests = situation.desired, situation.memory.requests
     unsure = desired.names - {name for name, problems in situation.problems.items() if not problems}
     for name, reference in situation.memory.pulling.items() if desired.complete else ():
         needed = situation.rendered[name].image if name in situation.rendered else None
-        if name not in unsure and needed != reference:
+        down = name in requests and requests[name].what is Ask.DOWN
+        if name not in unsure and (down or needed != reference):
             yield name
 
 

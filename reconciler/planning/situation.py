@@ -8,7 +8,7 @@ from reconciler.model.desired import Desired
 from reconciler.model.errors import Problem
 from reconciler.model.plan import SandboxPlan
 from reconciler.model.rendered import Rendered
-from reconciler.model.status import PendingApproval, RecentRemovals, SandboxStatus
+from reconciler.model.status import Ask, PendingApproval, RecentRemovals, Request, SandboxStatus
 from reconciler.model.world import Observed, World
 from reconciler.planning import backoff
 from reconciler.planning.admission import effective, violations
@@ -28,6 +28,7 @@ class Memory:
 
     `directory` is the identity of the directory at the last scan that counted. `approved` are ids of containers whose
     removal an operator approved, `pending_approval` is what waits for that, `recent` what was removed without.
+    `requests` are what people ask of single sandboxes, by name.
     `in_flight` are the sandboxes whose plan is still being carried out, `replacing` those of them whose plan is an
     update, `pulling` the image that the plan of some of them begins with pulling. `seed` is a random number for the
     choice of ports; without one none is chosen, for a plan that nobody carries out. `secret` is random too, the same in
@@ -40,6 +41,7 @@ class Memory:
     approved: frozenset[str] = frozenset()
     pending_approval: PendingApproval | None = None
     recent: RecentRemovals = field(default_factory=RecentRemovals)
+    requests: Mapping[str, Request] = field(default_factory=dict)
     in_flight: frozenset[str] = frozenset()
     replacing: frozenset[str] = frozenset()
     pulling: Mapping[str, str] = field(default_factory=dict)
@@ -60,6 +62,11 @@ class Situation:
     def status(self, name: str) -> SandboxStatus:
         """An empty one for a sandbox of which nothing is remembered."""
         return self.memory.statuses.get(name) or self.memo(_unknown, name, name)
+
+    def is_down(self, name: str) -> bool:
+        """Whether somebody has taken it down, and nobody has asked for it since."""
+        asked = self.status(name).asked
+        return asked is not None and asked.what is Ask.DOWN
 
     def up(self, name: str) -> list[Observed]:
         """The sandbox's containers that are up, the oldest first."""
@@ -83,13 +90,14 @@ class Situation:
 
     @cached_property
     def should_run(self) -> dict[str, Sandbox]:
-        """The effective sandboxes that are declared, accepted, and neither suspended nor stopped by their file."""
+        """The effective sandboxes that are declared, accepted, and neither suspended, stopped nor taken down."""
         return {
             name: self.effective(name, declaration.sandbox)
             for name, declaration in self.desired.declared.items()
             if not self.problems[name]
             and declaration.sandbox.suspend is None
             and declaration.sandbox.state is DesiredState.RUNNING
+            and not self.is_down(name)
         }
 
     @cached_property

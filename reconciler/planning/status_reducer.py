@@ -19,7 +19,7 @@ from reconciler.model.plan import (
     Verify,
 )
 from reconciler.model.rendered import Mismatch
-from reconciler.model.status import Attestation, Condition, ConditionType, Failure, Phase, SandboxStatus
+from reconciler.model.status import Ask, Attestation, Condition, ConditionType, Failure, Phase, Request, SandboxStatus
 from reconciler.model.world import Health, Image, Observed, State
 from reconciler.planning import backoff
 from reconciler.planning.backoff import SAID_BY_KERNEL
@@ -62,6 +62,7 @@ KEPT: Mapping[Reason, Phase] = {
     Reason.UNHEALTHY: Phase.RUNNING,
     Reason.STARTING: Phase.STARTING,
     Reason.STOPPED: Phase.STOPPED,
+    Reason.TAKEN_DOWN: Phase.STOPPED,
     Reason.COMPLETED: Phase.COMPLETED,
     Reason.EXIT_CODE: Phase.FAILED,
     Reason.OOM_KILLED: Phase.FAILED,
@@ -163,6 +164,11 @@ def _exited(status: SandboxStatus, container: Observed, now: float) -> SandboxSt
     return _failed(status, Reason.OOM_KILLED if oom_killed else code, exit_message(inspection, status), now)
 
 
+def on_asked(status: SandboxStatus, request: Request, now: float) -> SandboxStatus:
+    """After a request that is not refused; who asks for another run, or attempt, wants it now."""
+    return _change(status, now, asked=request, **({} if request.what is Ask.DOWN else NO_FAILURES))
+
+
 def on_planned(
     status: SandboxStatus,
     planned: SandboxPlan,
@@ -195,6 +201,8 @@ def on_planned(
         changes |= _identity(planned.current, images.get(status.image))
         changes |= _configuration(status, planned, planned.current)
         changes |= _attestation(planned, planned.current)
+    elif planned.cause is Reason.TAKEN_DOWN:
+        changes |= {"container_id": "", "container_name": ""}
     status = _change(status, now, **changes)
     if planned.cause is Reason.KERNEL_MISMATCH and planned.actions:  # else a kernel that is misread would find no rest
         status = _failed(status, planned.cause, planned.message, now)

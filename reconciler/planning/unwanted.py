@@ -41,11 +41,16 @@ def _plan(situation: Situation, name: str) -> SandboxPlan:
     if problems := desired.problems_of(name):
         return SandboxPlan(name, Verdict.HOLD, Reason.INVALID_FILE, str(problems[0]), problems=problems)
     if name not in desired.declared:
-        return _removal(situation, name)
+        if not situation.world.of(name):
+            return SandboxPlan(name, Verdict.HOLD, *removals.unsure(desired))
+        return _removal(situation, SandboxPlan(name, Verdict.REMOVE, Reason.FILE_REMOVED, "its file is gone"))
     sandbox, problems = desired.declared[name].sandbox, situation.problems[name]
     if sandbox.suspend is not None:
         synced = _is_synced(situation, name, sandbox)
         return SandboxPlan(name, Verdict.HOLD, Reason.SUSPENDED, sandbox.suspend, problems=problems, synced=synced)
+    if situation.is_down(name):
+        down = SandboxPlan(name, Verdict.KEEP, Reason.TAKEN_DOWN, Reason.TAKEN_DOWN.means, problems=problems)
+        return _removal(situation, replace(down, verdict=Verdict.REMOVE)) if situation.world.of(name) else down
     if up and sandbox.state is DesiredState.STOPPED:
         stop = SandboxPlan(name, Verdict.STOP, Reason.STOP_DECLARED, "the file says `state: stopped`", tuple(stops(up)))
         return situation.unless_in_backoff(stop)
@@ -55,15 +60,13 @@ def _plan(situation: Situation, name: str) -> SandboxPlan:
     return SandboxPlan(name, Verdict.KEEP, Reason.STOPPED, synced=True)
 
 
-def _removal(situation: Situation, name: str) -> SandboxPlan:
-    containers = situation.world.of(name)
-    if not containers:
-        return SandboxPlan(name, Verdict.HOLD, *removals.unsure(situation.desired))
+def _removal(situation: Situation, planned: SandboxPlan) -> SandboxPlan:
+    """`planned`, with the actions that remove all its containers."""
+    containers = situation.world.of(planned.sandbox)
     if all(container.state is State.REMOVING for container in containers):
-        return SandboxPlan(name, Verdict.WAIT, Reason.ENGINE_BUSY, "the engine is removing it")
+        return SandboxPlan(planned.sandbox, Verdict.WAIT, Reason.ENGINE_BUSY, "the engine is removing it")
     actions = tuple(stop_and_remove(containers))
-    removal = SandboxPlan(name, Verdict.REMOVE, Reason.FILE_REMOVED, "its file is gone", actions)
-    return situation.unless_in_backoff(replace(removal, current=containers[-1]))
+    return situation.unless_in_backoff(replace(planned, actions=actions, current=containers[-1]))
 
 
 def _is_synced(situation: Situation, name: str, suspended: Sandbox) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from reconciler.model.rendered import Mismatch, Rendered
-from reconciler.model.status import SandboxStatus
+from reconciler.model.status import Ask, SandboxStatus
 from reconciler.model.world import Observed, State
 from reconciler.planning.attest import start_blockers
 from reconciler.planning.fingerprint import EPOCH, is_about
@@ -83,10 +83,18 @@ class Wanted:
         return current is not None and current.state is State.EXITED and current.id not in self.status.stopped_by_us
 
     @property
+    def restart_asked(self) -> bool:
+        """Whether somebody has asked for another run after the one that is, or was, the last."""
+        asked, current = self.status.asked, self.current
+        if asked is None or asked.what is not Ask.RESTART or current is None:
+            return False
+        return 0 < current.inspection.started_at == asked.run
+
+    @property
     def ended(self) -> Observed | None:
         """The container that is meant to run, if it has exited and is not to be started again."""
         current, restart = self.current, self.sandbox.restart
-        if current is None or current.state is not State.EXITED:
+        if current is None or current.state is not State.EXITED or (self.restart_asked and not self.full):
             return None
         if self.full or (current.id == self.status.over_log_rate and restart is Restart.NO):
             return current

@@ -1,7 +1,7 @@
 """The state directory: a cache of statuses whose files are always complete, whatever happens to process or disk.
 
 Layout: `controller.json`, `status/NAME.json`, `logs/NAME.log`, `journal.jsonl`, `metrics.prom`,
-`approval/removals.json`, `lock`. Deleting it is safe.
+`approval/removals.json`, `requests/NAME.json`, `lock`. Deleting it is safe.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from reconciler.model.errors import StateUnusable
-from reconciler.model.status import Approval, ControllerStatus, Heartbeat, SandboxStatus
+from reconciler.model.status import Approval, ControllerStatus, Heartbeat, Request, SandboxStatus
 from reconciler.report.escaped_json import escaped_json
 from reconciler.report.lock import Lock
 from reconciler.report.sandbox_log import delete_old_logs
@@ -63,6 +63,11 @@ class Store:
         approval = read_whole(self._approval, Approval)
         return frozenset(approval.containers) if approval else frozenset()
 
+    def requests(self) -> dict[str, Request]:
+        """What people ask of single sandboxes, by name, and has no answer yet."""
+        found = ((path.stem, read_whole(path, Request)) for path in self._requests.glob("*.json"))
+        return {name: request for name, request in found if request is not None}
+
     @property
     def pin_file(self) -> Path:
         """Names the engine that all else is about; whoever takes it away accepts another one."""
@@ -83,13 +88,17 @@ class Store:
         return self.directory / "logs"
 
     @property
-    def approvals(self) -> Path:
-        """The directory that changes when an operator approves something."""
-        return self._approval.parent
+    def asked_in(self) -> tuple[Path, ...]:
+        """The directories that change when an operator approves or asks for something."""
+        return self._approval.parent, self._requests
 
     @property
     def _approval(self) -> Path:
         return self.directory / "approval" / "removals.json"
+
+    @property
+    def _requests(self) -> Path:
+        return self.directory / "requests"
 
     @property
     def _controller(self) -> Path:
@@ -100,7 +109,7 @@ class Store:
     def lock(self) -> None:
         """Creates the directory and locks it for this process; raises `StateUnusable`."""
         try:
-            for path in (self.directory, self.directory / "status", self.logs, self.approvals):
+            for path in (self.directory, self.directory / "status", self.logs, *self.asked_in):
                 path.mkdir(mode=0o750, parents=True, exist_ok=True)
             self._lock.take()
             self._failing = {self._controller: ""}
@@ -129,7 +138,7 @@ class Store:
         self._lock.release(*self._unwritten)
 
     def _delete_temporary_files(self) -> None:
-        """Deletes temporary files of a killed controller; not among the approvals, where others write."""
+        """Deletes temporary files of a killed controller; not where others write."""
         for pattern in (".*.json.*", "status/.*.json.*", "metrics.prom.*"):
             for path in self.directory.glob(pattern):
                 with contextlib.suppress(OSError):
@@ -138,6 +147,7 @@ class Store:
     def _set_aside_corrupt(self) -> None:
         models: dict[Path, type[BaseModel]] = {self._controller: ControllerStatus}
         models[self._approval] = Approval
+        models |= dict.fromkeys(self._requests.glob("*.json"), Request)
         models |= dict.fromkeys(self._status_files(), SandboxStatus)
         for path, model in models.items():
             if path.exists() and read_whole(path, model) is None:
@@ -186,6 +196,17 @@ class Store:
         self._written.pop(self._approval, None)
         with contextlib.suppress(OSError):
             self._approval.unlink(missing_ok=True)
+
+    def ask(self, name: str, request: Request) -> None:
+        """Leaves a request for the controller, in place of the last one of this sandbox; raises `StateUnusable`."""
+        if not self._write(path := self._requests / f"{name}.json", request):
+            raise StateUnusable(f"cannot write {path}")
+
+    def spend_request(self, name: str, request: Request) -> None:
+        """It is answered, unless there is a newer one."""
+        if read_whole(path := self._requests / f"{name}.json", Request) == request:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
     def _status(self, name: str) -> Path:
         return self.directory / "status" / f"{name}.json"

@@ -26,9 +26,10 @@ from reconciler.model.desired import Desired
 from reconciler.model.errors import EngineRefused, EngineUnavailable
 from reconciler.model.labels import Owner
 from reconciler.model.plan import Action, Outcome, Reason, Remove, SandboxPlan, Start, Stop, Verdict, Verify
-from reconciler.model.status import SandboxStatus
+from reconciler.model.status import Ask, SandboxStatus
 from reconciler.model.world import Inspection, World
 from reconciler.planning import (
+    asked,
     backoff,
     converge,
     decide,
@@ -49,6 +50,7 @@ from reconciler.planning.images import fitted
 from reconciler.planning.render import render
 from reconciler.planning.rollout import few_at_a_time
 from reconciler.planning.situation import Situation
+from reconciler.planning.status_reducer import on_asked
 from reconciler.planning.wanted import Wanted
 from reconciler.sources.directory import port_clashes
 from reconciler.spec.sandbox import Restart
@@ -200,7 +202,7 @@ MUTATIONS = {
     "give no sandbox a name of its own": bug(12, render,
         lambda right, name, sandbox, *call: right(name, but(sandbox, hostname=None), *call)),
     "let an image check as often as it likes": bug(25, fitted, lambda right, rendered, image: rendered),
-    "keep what has drifted": bug(29, converge._up, lambda right, *call: left_alone(right(*call), Reason.DRIFTED)),
+    "keep what has drifted": bug(43, converge._up, lambda right, *call: left_alone(right(*call), Reason.DRIFTED)),
     "start on an engine that lacks a knob of the floor": bug(41, converge._unfit,
         lambda right, sandbox, world: None if world.engine.lacking else right(sandbox, world)),
     # the executor
@@ -248,6 +250,13 @@ MUTATIONS = {
     "let two files publish one port": bug(105, port_clashes, lambda *_: {}),
     "act in the middle of a merge": bug(5, Reader.__init__,
         lambda right, reader, policy, scan, clock: right(reader, policy, lambda: replace(scan(), waits=""), clock)),
+    # what people ask for
+    "end each run after a restart was asked for": bug(2, Wanted.restart_asked,
+        lambda right, wanted: bool(wanted.current and (said := wanted.status.asked) and said.what is Ask.RESTART)),
+    "do not restart what runs": bug(2, Wanted.restart_asked, lambda *_: False),
+    "start again who was taken down": bug(2, Situation.is_down, lambda *_: False),
+    "let a request go by": bug(2, asked.answers, lambda *_: ()),
+    "let who is to be retried rest": bug(18, on_asked, lambda right, status, request, now: but(status, asked=request)),
     # removals and replacements
     "believe an unreadable directory": bug(108, removals._unapproved,
         lambda right, situation, going: right(

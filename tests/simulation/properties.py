@@ -7,7 +7,7 @@ from math import inf
 
 from reconciler.control.reconcile import Cycle
 from reconciler.engine.docker.decode import epoch
-from reconciler.model.plan import Outcome, Reason, SandboxPlan, Start
+from reconciler.model.plan import Create, Outcome, Reason, SandboxPlan, Start, Stop
 from reconciler.model.status import ConditionType, SandboxStatus
 from reconciler.planning import backoff
 from reconciler.planning.admission import effective, violations
@@ -53,7 +53,8 @@ def never_two_run_for_one_name(witness: Witness, _container: str) -> None:
 def who_has_never_failed_goes_first(witness: Witness, planned: SandboxPlan) -> None:
     """Who has failed again and again never takes a place for which waits who has never failed.
 
-    What has failed of those that only wait is in no file yet: it is what the plan was made from.
+    What has failed of those that only wait is in no file yet: it is what the plan was made from. Of whom something was
+    asked, failures may be forgotten.
     """
     assert witness.cycle
     name, known = planned.sandbox, witness.cycle.memory.statuses
@@ -61,7 +62,8 @@ def who_has_never_failed_goes_first(witness: Witness, planned: SandboxPlan) -> N
     starts = any(isinstance(action, Start) for action in planned.actions)
     if not starts or name in witness.running() or witness.statuses[name].failures < 2:
         return
-    if patient := [one.sandbox for one in waiting if one.sandbox not in known or not known[one.sandbox].failures]:
+    failed = {name for name, status in known.items() if status.failures or status.asked}
+    if patient := [one.sandbox for one in waiting if one.sandbox not in failed]:
         raise ViolationError(f"{name} has failed and goes before {patient}, which have never failed")
 
 
@@ -124,9 +126,11 @@ def nobody_rests_for_want_of_credentials_that_are_there(witness: Witness) -> Non
 def only_what_is_wanted_is_pulled(witness: Witness, call: str) -> None:
     """No pull begins for a file that is gone, or that needs another image or none, as the last plan knew it.
 
-    What a file says that is broken or refused counts for nothing.
+    What a file says that is broken or refused counts for nothing, and nobody can call back what the engine does late.
     """
     what, _, image = call.partition(" ")
+    if witness.host.engine.belated:
+        return
     reading = witness.cycle.reading if witness.cycle else witness.reading
     desired, policy = reading.desired, reading.policy
     if what != "pull" or not desired.complete or desired.broken or image not in {PRIVATE_IMAGE, MISSING_IMAGE}:
@@ -154,6 +158,36 @@ def who_wants_no_restart_gets_none(witness: Witness, planned: SandboxPlan) -> No
     name = planned.sandbox
     if planned.cause is Reason.UNHEALTHY and witness.reading.desired.declared[name].sandbox.restart == "no":
         raise ViolationError(f"{name} is restarted, and says that it is not to be")
+
+
+# --- what people ask for ---------------------------------------------------------------------------------------------
+
+
+def who_was_taken_down_stays_down(witness: Witness, planned: SandboxPlan) -> None:
+    """Nothing is created or started that somebody has taken down, until somebody asks for it."""
+    if planned.sandbox in witness.down and any(isinstance(action, Create | Start) for action in planned.actions):
+        raise ViolationError(f"{planned}: it was taken down")
+
+
+def nobody_is_taken_down_unasked(witness: Witness, planned: SandboxPlan) -> None:
+    """Nothing is removed as taken down that nobody wants down, or wants no more."""
+    if planned.cause is Reason.TAKEN_DOWN and planned.sandbox not in witness.down:
+        raise ViolationError(f"{planned}: nobody wants it down")
+
+
+def a_restart_ends_the_run_that_was_there_and_no_later_one(witness: Witness, planned: SandboxPlan) -> None:
+    """Whoever asks for a restart gets one, however often the controller is killed."""
+    stopped = {action.container for action in planned.actions if isinstance(action, Stop)}
+    ends = {run for run in witness.runs_of(planned.sandbox) if run[0] in stopped}
+    if planned.cause is Reason.RESTART_ASKED and not ends <= witness.to_end.get(planned.sandbox, set()):
+        raise ViolationError(f"{planned}: nobody has asked for the end of this run")
+
+
+def what_is_to_be_retried_does_not_rest(_witness: Witness, cycle: Cycle) -> None:
+    """Whoever asks for another attempt gets it now, whatever has failed before."""
+    retried = {one.told.sandbox for one in cycle.answers if one.told.cause is Reason.RETRY_ASKED}
+    if resting := [one for one in cycle.plan.sandboxes if one.sandbox in retried and one.retry_at]:
+        raise ViolationError(f"{resting[0]}: it rests until {resting[0].retry_at}")
 
 
 # --- replacements ----------------------------------------------------------------------------------------------------
@@ -417,7 +451,7 @@ def what_is_declared_runs(end: Settled) -> None:
         if status.phase in {"Completed", "Failed"}
         and (witness.forgetful or status.container_id in {*witness.ended_itself, status.over_log_rate})
     }
-    waiting = able - end.running - ended - set(map(name_of, end.full)) - end.unclear_names
+    waiting = able - end.running - ended - witness.down - set(map(name_of, end.full)) - end.unclear_names
     if any(FIXED_PORT in published(raw) for raw in witness.up()):
         waiting -= {name for name in able if any(port.published for port in end.accepted[name].ports)}
     if waiting and len(end.running) + len(end.unclear) < end.policy.sandboxes_max:
@@ -499,6 +533,27 @@ def nobody_is_unhealthy_for_ever(end: Settled) -> None:
             raise ViolationError(f"{name} is unhealthy for ever")
 
 
+def what_was_asked_is_answered(end: Settled) -> None:
+    """Nobody asks in vain, and no request lies about for ever."""
+    if asked := end.witness.unanswered | end.witness.host.store.requests().keys():
+        raise ViolationError(f"what was asked of {sorted(asked)} has no answer")
+
+
+def who_was_taken_down_is_gone(end: Settled) -> None:
+    """What was taken down, and is accepted and not held, has no container any more."""
+    for name in sorted(end.witness.down & end.accepted.keys() - end.unclear_names):
+        if runs := end.witness.runs_of(name):
+            raise ViolationError(f"{name} was taken down, and has {runs}")
+
+
+def what_was_to_be_restarted_was(end: Settled) -> None:
+    """What runs, and was asked to be restarted, has begun since, unless it waits for its replacement."""
+    up = {raw["Id"] for raw in end.witness.up()}
+    for name, _, _ in end.with_their_image:
+        if on := {run for run in end.witness.runs_of(name) & end.witness.to_end.get(name, set()) if run[0] in up}:
+            raise ViolationError(f"{name} was asked to be restarted, and {on} runs on")
+
+
 def nothing_is_left_over(end: Settled) -> None:
     """What runs, and waits for no replacement, has no other container beside it."""
     witness = end.witness
@@ -521,13 +576,20 @@ BEFORE_A_CALL = (only_ours_are_touched, only_what_is_wanted_is_pulled)
 BEFORE_A_CALL_OF_ANOTHER_ENGINE = (nothing_is_changed_on_another_engine,)
 BEFORE_A_START = (only_what_was_verified_starts,)
 AFTER_A_START = (never_two_run_for_one_name, no_more_run_than_the_limit_allows)
-OF_A_PLAN = (what_is_remembered_changes_no_plan, public_fingerprints_know_no_values)
+OF_A_PLAN = (
+    what_is_remembered_changes_no_plan,
+    public_fingerprints_know_no_values,
+    what_is_to_be_retried_does_not_rest,
+)
 BEFORE_A_LANE = (
     who_has_never_failed_goes_first,
     what_has_written_too_much_stays_down,
     nothing_starts_on_an_engine_that_lacks_a_knob_of_the_floor,
     the_unhealthy_rest_before_they_are_restarted,
     who_wants_no_restart_gets_none,
+    who_was_taken_down_stays_down,
+    nobody_is_taken_down_unasked,
+    a_restart_ends_the_run_that_was_there_and_no_later_one,
     few_are_replaced_at_once,
     nothing_is_replaced_by_what_is_not_sure,
     nothing_is_replaced_that_has_not_changed,
@@ -564,6 +626,9 @@ IN_THE_END = (
     nothing_runs_on_with_other_limits_than_declared,
     nobody_is_unhealthy_for_ever,
     nothing_is_left_over,
+    what_was_asked_is_answered,
+    who_was_taken_down_is_gone,
+    what_was_to_be_restarted_was,
     no_salt_is_told,
     no_two_sandboxes_share_a_salt,
 )

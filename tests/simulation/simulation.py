@@ -116,6 +116,7 @@ class Simulation(Steps):
 
     def _planned(self, cycle: Cycle) -> None:
         self.witness.cycle = cycle
+        self.witness.answered(cycle.answers)
         for holds in properties.OF_A_PLAN:
             holds(self.witness, cycle)
 

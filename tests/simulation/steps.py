@@ -3,7 +3,7 @@
 from reconciler.control.controller import Controller
 from reconciler.control.messages import EngineEvent, LogRateExceeded, Notice
 from reconciler.engine.docker.decode import NO_TRAFFIC_BETWEEN, epoch
-from reconciler.model.status import Approval
+from reconciler.model.status import Approval, Ask, Request
 from reconciler.spec.sandbox import Sandbox
 from reconciler.spec.units import GIB
 from tests.simulation.story import DRIFTS, POLICIES, PRIVATE_IMAGE, SELDOM, VARIANTS
@@ -84,6 +84,13 @@ class Steps:
         self.host.engine.closed = set() if done else {PRIVATE_IMAGE}
         self.host.credentials += 1
         self.witness.credentials_changed()
+        self._files_changed()
+
+    def ask(self, what: str, name: str) -> None:
+        """Somebody wants a sandbox to be restarted, retried or taken down."""
+        self.host.asked += 1  # no two at the same time
+        self.witness.unanswered.add(name)
+        self.host.store.ask(name, Request(what=Ask(what), at=self.host.asked))
         self._files_changed()
 
     def resync(self) -> None:

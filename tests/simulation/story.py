@@ -77,7 +77,8 @@ def tell(seed: int, length: int = 120) -> list[Step]:
         story += _steps(dice.choices(kinds, weights)[0], dice)
     story = _interrupted(story, random.Random(f"another engine {seed}"))  # noqa: S311
     story = _with_a_login(story, random.Random(f"login {seed}"))  # noqa: S311
-    return _with_a_raised_limit(story, random.Random(f"limit {seed}"))  # noqa: S311
+    story = _with_a_raised_limit(story, random.Random(f"limit {seed}"))  # noqa: S311
+    return _with_requests(story, random.Random(f"request {seed}"))  # noqa: S311
 
 
 def _with_a_raised_limit(story: list[Step], dice: random.Random) -> list[Step]:
@@ -110,6 +111,17 @@ def _interrupted(story: list[Step], dice: random.Random) -> list[Step]:
     end = begin + dice.randrange(2, 40)
     away, back = (Step("another_engine", (answers,)) for answers in (True, False))
     return [*story[:begin], away, *story[begin:end], back, *story[end:]]
+
+
+def _with_requests(story: list[Step], dice: random.Random) -> list[Step]:
+    """In one of three, people ask for something now and then."""
+    for _ in range(dice.choice((4, 8)) if dice.random() < 1 / 3 else 0):
+        what, name = dice.choice(("restart", "retry", "down", "restart")), dice.choice(NAMES[:4])
+        lanes = [Step("work"), *(Step("planned", (number,)) for number in (0, 1, 2, 3, 0, 1, 2, 3)), Step("work")]
+        failed = [Step("declare", (name, "missing image")), *lanes, *lanes] if what == "retry" else []
+        begin = dice.randrange(len(story))
+        story = [*story[:begin], *failed, Step("ask", (what, name)), Step("work"), *story[begin:]]
+    return story
 
 
 CALM = {"work": 20, "planned": 40, "hear": 12, "declare": 8, "delete": 3, "wait": 8, "exit": 4}

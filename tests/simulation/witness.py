@@ -3,6 +3,7 @@
 The simulation tells it what happens; properties ask it. It decides nothing.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,8 +15,9 @@ from reconciler.control.reconcile import Cycle
 from reconciler.model.desired import Desired
 from reconciler.model.labels import SALT
 from reconciler.model.plan import Plan, Reason, Remove, SandboxPlan, Stop
-from reconciler.model.status import Failure, PendingApproval, SandboxStatus
+from reconciler.model.status import Ask, Failure, PendingApproval, SandboxStatus
 from reconciler.planning.admission import effective, violations
+from reconciler.planning.asked import Answer
 from reconciler.spec.policy import OnViolation, Policy
 from reconciler.spec.sandbox import Sandbox
 from tests.floor import outside_the_floor
@@ -48,7 +50,16 @@ class Witness:
     drifted: set[str] = field(default_factory=set)
     """What somebody has changed, without a word."""
 
+    runs: Counter[str] = field(default_factory=Counter)
+    """How often each was started."""
+
     # of sandboxes, by name
+    down: set[str] = field(default_factory=set)
+    """Who was taken down, and not asked for since."""
+    unanswered: set[str] = field(default_factory=set)
+    """Of whom something is asked."""
+    to_end: dict[str, set[tuple[str, int]]] = field(default_factory=dict)
+    """The runs that were there when a restart was asked for: the container, and how often it had been started."""
     removed_at: dict[str, float] = field(default_factory=dict)
     """When each was last removed without approval."""
     known_since: dict[str, float] = field(default_factory=dict)
@@ -109,6 +120,7 @@ class Witness:
             self.verified[container] = not outside_the_floor(self.containers[container])
 
     def starts(self, container: str) -> None:
+        self.runs[container] += 1
         if self.host.engine.belated:
             self.belated.add(container)
         else:
@@ -127,13 +139,39 @@ class Witness:
         self.in_flight, self.limits, self.updating, self.replacing = set(), {}, {}, set()
 
     def ended(self, *, state_kept: bool) -> None:
+        self._forget_who_is_gone()
+        if not (state_kept or self.host.store.requests()):
+            self.unanswered.clear()
         if self.host.store.controller() is None:
             self.removed_at, self.remembered_since = {}, self.host.clock.now()
         self.known_since = {name: since for name, since in self.known_since.items() if name in self.statuses}
         self.forgetful = self.forgetful or not state_kept
 
+    def answered(self, answers: Iterable[Answer]) -> None:
+        """What is refused changes nothing; of what is asked of a sandbox, the last counts."""
+        answers = tuple(answers)
+        self.unanswered -= {one.told.sandbox for one in answers}
+        for request, name in ((one.request, one.told.sandbox) for one in answers if not one.refused):
+            self.down.discard(name)
+            self.to_end.pop(name, None)
+            if request.what is Ask.DOWN:
+                self.down.add(name)
+            if request.what is Ask.RESTART:
+                self.to_end[name] = self.runs_of(name)
+
+    def runs_of(self, name: str) -> set[tuple[str, int]]:
+        """The last run of each of its containers."""
+        there = (one for one in self.ours & self.containers.keys() if name_of(self.containers[one]) == name)
+        return {(one, self.runs[one]) for one in there}
+
+    def _forget_who_is_gone(self) -> None:
+        """With its file and its containers, or with the state, goes what was asked of it."""
+        self.down &= self.statuses.keys()
+        self.to_end = {name: runs for name, runs in self.to_end.items() if name in self.statuses}
+
     def works(self) -> None:
         """It is about to make a pass, if one is due."""
+        self._forget_who_is_gone()
         engine, now = self.host.engine, self.host.clock.now()
         self.was_reachable = not engine.fault and engine.down is None and not engine.another_answers
         self.pending_before = self.controller.status.pending_approval
@@ -255,7 +293,9 @@ class Settled:
 
     @cached_property
     def suspended(self) -> set[str]:
-        return {name for name, sandbox in self.witness.host.directory.files.items() if sandbox and sandbox.suspend}
+        """By what their files say, or have said before nobody could make sense of them any more."""
+        said = {**self.witness.reading.desired.last_good, **self.desired.declared}
+        return {name for name, declaration in said.items() if declaration.sandbox.suspend}
 
     @cached_property
     def held(self) -> set[str]:

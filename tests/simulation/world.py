@@ -27,7 +27,7 @@ from reconciler.model.errors import (
     StateUnusable,
 )
 from reconciler.model.kernel import KernelFacts
-from reconciler.model.status import Approval, ControllerStatus, JournalEntry, SandboxStatus
+from reconciler.model.status import Approval, ControllerStatus, JournalEntry, Request, SandboxStatus
 from reconciler.model.world import UP, EngineFacts, Event, Inspection, Source
 from reconciler.sources.directory import port_clashes
 from reconciler.spec.policy import Policy
@@ -53,6 +53,11 @@ class FakeClock:
 
     def now(self) -> float:
         return 1_700_000_000 + self.elapsed + self.skew
+
+    def ticked(self) -> float:
+        """By the engine's clock no two things happen at the same time."""
+        self.elapsed += 1e-5
+        return self.now()
 
     def monotonic(self) -> float:
         return self.elapsed
@@ -113,10 +118,12 @@ class FakeStore:
         self._statuses: dict[str, SandboxStatus] = {}
         self._controller: ControllerStatus | None = None
         self._approved: frozenset[str] = frozenset()
+        self._requests: dict[str, Request] = {}
         self.claimed = False
 
     def lose(self) -> None:
         self._statuses, self._controller, self._approved, self._pinned = {}, None, frozenset(), ""
+        self._requests = {}
 
     def spoil(self, number: int) -> None:
         """One file becomes garbage, which the next controller sets aside."""
@@ -154,6 +161,16 @@ class FakeStore:
 
     def spend_approval(self) -> None:
         self._approved = frozenset()
+
+    def requests(self) -> dict[str, Request]:
+        return dict(self._requests)
+
+    def ask(self, name: str, request: Request) -> None:
+        self._requests[name] = request
+
+    def spend_request(self, name: str, request: Request) -> None:
+        if self._requests.get(name) == request:
+            del self._requests[name]
 
     def write_status(self, status: SandboxStatus) -> bool:
         self._statuses[status.name] = status
@@ -386,9 +403,10 @@ class Host:
     store: FakeStore = field(default_factory=FakeStore)
     journal: FakeJournal = field(default_factory=FakeJournal)
     policy: Policy | None = field(default_factory=allowing)
+    asked: int = 0
 
     def __post_init__(self) -> None:
-        self.engine = FaultyEngine(self.clock.now)
+        self.engine = FaultyEngine(self.clock.ticked)
         for reference in ("app:1", "app:2"):
             self.engine.add_image(reference)
             self.engine.another.add_image(reference)

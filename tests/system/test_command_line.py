@@ -21,7 +21,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 """
 """What bash does when Tab is pressed at the end of the words."""
 
-TAKE_A_NAME = ("logs", "status", "events", "explain")
+TAKE_A_NAME = ("logs", "status", "events", "explain", "restart", "down")
 
 FAULT = """
 from reconciler.report.store import Store

@@ -890,6 +890,8 @@ PULLS_FOR_NOTHING: dict[str, tuple[Callable[[Scene], object], bool]] = {
     "something else has changed": (lambda scene: scene.declare("web", image="app:1", mem_limit="64m"), False),
     "its file is suspended": (lambda scene: scene.declare("web", image="app:1", suspend="wait"), True),
     "its file wants it stopped": (lambda scene: scene.declare("web", image="app:1", state="stopped"), True),
+    "somebody wants it down": (lambda scene: scene.ask("web", "down"), True),
+    "somebody wants it to be restarted": (lambda scene: scene.ask("web", "restart"), False),
     "its file is refused": (lambda scene: scene.declare("web", image="app:3", mem_limit="1g"), False),
     "its file is broken": (lambda scene: (scene.files.clear(), scene.broken.add("web")), False),
     "what is there is not sure": (lambda scene: (scene.files.clear(), setattr(scene, "complete", False)), False),

@@ -60,7 +60,7 @@ class Watched:
 @contextmanager
 def watching(root: Path) -> Iterator[Watched]:
     watched = Watched(root)
-    with watch_files(watched.directory, [root / "policy.yaml"], root / "approval", watched.told.put):
+    with watch_files(watched.directory, [root / "policy.yaml"], [root / "approval"], watched.told.put):
         watched.hear()
         yield watched
 
@@ -202,7 +202,7 @@ def test_one_parent_by_two_names_is_watched_by_both(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     watched = Watched(tmp_path / "link")
-    with watch_files(watched.directory, [tmp_path / "real" / "policy.yaml"], tmp_path / "approval", watched.told.put):
+    with watch_files(watched.directory, [tmp_path / "real" / "policy.yaml"], [tmp_path / "approval"], watched.told.put):
         watched.hear()
         (tmp_path / "link" / "policy.yaml").touch()
         watched.hear()
@@ -215,7 +215,7 @@ def test_what_cannot_be_watched_is_looked_at_ever_less_often(tmp_path: Path) -> 
     """watchfiles takes no path that is not UTF-8."""
     watched = Watched(Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff")))
     watched.directory.mkdir(parents=True)
-    with watch_files(watched.directory, [], tmp_path, watched.told.put):
+    with watch_files(watched.directory, [], [tmp_path], watched.told.put):
         for _ in range(3):
             watched.told.get(timeout=SOON_SECONDS)
         time.sleep(2.0)
@@ -245,7 +245,7 @@ import sys, time
 from pathlib import Path
 from reconciler.control.watch_files import watch_files
 root = Path(sys.argv[1])
-with watch_files(root / "sandboxes.d", [], root / "approval", lambda message: print(message, flush=True)):
+with watch_files(root / "sandboxes.d", [], [root / "approval"], lambda message: print(message, flush=True)):
     time.sleep(600)
 """
 
