@@ -45,8 +45,8 @@ ProtectSystem=strict
 ProtectHome=read-only
 PrivateTmp=yes
 PrivateDevices=yes
-# Neither ProtectProc= nor ProcSubset=: what is really mounted in a sandbox is in the /proc/PID of its process, and
-# whether neighbours on a bridge are kept apart is a setting in /proc/sys.
+# Neither ProtectProc= nor ProcSubset=: what is really mounted in a sandbox, its cgroup and its rights are in the
+# /proc/PID of its processes, and whether neighbours on a bridge are kept apart is a setting in /proc/sys.
 
 # Credentials for registries from systemd, such as encrypted ones; a new file counts after a restart.
 # LoadCredential=registries:/etc/{name}/registries.json
