@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from io import FileIO
@@ -40,7 +40,7 @@ def read_kernel(container: str, first: int, proc: Path, cgroups: Path) -> Kernel
             memswap_limit=_least(memory, "memory.memsw.limit_in_bytes") if swap is None else (mem_limit or 0) + swap,
             cpus=_least(cpu, "cpu.max", "cpu.cfs_quota_us cpu.cfs_period_us"),
             pids_limit=_least(pids, "pids.max"),
-            processes=tuple(_one_of_each_kind(_processes(memory[-1], first, proc))),
+            processes=tuple({replace(one, pid=0): one for one in _processes(memory[-1], first, proc)}.values()),
             label=printable(_text(f"{proc}/{first}/attr/current").strip("\0\n")),
             oom_kills=max(map(int, oom_kills), default=0),
         )
@@ -68,30 +68,25 @@ def _limit(number: str, of: str = "1") -> float:
 
 
 def _processes(group: str, first: int, proc: Path) -> Iterator[Process]:
-    """All that count of a cgroup and those below it, by their numbers."""
-    uids, gids = (
-        [[*map(int, row.split())] for row in _text(f"{proc}/{first}/{ids}_map").splitlines()] for ids in ("uid", "gid")
-    )
+    """All that count of a cgroup and those below it, the highest number first.
+
+    Capabilities that hold in a user namespace of a process's own alone are none.
+    """
+    uids, gids = (_text(f"{proc}/{first}/{ids}_map") for ids in ("uid", "gid"))
     youngest = float(_text(f"{proc}/uptime").split()[0]) - SETTLED_SECONDS
-    found = {pid: dict(STATUS.findall(_text(f"{proc}/{pid}/status"))) for pid in sorted(_pids(group))}
+    found = {pid: dict(STATUS.findall(_text(f"{proc}/{pid}/status"))) for pid in sorted(_pids(group), reverse=True)}
     for pid, status in found.items():
         stat = _text(f"{proc}/{pid}/stat").rpartition(")")[2].split()  # before it is the name, which can hold anything
         if status and stat and stat[0] not in "ZX" and int(stat[19]) / TICKS <= youngest:
+            within = _text(f"{proc}/{pid}/uid_map") == uids
             yield Process(
                 pid=pid,
                 own=first in _line(pid, found),
                 user=f"{_least_id(status['Uid'], uids)}:{_least_id(status['Gid'], gids)}",
-                capabilities=max(int(status[name], 16) for name in CAPABILITIES),
+                capabilities=max(int(status[name], 16) for name in CAPABILITIES) if within else 0,
                 no_new_privileges=status["NoNewPrivs"] == "1",
                 seccomp=status["Seccomp"] == "2",
             )
-
-
-def _one_of_each_kind(processes: Iterable[Process]) -> Iterable[Process]:
-    kinds: dict[Process, Process] = {}
-    for one in processes:
-        kinds.setdefault(replace(one, pid=0), one)
-    return kinds.values()
 
 
 def _pids(group: str) -> Iterator[int]:
@@ -110,10 +105,12 @@ def _line(pid: int, found: Mapping[int, Mapping[str, str]]) -> list[int]:
     return line
 
 
-def _least_id(told: str, ids: Sequence[Sequence[int]]) -> str:
+def _least_id(told: str, ids: str) -> str:
     """As the container counts, by its map: the first inside, the first outside, how many. Others are the host's."""
-    least = min(map(int, told.split()))
-    counted = (least - outside + inside for inside, outside, count in ids if outside <= least < outside + count)
+    least, rows = min(map(int, told.split())), [map(int, row.split()) for row in ids.splitlines()]
+    if not rows:
+        raise LookupError("it has ended")
+    counted = (least - outside + inside for inside, outside, count in rows if outside <= least < outside + count)
     return str(next(counted, f"{least} of the host"))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from reconciler.engine.address import Address
 from reconciler.engine.docker.client import DockerEngine
+from reconciler.engine.host import EngineHost
 from reconciler.planning.attest import attest
 from tests.bench.floor import rendered
 from tests.bench.measure import Sample, alternate, seconds
@@ -56,12 +57,16 @@ def under_a_raised_limit(place: Place, wanted: int) -> Iterator[Line]:
 
 
 def verification(place: Place, rounds: int) -> Iterator[Line]:
-    """Row 12: one inspection and its comparison, one sandbox after another, between its creation and its start."""
+    """Row 12: one inspection and its comparison, one sandbox after another, between its creation and its start.
+
+    And what the kernel is asked once it runs.
+    """
     floor, engine = place.floor, DockerEngine(Address(place.engine.host), "verified")
     floor.network("verified")
     engine.facts()  # it connects when it is first asked
     numbers = iter(range(rounds))
     made: list[tuple[float, float]] = []
+    asked: list[float] = []
 
     def verified() -> float:
         one = rendered("verified", next(numbers), **USUAL)
@@ -76,11 +81,16 @@ def verification(place: Place, rounds: int) -> Iterator[Line]:
         verifying = seconds(lambda: found.extend(attest(one, engine.inspect(container))))
         expect(found, [])
         made.append((creating, seconds(lambda: floor.start(container))))
+        running, told = engine.inspect(container), list[object]()
+        asked.append(seconds(lambda: told.append(EngineHost(None, {}).kernel(container, running))))
+        expect(told.count(None), 0)
         return verifying
 
     (ours,) = alternate(rounds, verified)
     place.clear()
-    yield Line(12, "inspect and attest one sandbox", ours, "create + start", Sample(tuple(map(sum, made))))
+    creations = Sample(tuple(map(sum, made)))
+    yield Line(12, "inspect and attest one sandbox", ours, "create + start", creations)
+    yield Line(12, "ask the kernel about one sandbox", Sample(tuple(asked)), "create + start", creations)
 
 
 def among_many(place: Place, files: int) -> Iterator[Line]:
