@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from reconciler.doctor.finding import Finding, error, ok, unchecked, warning
 from reconciler.doctor.host import Host, Room, Unknown
+from reconciler.doctor.house import House
 from reconciler.model.world import EngineHealth
 
 MIB = 1024**2
@@ -20,7 +21,7 @@ QUOTA_DRIVERS = {"btrfs", "zfs", "devicemapper", "windowsfilter"}
 def engine_room(host: Host, _: EngineHealth) -> Iterator[Finding]:
     """Room for images and containers."""
     why = "On a full disk no image can be pulled and no sandbox started."
-    remedy = f"{host.docker} system df", f"{host.docker} image prune"
+    remedy = f"{host.client} system df", f"{host.client} image prune"
     yield _judged("engine's disk", host.engine_room, ENGINE_BYTES, why, *remedy)
 
 
@@ -47,23 +48,35 @@ def _size(count: int) -> str:
 
 
 def quota(host: Host, engine: EngineHealth) -> Iterator[Finding]:
-    """Whether the storage driver can limit what a container writes."""
-    driver, xfs = engine.storage_driver, engine.file_system == "xfs"
+    """Whether the storage driver can limit what a container writes: neither containerd's nor a rootless one can."""
+    driver, house, xfs = engine.storage_driver, host.house, engine.file_system == "xfs"
+    overlay = driver == house.driver
     why = "One sandbox can fill the disk that the engine and its neighbours write to."
     bound = "the size of each container can be limited"
-    if driver in QUOTA_DRIVERS:
+    if house.rootless:
+        remedy = f"# give {engine.facts.data} a file system of its own"
+        yield warning("disk quota", "none: a rootless engine has none", why, *host.there(remedy))
+    elif engine.containerd_store:
+        yield warning("disk quota", "none: containerd's store has none", why, *host.there(*_leave_containerd(house)))
+    elif driver in QUOTA_DRIVERS:
         yield ok("disk quota", f"{driver}: {bound}")
-    elif driver == "overlay2" and isinstance(host.engine_mount, Unknown):
+    elif overlay and isinstance(host.engine_mount, Unknown):
         yield unchecked("disk quota", host.engine_mount.why)
-    elif driver == "overlay2" and xfs and {"prjquota", "pquota"} & _options(host):
-        yield ok("disk quota", f"overlay2 on xfs with pquota: {bound}")
-    elif driver == "overlay2" and xfs:
+    elif overlay and xfs and {"prjquota", "pquota"} & _options(host):
+        yield ok("disk quota", f"{driver} on xfs with pquota: {bound}")
+    elif overlay and xfs:
         remedy = "# add pquota to its options in /etc/fstab, and mount it again"
-        yield warning("disk quota", "overlay2 on xfs without pquota", why, remedy)
+        yield warning("disk quota", f"{driver} on xfs without pquota", why, *host.there(remedy))
     else:
-        remedy = f"# put {engine.facts.data} on xfs, mounted with pquota, under the driver overlay2"
+        remedy = f"# put {engine.facts.data} on xfs, mounted with pquota, under the driver {house.driver}"
         on = f"{driver} on {engine.file_system}".removesuffix(" on ")
-        yield warning("disk quota", f"none: {on}", why, remedy)
+        yield warning("disk quota", f"none: {on}", why, *host.there(remedy))
+
+
+def _leave_containerd(house: House) -> Iterator[str]:
+    yield "# give /var/lib/containerd a file system of its own; or, on xfs with pquota, leave that store:"
+    yield f'# in {house.configuration}: "features": {{"containerd-snapshotter": false}}'
+    yield f"{house.systemctl('restart')}  # images and containers are then made anew"
 
 
 def _options(host: Host) -> frozenset[str]:

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from shlex import quote
+from shlex import join, quote
 
 from reconciler.doctor.finding import Finding, error, ok, unchecked, warning
 from reconciler.doctor.host import EVERYONE, Host, PathAccess, Unknown
+from reconciler.doctor.house import DOCKER
 from reconciler.engine.address import Address
 from reconciler.model.capabilities import Knob
 from reconciler.model.world import EngineHealth
@@ -15,45 +16,49 @@ LOOPBACK_IS_PRIVATE_SINCE = 28
 
 CLOCK_SECONDS_MAX = 2
 
-INSTALL = "https://docs.docker.com/engine/install/"
+AS_OWNER = "# run it as root, or as the user whose engine it is"
 
 
 def answers(host: Host) -> Iterator[Finding]:
     """An engine that does not answer is one finding, whatever the reason."""
     if not isinstance(host.engine, Unknown):
         return
-    why, start = "Nothing can run without it.", "sudo systemctl start docker"
+    why, house = "Nothing can run without it.", host.house
     match host.socket:
         case None if host.address.socket:
             absent = f"no engine: {host.address.socket} does not exist"
-            yield error("engine", absent, why, start, f"# not installed? {INSTALL}")
+            yield error("engine", absent, why, house.systemctl("start"), f"# not there? Install {house.newest}")
         case PathAccess(kind=kind, path=path) if kind != "socket":
             yield error("engine", f"no engine: {path} is not a socket", why, "# name the engine's socket with --host")
         case PathAccess(usable=False, path=path, group=group):
-            yield error("engine", f"not allowed to use {path}", why, *_join(group))
+            yield error("engine", f"not allowed to use {path}", why, *_join(group, rootless=house.rootless))
+        case Unknown(why=trouble):
+            yield error("engine", f"{host.address.socket}: {trouble}", why, AS_OWNER)
+        case _ if host.address.ssh:
+            yield error("engine", host.engine.why, why, join(("ssh", *host.address.ssh, "docker", "version")))
         case _:
-            yield error("engine", host.engine.why, why, start)
+            yield error("engine", host.engine.why, why, *host.there(house.systemctl("start")))
 
 
-def _join(group: str) -> tuple[str, ...]:
-    if group == "root":
-        return ("# run it as root",)
+def _join(group: str, *, rootless: bool) -> tuple[str, ...]:
+    if rootless or group == "root":
+        return (AS_OWNER,)
     return f'sudo usermod -aG {quote(group)} "$USER"', "# then log in again; the group is as good as root"
 
 
-def version(_: Host, engine: EngineHealth) -> Iterator[Finding]:
+def version(host: Host, engine: EngineHealth) -> Iterator[Finding]:
     """Whether the engine is new enough to confine sandboxes, and to keep ports to this host."""
-    facts = engine.facts
+    facts, newer = engine.facts, host.there(f"# install {host.house.newest}")
     text = f"{facts.name} {facts.version}, API {facts.api_version}"
     release = re.match(r"(\d{1,9})\.", facts.version)
     if not re.match(r"\d+\.\d", facts.api_version):
         yield unchecked("version", text)
     elif Knob.CGROUP_NAMESPACE in facts.lacking:
         why = "It lacks what sandboxes are confined with: none would be started."
-        yield error("version", f"{text}: too old", why, f"# install Docker 28 or newer: {INSTALL}")
-    elif facts.name == "Docker" and release and int(release[1]) < LOOPBACK_IS_PRIVATE_SINCE:
+        yield error("version", f"{text}: too old", why, *newer)
+    elif host.house == DOCKER and release and int(release[1]) < LOOPBACK_IS_PRIVATE_SINCE:
         why = "Machines on the same network may reach ports that are published on 127.0.0.1."
-        yield warning("version", text, why, f"# install Docker 28 or newer: {INSTALL}")
+        yield warning("version", text, why, *newer)
     else:
         yield ok("version", text)
 
@@ -63,7 +68,8 @@ def socket(host: Host) -> Iterator[Finding]:
     if host.socket is None and not host.address.socket:
         yield _not_a_socket(host.address)
     elif isinstance(host.socket, Unknown):
-        yield unchecked("socket", host.socket.why)
+        if not isinstance(host.engine, Unknown):  # then it has been told
+            yield unchecked("socket", host.socket.why)
     elif host.socket is not None and host.socket.kind == "socket":
         yield _writers_of_socket(host, host.socket)
 
@@ -81,13 +87,16 @@ def _not_a_socket(address: Address) -> Finding:
 def _writers_of_socket(host: Host, socket: PathAccess) -> Finding:
     who = sorted(socket.writers)
     if EVERYONE in who:
-        why = "Whoever may write to the socket is as good as root on this host."
+        owner = "the engine's user" if host.house.rootless else "root on this host"
+        why = f"Whoever may write to the socket is as good as {owner}."
         return error(
             "socket", f"everyone may write to {socket.path}", why, f"sudo chmod o-rw {quote(str(socket.path))}"
         )
     if both := sorted(host.authors & set(who)):
         why = "Who may use the engine directly is bound by no policy."
-        remedy = f"# take {both[0]} out of group {socket.group}, or give the sandboxes to others"
+        remedy = "# give the sandboxes to others"
+        if not host.house.rootless:
+            remedy = f"# take {both[0]} out of group {socket.group}, or give the sandboxes to others"
         return warning("socket", f"{', '.join(both)} may use it and write the sandboxes", why, remedy)
     return ok("socket", f"for {', '.join(['root', *who])}")
 
@@ -96,7 +105,7 @@ def elsewhere(host: Host) -> Iterator[Finding]:
     """Whether the engine is on another host, of which only its own answers are known."""
     if remote := host.address.remote:
         text = f"the engine is on {remote}, whose files and firewall are not looked at"
-        yield unchecked("host", text, f"# remedies for the engine and its kernel are for {remote}")
+        yield unchecked("host", text)
 
 
 def pinned(host: Host, _: EngineHealth) -> Iterator[Finding]:
@@ -111,15 +120,18 @@ def pinned(host: Host, _: EngineHealth) -> Iterator[Finding]:
         yield ok("pin", "no other engine answers than before")
 
 
-def live_restore(_: Host, engine: EngineHealth) -> Iterator[Finding]:
+def live_restore(host: Host, engine: EngineHealth) -> Iterator[Finding]:
     """Whether containers go on while the engine restarts, as Podman's always do."""
     if engine.facts.name != "Docker":
         return
-    if engine.live_restore:
+    house, why = host.house, "Whenever the engine restarts, all sandboxes stop."
+    if house.rootless:
+        yield warning("live restore", "a rootless engine has none", why, *host.there("# run the engine as root"))
+    elif engine.live_restore:
         yield ok("live restore", "sandboxes run on while the engine restarts")
     else:
-        remedy = '# in /etc/docker/daemon.json: "live-restore": true', "sudo systemctl reload docker"
-        yield warning("live restore", "off", "Whenever the engine restarts, all sandboxes stop.", *remedy)
+        remedy = f'# in {house.configuration}: "live-restore": true', house.systemctl("reload")
+        yield warning("live restore", "off", why, *host.there(*remedy))
 
 
 def clock(host: Host, _: EngineHealth) -> Iterator[Finding]:
@@ -127,7 +139,8 @@ def clock(host: Host, _: EngineHealth) -> Iterator[Finding]:
     ahead, remedy = host.clock_ahead_seconds, "sudo timedatectl set-ntp true"
     if abs(ahead) > CLOCK_SECONDS_MAX:
         text = f"the engine's is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} ours"
-        yield error("clock", text, "Ages, and the times of restarts, are wrong.", remedy)
+        both = (f"# here, and on {host.address.remote}:",) if host.address.remote else ()
+        yield error("clock", text, "Ages, and the times of restarts, are wrong.", *both, remedy)
     elif host.synchronised is False:
         why = "Times in status files and logs cannot be compared with those of other machines."
         yield warning("clock", "it is not synchronised", why, remedy)
@@ -141,7 +154,8 @@ def warnings(host: Host, engine: EngineHealth) -> Iterator[Finding]:
         text = reported.removeprefix("WARNING: ")
         if "API is accessible on" in text:
             why = "Whoever reaches the port is as good as root on the host."
-            yield error("engine says", text, why, "# take the tcp:// host out of /etc/docker/daemon.json or the unit")
+            remedy = f"# take the tcp:// host out of {host.house.configuration} or the unit"
+            yield error("engine says", text, why, *host.there(remedy))
         elif not text.startswith(("No ", "bridge-nf-call")):
             why = "The engine itself warns of it."
-            yield warning("engine says", text, why, f"{host.docker} info")
+            yield warning("engine says", text, why, f"{host.client} info")

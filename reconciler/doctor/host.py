@@ -6,6 +6,7 @@ from pathlib import Path
 from shlex import quote
 
 from reconciler.doctor.firewall import Rules
+from reconciler.doctor.house import HOUSES, House
 from reconciler.engine.address import Address
 from reconciler.model.world import EngineHealth, Network
 
@@ -90,8 +91,22 @@ class Host:
         return frozenset(self.directory.writers) if isinstance(self.directory, PathAccess) else frozenset()
 
     @property
-    def docker(self) -> str:
-        """The command line that reaches this engine."""
+    def house(self) -> House:
+        """What changes this engine; of one that does not answer, as far as its address tells which kind it is."""
+        if isinstance(self.engine, Unknown):
+            name = "Podman" if "podman" in self.address.url else "Docker"
+            return HOUSES[name, "/run/user/" in self.address.url]
+        return HOUSES[self.engine.facts.name, "rootless" in self.engine.security]
+
+    def there(self, *remedy: str) -> tuple[str, ...]:
+        """What is to be done on the engine's host, which says so where that is another one."""
+        return (f"# on {self.address.remote}:", *remedy) if self.address.remote else remedy
+
+    @property
+    def client(self) -> str:
+        """The command line that reaches this engine from here."""
+        if self.house.client == "podman":
+            return f"podman --remote --url {quote(self.address.url)}"
         if self.address.context:
             return f"docker --context {quote(self.address.context)}"
         return "docker" if self.address == Address() else f"docker --host {quote(self.address.url)}"

@@ -5,55 +5,70 @@ from shlex import quote
 
 from reconciler.doctor.finding import Finding, error, ok, unchecked, warning
 from reconciler.doctor.host import Host, Unknown
+from reconciler.doctor.house import House
 from reconciler.model.capabilities import Knob
 from reconciler.model.world import EngineHealth
 
 LIMITS = (Knob.MEMORY, Knob.SWAP, Knob.CPU, Knob.PIDS)
-RESTART = "sudo systemctl restart docker"
+
+CGROUPS_2 = "systemd.unified_cgroup_hierarchy=1"
 
 INSTANCES_MIN = 128
 WATCHES_MIN = 8192
 
 
-def seccomp(_: Host, engine: EngineHealth) -> Iterator[Finding]:
+def seccomp(host: Host, engine: EngineHealth) -> Iterator[Finding]:
     """Whether system calls that no container needs are blocked."""
     if Knob.SECCOMP not in engine.facts.lacking:
         yield ok("seccomp", "on")
     else:
         why = "Sandboxes could make any system call, so none is started."
-        yield error("seccomp", "off", why, '# take "seccomp-profile" out of /etc/docker/daemon.json', RESTART)
+        remedy: tuple[str, ...] = ("# boot a kernel with CONFIG_SECCOMP_FILTER, as those of distributions are",)
+        if "seccomp" in engine.security:  # then the kernel has it, and the engine makes nothing of it
+            remedy = f'# take "seccomp-profile" out of {host.house.configuration}', host.house.systemctl("restart")
+        yield error("seccomp", "off", why, *host.there(*remedy))
 
 
-def mandatory_access(_: Host, engine: EngineHealth) -> Iterator[Finding]:
+def mandatory_access(host: Host, engine: EngineHealth) -> Iterator[Finding]:
     """Whether AppArmor or SELinux confines containers."""
     known = {"apparmor": "AppArmor", "selinux": "SELinux"}
     if on := [name for key, name in known.items() if key in engine.security]:
         yield ok("mandatory access", " and ".join(on))
     else:
-        yield warning(
-            "mandatory access",
-            "neither AppArmor nor SELinux",
-            "It still confines a sandbox that has got past the other limits.",
-            "# Debian, Ubuntu:",
-            f"sudo apt-get install apparmor && {RESTART}",
-            '# Fedora: in /etc/docker/daemon.json: "selinux-enabled": true, then',
-            RESTART,
-        )
+        why = "It still confines a sandbox that has got past the other limits."
+        remedy = host.there(*_confine(host.house))
+        yield warning("mandatory access", "neither AppArmor nor SELinux", why, *remedy)
 
 
-def limits(_: Host, engine: EngineHealth) -> Iterator[Finding]:
+def _confine(house: House) -> Iterator[str]:
+    restart = house.systemctl("restart")
+    if house.rootless:
+        yield "# Debian, Ubuntu: run the engine as root, a rootless one cannot use AppArmor"
+    else:
+        yield "# Debian, Ubuntu:"
+        yield f"sudo apt-get install apparmor && {restart}"
+    if house.configuration:
+        yield f'# Fedora: in {house.configuration}: "selinux-enabled": true, then'
+        yield restart
+    else:
+        yield "# Fedora: take SELINUX=disabled out of /etc/selinux/config, and boot"
+
+
+def limits(host: Host, engine: EngineHealth) -> Iterator[Finding]:
     """Whether memory, CPU and processes can be limited."""
     missing = [limit for limit in LIMITS if limit in engine.facts.lacking]
     if not missing:
         yield ok("limits", f"{', '.join(LIMITS)} are enforced")
         return
     why = "A container without its limits is not as declared, so it is never started."
-    remedy = _enable(missing, rootless="rootless" in engine.security)
+    remedy = host.there(*_enable(missing, engine.cgroup_version, rootless=host.house.rootless))
     yield error("limits", f"not enforced: {', '.join(missing)}", why, *remedy)
 
 
-def _enable(missing: list[Knob], *, rootless: bool) -> Iterator[str]:
-    if rootless:
+def _enable(missing: list[Knob], cgroup_version: str, *, rootless: bool) -> Iterator[str]:
+    if rootless and cgroup_version == "1":
+        yield from _boot_with(CGROUPS_2)
+    elif rootless:
         yield "sudo mkdir -p /etc/systemd/system/user@.service.d"
         yield "printf '[Service]\\nDelegate=cpu cpuset io memory pids\\n' |"
         yield "  sudo tee /etc/systemd/system/user@.service.d/delegate.conf"
@@ -74,33 +89,39 @@ def _boot_with(words: str) -> Iterator[str]:
     yield "sudo reboot"
 
 
-def cgroups(_: Host, engine: EngineHealth) -> Iterator[Finding]:
+def cgroups(host: Host, engine: EngineHealth) -> Iterator[Finding]:
     """Which version limits them."""
     match engine.cgroup_version:
         case "2":
             yield ok("cgroups", "version 2")
         case "1":
             why = "Kernels and engines are dropping support for version 1."
-            yield warning("cgroups", "version 1", why, *_boot_with("systemd.unified_cgroup_hierarchy=1"))
+            yield warning("cgroups", "version 1", why, *host.there(*_boot_with(CGROUPS_2)))
         case _:
             yield unchecked("cgroups", "the engine does not say which version it uses")
 
 
-def user_namespaces(_: Host, engine: EngineHealth) -> Iterator[Finding]:
+def user_namespaces(host: Host, engine: EngineHealth) -> Iterator[Finding]:
     """Whether root in a container is nobody on the host."""
     if "rootless" in engine.security:
         yield ok("user namespaces", "the engine is rootless")
     elif "userns" in engine.security:
         yield ok("user namespaces", "root in a sandbox is nobody on the host")
     else:
-        yield warning(
-            "user namespaces",
-            "off",
-            "Who breaks out of a sandbox has the same user id on the host.",
-            '# in /etc/docker/daemon.json: "userns-remap": "default"',
-            f"{RESTART}  # images and containers are then made anew",
-            "# the files of volumes then have no owner in a sandbox: chown them to its mapped user id",
-        )
+        why = "Who breaks out of a sandbox has the same user id on the host."
+        remedy = host.there(*_remap(host.house, containerd_store=engine.containerd_store))
+        yield warning("user namespaces", "off", why, *remedy)
+
+
+def _remap(house: House, *, containerd_store: bool) -> Iterator[str]:
+    if house.client == "podman":
+        yield '# run the sandboxes on Docker with "userns-remap": what Podman has for it is taken for drift'
+        return
+    yield f'# in {house.configuration}: "userns-remap": "default"'
+    if containerd_store:
+        yield '# and, as containerd\'s store has none: "features": {"containerd-snapshotter": false}'
+    yield f"{house.systemctl('restart')}  # images and containers are then made anew"
+    yield "# the files of volumes then have no owner in a sandbox: chown them to its mapped user id"
 
 
 def inotify(host: Host) -> Iterator[Finding]:

@@ -26,7 +26,7 @@ def bridge(host: Host, _: EngineHealth) -> Iterator[Finding]:
         yield unchecked("bridge", host.network.why)
     elif host.network.why_unfit:
         why = "It does not confine sandboxes, so none is started in it."
-        yield error("bridge", host.network.why_unfit, why, f"{host.docker} network rm {host.network.name}")
+        yield error("bridge", host.network.why_unfit, why, f"{host.client} network rm {host.network.name}")
     elif host.network.why_unfiltered:
         remedy = "sudo modprobe br_netfilter", "sudo sysctl -w net.bridge.bridge-nf-call-iptables=1"
         why = "Sandboxes could reach one another, so none is started."

@@ -198,7 +198,8 @@ class EngineHealth:
     """What the engine says about itself and about the host beneath it, for who looks for trouble.
 
     `security` are the names of what confines containers, such as `apparmor`; `clock` is in seconds since the epoch.
-    What the engine leaves out is empty or false.
+    With a `containerd_store`, images and containers are in containerd's snapshots, not in a storage driver of the
+    engine's own. What the engine leaves out is empty or false.
     """
 
     facts: EngineFacts
@@ -206,6 +207,7 @@ class EngineHealth:
     cgroup_version: str
     live_restore: bool
     storage_driver: str
+    containerd_store: bool
     file_system: str
     clock: float
     warnings: tuple[str, ...]

@@ -305,9 +305,16 @@ def test_health() -> None:
     assert (found.facts.version, found.facts.lacking) == ("28.5.2", ())
     assert found.security == {"seccomp", "apparmor", "userns"}
     assert (found.cgroup_version, found.live_restore, found.facts.data) == ("2", True, "/var/lib/docker")
-    assert (found.storage_driver, found.file_system) == ("overlay2", "xfs")
+    assert (found.storage_driver, found.file_system, found.containerd_store) == ("overlay2", "xfs", False)
     assert found.clock == pytest.approx(60.123456)
     assert found.warnings == ("WARNING: one and the same\\x1b",)
+
+
+def test_health_with_the_store_of_containerd() -> None:
+    """Its driver's name is much like that of the engine's own, and its type tells them apart."""
+    info = {"Driver": "overlayfs", "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]}
+    found = health({}, {**info, "SystemTime": "1970-01-01T00:00:01Z"})
+    assert (found.storage_driver, found.file_system, found.containerd_store) == ("overlayfs", "", True)
 
 
 def test_health_of_podman() -> None:

@@ -51,6 +51,7 @@ def test_a_host_with_an_engine(patient: Operator, private_engine: PrivateEngine)
     needed = {"seccomp", "limits", "clock", "socket", "engine's disk", "sandboxes", "watching", "policy", "state"}
     assert {check: found[check]["level"] for check in needed} == dict.fromkeys(needed, "ok")
     assert "made with the first sandbox" in found["firewall"]["text"]
+    assert ("containerd's store" in found["disk quota"]["text"]) == ("snapshotter" in str(info["DriverStatus"]))
 
 
 def test_nothing_is_changed(patient: Operator) -> None:

@@ -304,6 +304,7 @@ def health(version: Answer, info: Answer) -> EngineHealth:
         cgroup_version=printable(info.get("CgroupVersion") or "").removeprefix("v"),
         live_restore=info.get("LiveRestoreEnabled") is True,
         storage_driver=printable(info.get("Driver") or ""),
+        containerd_store=status.get("driver-type", "").startswith("io.containerd.snapshotter"),
         file_system=printable(status.get("Backing Filesystem") or ""),
         clock=epoch(info["SystemTime"]),
         warnings=tuple(printable(" ".join(str(warning).split())) for warning in info.get("Warnings") or ()),

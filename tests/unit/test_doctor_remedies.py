@@ -1,0 +1,263 @@
+"""What the doctor advises, line by line, on each kind of engine: what is right on one is wrong on another."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+
+from reconciler.doctor.checks import examine
+from reconciler.doctor.finding import Level
+from reconciler.doctor.host import Host, Room, Unknown
+from reconciler.engine.address import Address
+from reconciler.model.capabilities import ALL, Knob, SetBy
+from reconciler.model.world import EngineFacts
+from tests.unit.test_doctor import CASES, ENGINE, SOUND
+
+API = "WARNING: API is accessible on http://0.0.0.0:2375 without encryption."
+
+
+@dataclass(frozen=True)
+class Kind:
+    """An engine of which all is wrong that can be."""
+
+    name: str = "Docker"
+    url: str = Address().url
+    context: str = ""
+    security: tuple[str, ...] = ("seccomp",)
+    driver: str = "overlay2"
+    containerd_store: bool = False
+    data: str = "/var/lib/docker"
+
+    def host(self) -> Host:
+        lacking = ALL | {Knob.SECCOMP: SetBy.NOBODY, Knob.MEMORY: SetBy.NOBODY}
+        version = "27.5.1" if self.name == "Docker" else "5.8.6"
+        sick = replace(
+            ENGINE,
+            facts=EngineFacts(self.name, version, "1.47", lacking, data=self.data),
+            security=frozenset(self.security),
+            cgroup_version="2",
+            live_restore=False,
+            storage_driver=self.driver,
+            containerd_store=self.containerd_store,
+            file_system="extfs",
+            warnings=(API, "something else") if self.name == "Docker" else (),
+        )
+        return replace(SOUND, address=Address(self.url, context=self.context), engine=sick, engine_room=Room(0, 0))
+
+
+ENGINES = {
+    "docker": Kind(),
+    "docker, containerd's store": Kind(driver="overlayfs", containerd_store=True),
+    "docker, users remapped": Kind(security=("seccomp", "userns")),
+    "docker, rootless": Kind(
+        url="unix:///run/user/1000/docker.sock",
+        context="rootless",
+        security=("seccomp", "rootless"),
+        data="/home/ada/.local/share/docker",
+    ),
+    "docker, of a context on another host": Kind(url="ssh://far", context="far"),
+    "docker, rootless on another host": Kind(url="ssh://far", security=("seccomp", "rootless"), data="/home/ada/d"),
+    "podman": Kind("Podman", "unix:///run/podman/podman.sock", "", (), "overlay", data="/var/lib/containers/storage"),
+    "podman, rootless": Kind(
+        "Podman", "unix:///run/user/1000/podman/podman.sock", "", ("rootless",), "overlay", data="/home/ada/c"
+    ),
+    "podman, on another host": Kind("Podman", "tcp://far:2375", "", (), "overlay", data="/var/lib/containers/storage"),
+}
+
+NEWER = ("# install Docker 28 or newer: https://docs.docker.com/engine/install/",)
+ON_FAR = ("# on far:",)
+RESTART = "sudo systemctl restart docker"
+KERNEL = ("# boot a kernel with CONFIG_SECCOMP_FILTER, as those of distributions are",)
+BOOT = (
+    "# Debian, Ubuntu:",
+    "sudo sed -i /etc/default/grub -e \\",
+    """  's/^GRUB_CMDLINE_LINUX="/&cgroup_enable=memory swapaccount=1 /'""",
+    "sudo update-grub && sudo reboot",
+    "# Fedora:",
+    "sudo grubby --update-kernel=ALL --args='cgroup_enable=memory swapaccount=1'",
+    "sudo reboot",
+)
+DELEGATE = (
+    "sudo mkdir -p /etc/systemd/system/user@.service.d",
+    "printf '[Service]\\nDelegate=cpu cpuset io memory pids\\n' |",
+    "  sudo tee /etc/systemd/system/user@.service.d/delegate.conf",
+    "sudo systemctl daemon-reload  # then log in again",
+)
+UNPROFILED = ('# take "seccomp-profile" out of /etc/docker/daemon.json', RESTART)
+CONFINED = (
+    "# Debian, Ubuntu:",
+    f"sudo apt-get install apparmor && {RESTART}",
+    '# Fedora: in /etc/docker/daemon.json: "selinux-enabled": true, then',
+    RESTART,
+)
+REMAPPED = (
+    '# in /etc/docker/daemon.json: "userns-remap": "default"',
+    f"{RESTART}  # images and containers are then made anew",
+    "# the files of volumes then have no owner in a sandbox: chown them to its mapped user id",
+)
+LIVE = ('# in /etc/docker/daemon.json: "live-restore": true', "sudo systemctl reload docker")
+CLOSED = ("# take the tcp:// host out of /etc/docker/daemon.json or the unit",)
+ON_XFS = ("# put /var/lib/docker on xfs, mounted with pquota, under the driver overlay2",)
+
+DOCKER = {
+    "version": NEWER,
+    "live restore": LIVE,
+    "engine says": CLOSED,
+    "engine says 2": ("docker info",),
+    "seccomp": UNPROFILED,
+    "mandatory access": CONFINED,
+    "limits": BOOT,
+    "user namespaces": REMAPPED,
+    "engine's disk": ("docker system df", "docker image prune"),
+    "disk quota": ON_XFS,
+}
+ROOTLESS_RESTART = "systemctl --user restart docker"
+ROOTLESS = {
+    "live restore": ("# run the engine as root",),
+    "engine says": ("# take the tcp:// host out of ~/.config/docker/daemon.json or the unit",),
+    "engine says 2": ("docker --context rootless info",),
+    "seccomp": ('# take "seccomp-profile" out of ~/.config/docker/daemon.json', ROOTLESS_RESTART),
+    "mandatory access": (
+        "# Debian, Ubuntu: run the engine as root, a rootless one cannot use AppArmor",
+        '# Fedora: in ~/.config/docker/daemon.json: "selinux-enabled": true, then',
+        ROOTLESS_RESTART,
+    ),
+    "limits": DELEGATE,
+    "engine's disk": ("docker --context rootless system df", "docker --context rootless image prune"),
+    "disk quota": ("# give /home/ada/.local/share/docker a file system of its own",),
+}
+PODMAN = {
+    "seccomp": KERNEL,
+    "mandatory access": (
+        "# Debian, Ubuntu:",
+        "sudo apt-get install apparmor && sudo systemctl restart podman.socket",
+        "# Fedora: take SELINUX=disabled out of /etc/selinux/config, and boot",
+    ),
+    "limits": BOOT,
+    "user namespaces": (
+        '# run the sandboxes on Docker with "userns-remap": what Podman has for it is taken for drift',
+    ),
+    "engine's disk": (
+        "podman --remote --url unix:///run/podman/podman.sock system df",
+        "podman --remote --url unix:///run/podman/podman.sock image prune",
+    ),
+    "disk quota": ("# put /var/lib/containers/storage on xfs, mounted with pquota, under the driver overlay",),
+}
+
+
+def elsewhere(advice: dict[str, tuple[str, ...]], **commands: str) -> dict[str, tuple[str, ...]]:
+    """The same advice for the other host, but for commands that reach the engine from here."""
+    told = {check: (*ON_FAR, *remedy) for check, remedy in advice.items()}
+    client = commands["client"]
+    told["host"] = ()
+    told["engine's disk"] = (f"{client} system df", f"{client} image prune")
+    if "engine says 2" in told:
+        told["engine says 2"] = (f"{client} info",)
+    return told
+
+
+ADVICE: dict[str, dict[str, tuple[str, ...]]] = {
+    "docker": DOCKER,
+    "docker, containerd's store": DOCKER
+    | {
+        "user namespaces": (
+            REMAPPED[0],
+            '# and, as containerd\'s store has none: "features": {"containerd-snapshotter": false}',
+            *REMAPPED[1:],
+        ),
+        "disk quota": (
+            "# give /var/lib/containerd a file system of its own; or, on xfs with pquota, leave that store:",
+            '# in /etc/docker/daemon.json: "features": {"containerd-snapshotter": false}',
+            f"{RESTART}  # images and containers are then made anew",
+        ),
+    },
+    "docker, users remapped": {check: remedy for check, remedy in DOCKER.items() if check != "user namespaces"},
+    "docker, rootless": ROOTLESS,
+    "docker, of a context on another host": elsewhere(DOCKER, client="docker --context far"),
+    "docker, rootless on another host": elsewhere(
+        ROOTLESS | {"disk quota": ("# give /home/ada/d a file system of its own",)}, client="docker --host ssh://far"
+    ),
+    "podman": PODMAN,
+    "podman, rootless": {
+        "seccomp": KERNEL,
+        "mandatory access": (
+            "# Debian, Ubuntu: run the engine as root, a rootless one cannot use AppArmor",
+            "# Fedora: take SELINUX=disabled out of /etc/selinux/config, and boot",
+        ),
+        "limits": DELEGATE,
+        "engine's disk": (
+            "podman --remote --url unix:///run/user/1000/podman/podman.sock system df",
+            "podman --remote --url unix:///run/user/1000/podman/podman.sock image prune",
+        ),
+        "disk quota": ("# give /home/ada/c a file system of its own",),
+    },
+    "podman, on another host": elsewhere(PODMAN, client="podman --remote --url tcp://far:2375"),
+}
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_what_is_wrong_with_an_engine(kind: str) -> None:
+    """Each engine is mended by its own files and commands, and on its own host."""
+    advice: dict[str, tuple[str, ...]] = {}
+    for finding in (one for group in examine(ENGINES[kind].host()).values() for one in group):
+        if finding.level is not Level.OK:
+            advice[finding.check if finding.check not in advice else f"{finding.check} 2"] = finding.remedy
+    assert advice == ADVICE[kind]
+
+
+@pytest.mark.parametrize(
+    ("url", "remedy"),
+    [
+        ("unix:///run/docker.sock", ("sudo systemctl start docker",)),
+        ("unix:///run/user/1000/docker.sock", ("systemctl --user start docker",)),
+        ("unix:///run/podman/podman.sock", ("sudo systemctl start podman.socket",)),
+        ("unix:///run/user/1000/podman/podman.sock", ("systemctl --user start podman.socket",)),
+        ("tcp://127.0.0.1:2375", ("sudo systemctl start docker",)),
+        ("tcp://far:2375", ("# on far:", "sudo systemctl start docker")),
+        ("ssh://ada@far:22", ("ssh -l ada -p 22 -- far docker version",)),
+    ],
+)
+def test_an_engine_that_does_not_answer(url: str, remedy: tuple[str, ...]) -> None:
+    """What starts it follows from its address, and is never said of this host when it is on another one."""
+    host = replace(SOUND, address=Address(url), engine=Unknown("no engine listens there"), network=Unknown("no engine"))
+    (found,) = (finding for finding in examine(host)["Engine"] if finding.check == "engine")
+    assert found.remedy == remedy
+    absent = replace(host, socket=None)
+    (found,) = (finding for finding in examine(absent)["Engine"] if finding.check == "engine")
+    assert found.remedy[: len(remedy)] == remedy
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_to_be_done_on_another_host(case: str) -> None:
+    """Of an engine that is elsewhere, each line that changes its host stands after one that names it."""
+    host = replace(SOUND, **CASES[case][0])
+    host = replace(host, address=Address("ssh://far", context="far"))
+    for finding in (one for group in examine(host).values() for one in group):
+        for line in finding.remedy:
+            is_of_the_engine = any(word in line for word in ("systemctl", "daemon.json", "reboot", "apt-get", "pquota"))
+            assert not is_of_the_engine or finding.remedy[0] == "# on far:", finding
+
+
+def test_a_rootless_engine_on_the_first_cgroups() -> None:
+    """It can limit nothing there, whatever is delegated to it."""
+    kind = ENGINES["docker, rootless"].host()
+    assert not isinstance(kind.engine, Unknown)
+    host = replace(kind, engine=replace(kind.engine, cgroup_version="1"))
+    (found,) = (one for one in examine(host)["Kernel"] if one.check == "limits")
+    assert "sudo grubby --update-kernel=ALL --args=systemd.unified_cgroup_hierarchy=1" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("url", "security", "words"),
+    [
+        ("unix:///run/docker.sock", frozenset(), "group docker, or give the sandboxes to others"),
+        ("unix:///run/user/1000/docker.sock", frozenset({"rootless"}), "# give the sandboxes to others"),
+    ],
+)
+def test_authors_who_may_use_the_engine(url: str, security: frozenset[str], words: str) -> None:
+    """The user of a rootless engine cannot be taken out of its group."""
+    socket = replace(SOUND.socket, writers={"user alice": SOUND.state_path})  # type: ignore[type-var]
+    engine = replace(ENGINE, security=security)
+    host = replace(SOUND, socket=socket, engine=engine, address=Address(url))
+    (found,) = (one for one in examine(host)["Engine"] if one.check == "socket")
+    assert found.remedy[0].endswith(words)
+    assert ("group" in found.remedy[0]) is not bool(security)
