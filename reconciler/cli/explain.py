@@ -53,13 +53,15 @@ class Row(NamedTuple):
 def explain(settings: Settings, name: str, output: str, *, container: bool) -> None:
     """Show the configuration of a sandbox, the source of each value, and whether the policy accepts it.
 
-    Needs no engine. A host port that is not fixed is taken from the status file, or shown as (random).
-    Values of environment are never shown. Exit code 0, also for what the policy refuses; 1: an error.
+    Notes say what is accepted and means less here. Needs no engine. A host port that is not fixed is taken from the
+    status file, or shown as (random). Values of environment are never shown. Exit code 0, also for what the policy
+    refuses; 1: an error.
 
     \b
     -o json has
         name, file and accepted
         problems   of each: file, line, column, message, hint, rule
+        notes      the same, of what is accepted and means less here
         values     of each: key, value, source
         container  the request that creates it; host port 0: chosen later
 
@@ -80,11 +82,12 @@ def explain(settings: Settings, name: str, output: str, *, container: bool) -> N
         show_json(request)
     elif output == "json":
         head = {"name": name, "file": declaration.file, "accepted": not problems}
-        told = {"problems": [asdict(problem) for problem in problems], "values": [row._asdict() for row in rows]}
-        show_json({**head, **told, "container": request})
+        told = {"problems": list(map(asdict, problems)), "notes": list(map(asdict, declaration.notes))}
+        show_json({**head, **told, "values": [row._asdict() for row in rows], "container": request})
     else:
         show(*_table(rows, min(shutil.get_terminal_size().columns, WIDTH_MAX)))
         show(red("The policy refuses it:") if problems else green("The policy accepts it."), *map(str, problems))
+        show(*(f"note: {note}" for note in declaration.notes))
 
 
 def _declared(desired: Desired, name: str) -> Declaration:

@@ -125,6 +125,18 @@ def test_the_container_is_the_request_without_secrets(root: Path) -> None:
     assert SECRET not in "".join(explain(root, "web", *form).output for form in ([], ["--container"], ["-o", "json"]))
 
 
+def test_what_is_accepted_and_means_less_here_is_noted(root: Path) -> None:
+    """As `validate` notes it, below the values; and nothing else is noted."""
+    assert "note" not in explain(root, "web").stdout
+    (root / "sandboxes.d" / "web.yaml").write_text("image: app:1\ncontainer_name: front\n")
+    assert explain(root, "web").stdout.splitlines()[-2:] == [
+        "The policy accepts it.",
+        "note: web.yaml:2:1: container_name: a sandbox has the name of its file (name the file front.yaml)",
+    ]
+    (note,) = json.loads(explain(root, "web", "-o", "json").stdout)["notes"]
+    assert (note["file"], note["line"]) == ("web.yaml", 2)
+
+
 def test_what_the_policy_refuses_is_explained_all_the_same(root: Path) -> None:
     """Each problem is told, with its line, below the values."""
     (root / "sandboxes.d" / "web.yaml").write_text("image: app:1\nmem_limit: 1g\nuser: 500:500\n")
