@@ -169,9 +169,9 @@ def preferred(kept: Ports, allocated: Ports) -> Ports:
     return {name: {port: kept[name][port] or own for port, own in of.items()} for name, of in allocated.items()}
 
 
-def unpinned(lanes: Executor) -> Any:
-    """They take any engine for the one that is pinned."""
-    free: Any = copy(lanes)
+def unpinned(executor: Executor) -> Any:
+    """One that takes any engine for the one that is pinned."""
+    free: Any = copy(executor)
     free._pin = SimpleNamespace(check=lambda: "")
     return free
 
@@ -297,7 +297,7 @@ MUTATIONS = {
     "take what another source owns": bug(4, Owner.acts_for, lambda *_: True),
     "take any engine for the one that is pinned": bug(7, Pin.another, lambda right, pin: ""),
     "check the engine in observations only": bug(46, Executor._call,
-        lambda right, lanes, outcome: right(unpinned(lanes), outcome)),
+        lambda right, executor, outcome: right(unpinned(executor), outcome)),
     "start beside what may be ours": bug(24, World.in_place_of,
         lambda right, world, name: found if (found := right(world, name)) and found.source else None),
     # what is secret

@@ -581,7 +581,7 @@ OF_A_PLAN = (
     public_fingerprints_know_no_values,
     what_is_to_be_retried_does_not_rest,
 )
-BEFORE_A_LANE = (
+BEFORE_A_SANDBOX_PLAN = (
     who_has_never_failed_goes_first,
     what_has_written_too_much_stays_down,
     nothing_starts_on_an_engine_that_lacks_a_knob_of_the_floor,
@@ -602,7 +602,7 @@ BEFORE_A_LANE = (
     nothing_is_believed_in_the_middle_of_a_merge,
     no_two_files_publish_one_port,
 )
-AFTER_A_LANE = (only_what_it_asked_for_stays_mounted, what_has_something_else_mounted_is_stopped_at_once)
+AFTER_A_SANDBOX_PLAN = (only_what_it_asked_for_stays_mounted, what_has_something_else_mounted_is_stopped_at_once)
 AFTER_A_PASS = (
     no_pass_fails,
     one_odd_container_stops_nobody_else,

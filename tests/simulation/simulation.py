@@ -55,9 +55,9 @@ class Simulation(Steps):
                 holds(self.witness)
 
     def planned(self, number: int) -> None:
-        self.witness.in_lane = True
+        self.witness.executing = True
         self._survive(lambda: self.executor.step(number))
-        self.witness.in_lane = False
+        self.witness.executing = False
 
     def restart(self, state: str = "kept", number: int = 0) -> None:
         if state == "lost":
@@ -84,7 +84,7 @@ class Simulation(Steps):
 
     def _make_executor(self, *given: Any) -> Executor:
         self.executor = SteppedExecutor(*given)
-        self.executor.submitted, self.executor.ended = self._before_lane, self._after_lane
+        self.executor.submitted, self.executor.ended = self._before_sandbox_plan, self._after_sandbox_plan
         return self.executor
 
     def _make_reconciler(self, *given: Any) -> Reconciler:
@@ -120,13 +120,13 @@ class Simulation(Steps):
         for holds in properties.OF_A_PLAN:
             holds(self.witness, cycle)
 
-    def _before_lane(self, planned: SandboxPlan) -> None:
+    def _before_sandbox_plan(self, planned: SandboxPlan) -> None:
         self.witness.submitted(planned, [one.planned for one in self.executor.under_way])
-        for holds in properties.BEFORE_A_LANE:
+        for holds in properties.BEFORE_A_SANDBOX_PLAN:
             holds(self.witness, planned)
 
-    def _after_lane(self, last: Outcome) -> None:
-        for holds in properties.AFTER_A_LANE:
+    def _after_sandbox_plan(self, last: Outcome) -> None:
+        for holds in properties.AFTER_A_SANDBOX_PLAN:
             holds(self.witness, last)
 
     # --- what must come to be ------------------------------------------------------------------------------------

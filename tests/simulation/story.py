@@ -117,8 +117,8 @@ def _with_requests(story: list[Step], dice: random.Random) -> list[Step]:
     """In one of three, people ask for something now and then."""
     for _ in range(dice.choice((4, 8)) if dice.random() < 1 / 3 else 0):
         what, name = dice.choice(("restart", "retry", "down", "restart")), dice.choice(NAMES[:4])
-        lanes = [Step("work"), *(Step("planned", (number,)) for number in (0, 1, 2, 3, 0, 1, 2, 3)), Step("work")]
-        failed = [Step("declare", (name, "missing image")), *lanes, *lanes] if what == "retry" else []
+        plans = [Step("work"), *(Step("planned", (number,)) for number in (0, 1, 2, 3, 0, 1, 2, 3)), Step("work")]
+        failed = [Step("declare", (name, "missing image")), *plans, *plans] if what == "retry" else []
         begin = dice.randrange(len(story))
         story = [*story[:begin], *failed, Step("ask", (what, name)), Step("work"), *story[begin:]]
     return story

@@ -77,7 +77,7 @@ class Witness:
     """Of each update in flight, the highest number under which a pass counted it."""
     replacing: set[str] = field(default_factory=set)
     """Sandboxes in flight that held a place already, whatever the limit became since."""
-    in_lane: bool = False
+    executing: bool = False
     was_reachable: bool = False
     """Whether nothing hid the engine from the last pass."""
     pending_before: PendingApproval | None = None
@@ -116,7 +116,7 @@ class Witness:
             self.ours.add(container)
 
     def inspected(self, container: str) -> None:
-        if container in self.ours and self.in_lane and not is_up(self.containers[container]):
+        if container in self.ours and self.executing and not is_up(self.containers[container]):
             self.verified[container] = not outside_the_floor(self.containers[container])
 
     def starts(self, container: str) -> None:

@@ -362,7 +362,7 @@ def test_removals_a_moment_apart_are_budgeted_together(operator: Operator) -> No
     assert running(operator) == set(names[3:])
 
 
-def test_files_that_are_added_free_nothing_that_is_withheld(operator: Operator) -> None:
+def test_files_that_are_added_approve_nothing(operator: Operator) -> None:
     """The share is one of what ran, not of what was added since; without approval nothing is removed."""
     names = [f"s{number}" for number in range(5)]
     operator.decree(sandboxes_max=9)

@@ -588,7 +588,7 @@ def test_a_sandbox_that_was_removed_is_forgotten(house: House) -> None:
     assert house.engine.containers() == ()
 
 
-def test_a_missing_image_is_pulled_in_the_sandboxes_own_lane(house: House) -> None:
+def test_a_missing_image_is_pulled_in_the_sandboxes_own_plan(house: House) -> None:
     """What is not there is pulled, and what cannot be pulled fails for that sandbox alone."""
     house.engine.registry["other:2"] = {}
     house.declare("web", image="other:2")

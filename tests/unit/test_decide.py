@@ -1714,7 +1714,7 @@ def test_disk_message_says_what_mends_it() -> None:
     )
 
 
-def test_withheld_removals_name_exactly_the_containers() -> None:
+def test_removals_pending_approval_name_exactly_the_containers() -> None:
     """What `approve` will approve are the ids of the containers that wait, and no others."""
     scene = Scene()
     ids = {name: scene.container(name).id for name in "abcd"}

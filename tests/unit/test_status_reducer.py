@@ -276,7 +276,7 @@ def test_a_broken_file_is_not_accepted_for_what_is_wrong_with_it(
     """Whatever else becomes of what runs."""
     scene = web()
     broken_and(change)(scene)
-    planned = lane_of(scene)
+    planned = plan_of(scene)
     assert (planned.verdict, planned.cause) == (verdict, cause)
     accepted = after_plan(scene).condition(ConditionType.ACCEPTED)
     assert accepted is not None
@@ -289,7 +289,7 @@ def test_what_is_replaced_serves_until_it_is_about_to_be_stopped() -> None:
     scene = web(mem_limit="256m")
     scene.container("web")
     scene.images.clear()
-    status, planned, ready = after_plan(scene), lane_of(scene), []
+    status, planned, ready = after_plan(scene), plan_of(scene), []
     for action in planned.actions:
         status = status_reducer.on_outcome(status, Outcome(planned, action, container="9" * 64), NOW)
         ready.append(status.ready)
@@ -306,7 +306,7 @@ def test_a_crash_loop_is_not_ready_for_the_first_seconds_of_each_run() -> None:
         inspection = replace(container.inspection, started_at=NOW - started)
         scene.containers[0] = replace(container, inspection=inspection)
         scene.remember("web", container, failures=failures)
-        planned, status = lane_of(scene), after_plan(scene)
+        planned, status = plan_of(scene), after_plan(scene)
         assert planned.ready_at == (NOW + left if left else 0)
         assert status.ready is not bool(left)
         assert status.phase is (Phase.STARTING if left else Phase.RUNNING)
@@ -380,7 +380,7 @@ def test_a_restart_of_the_unhealthy_counts_and_makes_nothing_good() -> None:
     """Only ten good minutes do."""
     scene = web()
     scene.failed("web", Reason.UNHEALTHY, scene.container("web", health=Health.UNHEALTHY), failures=2, retry_in=-1)
-    status, planned = after_plan(scene), lane_of(scene)
+    status, planned = after_plan(scene), plan_of(scene)
     for action in planned.actions:
         status = status_reducer.on_outcome(
             status, Outcome(planned, action, planned.current.id if planned.current else ""), NOW
@@ -401,7 +401,7 @@ def test_what_has_other_ports_than_are_meant_is_not_attested() -> None:
     scene = Scene(policy=Policy(published="8000-9999"))
     scene.declare("web")
     scene.container("web", port=61000)
-    assert lane_of(scene).cause is Reason.POLICY_VIOLATION
+    assert plan_of(scene).cause is Reason.POLICY_VIOLATION
     assert after_plan(scene).attested is None
 
 
@@ -485,7 +485,7 @@ def test_a_new_configuration_forgets_failures() -> None:
     assert (status.failures, status.failure, status.retry_at) == (0, None, 0)
 
 
-def lane_of(scene: Scene) -> SandboxPlan:
+def plan_of(scene: Scene) -> SandboxPlan:
     return scene.plan().sandboxes[0]
 
 
@@ -493,9 +493,9 @@ def test_pulling_is_a_phase_with_progress() -> None:
     """While an image is pulled the status says how far it is."""
     scene = web()
     scene.images.clear()
-    status = status_reducer.on_progress(after_plan(scene), lane_of(scene), "3 of 7 layers", 0.4, NOW)
+    status = status_reducer.on_progress(after_plan(scene), plan_of(scene), "3 of 7 layers", 0.4, NOW)
     assert (status.phase, status.message, status.progress) == (Phase.PULLING, "3 of 7 layers", 0.4)
-    done = status_reducer.on_outcome(status, Outcome(lane_of(scene), Pull("app:1")), NOW)
+    done = status_reducer.on_outcome(status, Outcome(plan_of(scene), Pull("app:1")), NOW)
     assert (done.phase, done.progress) == (Phase.STARTING, None)
 
 
@@ -504,9 +504,9 @@ def test_a_pull_that_failed_has_no_progress(failure: Reason) -> None:
     """Nothing is said to go on that has ended."""
     scene = web()
     scene.images.clear()
-    status = status_reducer.on_progress(after_plan(scene), lane_of(scene), "3 of 7 layers", 0.4, NOW)
+    status = status_reducer.on_progress(after_plan(scene), plan_of(scene), "3 of 7 layers", 0.4, NOW)
     assert (
-        status_reducer.on_outcome(status, Outcome(lane_of(scene), Pull("app:1"), failure=failure), NOW).progress is None
+        status_reducer.on_outcome(status, Outcome(plan_of(scene), Pull("app:1"), failure=failure), NOW).progress is None
     )
 
 
@@ -514,14 +514,14 @@ def test_a_pull_whose_controller_was_killed_has_no_progress() -> None:
     """The next controller begins it anew."""
     scene = web()
     scene.images.clear()
-    scene.statuses["web"] = status_reducer.on_progress(after_plan(scene), lane_of(scene), "3 of 7 layers", 0.4, NOW)
+    scene.statuses["web"] = status_reducer.on_progress(after_plan(scene), plan_of(scene), "3 of 7 layers", 0.4, NOW)
     assert after_plan(scene).progress is None
 
 
 def test_a_failed_action_rests_and_says_why() -> None:
     """A failure has its reason, its sentence and the time of the next attempt."""
     scene = web()
-    outcome = Outcome(lane_of(scene), Pull("app:1"), failure=Reason.IMAGE_PULL_FAILED, message="no such image")
+    outcome = Outcome(plan_of(scene), Pull("app:1"), failure=Reason.IMAGE_PULL_FAILED, message="no such image")
     status = status_reducer.on_outcome(after_plan(scene), outcome, NOW)
     assert (status.phase, status.reason, status.message) == (Phase.BACKOFF, Reason.IMAGE_PULL_FAILED, "no such image")
     assert status.retry_at == NOW + 1
@@ -530,14 +530,14 @@ def test_a_failed_action_rests_and_says_why() -> None:
 def test_an_engine_that_went_away_is_no_failure_of_the_sandbox() -> None:
     """No sandbox pays for an engine that is down."""
     scene = web()
-    outcome = Outcome(lane_of(scene), Start(), failure=Reason.ENGINE_UNAVAILABLE, message="gone")
+    outcome = Outcome(plan_of(scene), Start(), failure=Reason.ENGINE_UNAVAILABLE, message="gone")
     assert status_reducer.on_outcome(after_plan(scene), outcome, NOW).failures == 0
 
 
 def test_a_failed_verification_is_kept_as_evidence() -> None:
     """The status says what differed, and of which container."""
     scene = web()
-    planned = lane_of(scene)
+    planned = plan_of(scene)
     assert planned.rendered is not None
     outcome = Outcome(
         planned,
@@ -558,7 +558,7 @@ def test_a_failed_verification_is_kept_as_evidence() -> None:
 def test_what_has_something_else_mounted_rests_longer_each_time() -> None:
     """It had started, so a start alone makes nothing good; its end is the controller's doing, no exit of its own."""
     scene = web()
-    planned = lane_of(scene)
+    planned = plan_of(scene)
     assert planned.rendered is not None
     container = scene.container("web", State.EXITED, exit_code=137)
     status = after_plan(scene)
@@ -578,7 +578,7 @@ def test_what_has_something_else_mounted_rests_longer_each_time() -> None:
 def test_a_start_is_what_makes_a_container_current() -> None:
     """Container, ports and start are recorded when it has really been started; only then is a restart counted."""
     scene = web()
-    planned = lane_of(scene)
+    planned = plan_of(scene)
     assert planned.rendered
     create = Create(planned.rendered)
     created = status_reducer.on_outcome(after_plan(scene), Outcome(planned, create, container="9" * 64), NOW)
@@ -595,11 +595,11 @@ def test_a_start_without_an_answer_is_in_doubt_as_long_as_the_container_is_there
     """It may happen late, also after another start of the same container and a stop."""
     scene = web()
     container = scene.container("web")
-    lost = Outcome(lane_of(scene), Start(container.id), container.id, failure=Reason.ENGINE_UNAVAILABLE)
+    lost = Outcome(plan_of(scene), Start(container.id), container.id, failure=Reason.ENGINE_UNAVAILABLE)
     status = status_reducer.on_outcome(SandboxStatus(name="web"), lost, NOW)
     assert status.unconfirmed_start == container.id
     assert status_reducer.on_observed(status, [container], NOW).unconfirmed_start == container.id
-    again = Outcome(lane_of(scene), Start(container.id), container.id)
+    again = Outcome(plan_of(scene), Start(container.id), container.id)
     assert status_reducer.on_outcome(status, again, NOW).unconfirmed_start == container.id
     assert status_reducer.on_observed(status, [], NOW).unconfirmed_start == ""
 
@@ -621,7 +621,7 @@ def test_why_what_is_held_was_stopped_is_told_until_it_runs_again() -> None:
     container = scene.container("web")
     scene.remember("web", container, disk_bytes={container.id: 5 << 30})
     scene.statuses["web"] = after_plan(scene)
-    assert (lane_of(scene).verdict, lane_of(scene).cause) == (Verdict.STOP, Reason.DISK_EXCEEDED)
+    assert (plan_of(scene).verdict, plan_of(scene).cause) == (Verdict.STOP, Reason.DISK_EXCEEDED)
     scene.containers[0] = replace(container, state=State.EXITED)
     scene.statuses["web"] = status = after_plan(scene)
     written = "over disk 2g: it has written 5120m; change its file for a new container"
@@ -658,7 +658,7 @@ def test_to_say_too_much_is_a_failure_once_in_each_run() -> None:
     status = status_reducer.on_log_rate_exceeded(SandboxStatus(name="web"), container.id, NOW, NOW)
     assert (status.failures, status.over_log_rate, status.retry_at) == (1, container.id, NOW)
     assert status_reducer.on_log_rate_exceeded(status, container.id, NOW, NOW) is status
-    started = status_reducer.on_outcome(status, Outcome(lane_of(scene), Start(container.id), container.id), NOW)
+    started = status_reducer.on_outcome(status, Outcome(plan_of(scene), Start(container.id), container.id), NOW)
     assert (started.failures, started.over_log_rate, started.restarts) == (1, "", 1)
     assert status_reducer.on_log_rate_exceeded(started, container.id, NOW - 1, NOW) is started
     again = status_reducer.on_log_rate_exceeded(started, container.id, NOW, NOW)
@@ -741,7 +741,7 @@ def test_what_is_down_or_made_from_something_else_is_not_attested(state: State) 
 def verified(container: str, failure: Reason | None = None, **remembered: Any) -> SandboxStatus:
     scene = web()
     scene.remember("web", scene.container("web", mem_limit="256m"), **remembered)
-    planned = lane_of(scene)
+    planned = plan_of(scene)
     assert planned.rendered
     action = Verify(planned.rendered, container)
     return status_reducer.on_outcome(scene.statuses["web"], Outcome(planned, action, container, failure), NOW)
@@ -842,7 +842,7 @@ def test_what_runs_goes_on_being_told_though_something_beside_it_fails() -> None
     scene = web()
     scene.container("web")
     ready = after_plan(scene)
-    pull = Outcome(lane_of(scene), Pull("app:2"), failure=Reason.IMAGE_PULL_FAILED, message="no such image")
+    pull = Outcome(plan_of(scene), Pull("app:2"), failure=Reason.IMAGE_PULL_FAILED, message="no such image")
     for failures in range(1, 6):
         ready = status_reducer.on_outcome(ready, pull, NOW)
         stalled = ready.condition(ConditionType.STALLED)
@@ -856,7 +856,7 @@ def test_only_a_stop_of_the_sandboxs_own_container_ends_its_readiness() -> None:
     scene = web()
     scene.container("web")
     ready = after_plan(scene)
-    assert lane_of(scene).rendered
+    assert plan_of(scene).rendered
     one, other, create = Stop("1" * 64, 10), Stop("2" * 64, 10), Pull("app:1")
     table: list[tuple[tuple[Action, ...], Action, bool]] = [
         ((create, one), create, False),
@@ -878,7 +878,7 @@ def test_what_is_known_of_the_container_that_stands_for_a_sandbox() -> None:
     container = scene.container("web", port=61234)
     image = Image("app:1", "sha256:0", "app@sha256:0")
     status = SandboxStatus(name="web", image="app:1")
-    planned = lane_of(scene)
+    planned = plan_of(scene)
     known = status_reducer.on_planned(status, planned, "web.yaml", {"app:1": image}, NOW)
     assert (known.container_id, known.container_name) == (container.id, container.name)
     assert (known.image, known.image_id, known.digest) == ("app:1", "sha256:0", "app@sha256:0")
@@ -886,7 +886,7 @@ def test_what_is_known_of_the_container_that_stands_for_a_sandbox() -> None:
     other = replace(image, id="sha256:1")
     assert status_reducer.on_planned(status, planned, "web.yaml", {"app:1": other}, NOW).digest == ""
     scene.containers[0] = replace(container, state=State.EXITED)
-    down = status_reducer.on_planned(status, lane_of(scene), "web.yaml", {}, NOW)
+    down = status_reducer.on_planned(status, plan_of(scene), "web.yaml", {}, NOW)
     assert (down.container_id, down.ports) == (container.id, {})
 
 
@@ -909,7 +909,7 @@ def test_a_timed_out_pull_is_no_start_that_may_still_take_effect() -> None:
     """The phase is as it was, and the reason is the engine's."""
     scene = web()
     before = after_plan(scene)
-    lost = Outcome(lane_of(scene), Pull("app:1"), failure=Reason.ENGINE_UNAVAILABLE, message="gone")
+    lost = Outcome(plan_of(scene), Pull("app:1"), failure=Reason.ENGINE_UNAVAILABLE, message="gone")
     status = status_reducer.on_outcome(before, lost, NOW)
     assert (status.phase, status.reason, status.message) == (before.phase, Reason.ENGINE_UNAVAILABLE, "gone")
     assert (status.unconfirmed_start, status.failures) == ("", 0)
@@ -918,7 +918,7 @@ def test_a_timed_out_pull_is_no_start_that_may_still_take_effect() -> None:
 def test_a_start_tells_all_of_what_was_started() -> None:
     """Name, ports and what it was made from; that it was stopped is over."""
     scene = web()
-    planned = lane_of(scene)
+    planned = plan_of(scene)
     assert planned.rendered
     stopped = Failure(reason=Reason.DRIFTED, message="why", at=NOW - 9)
     before = SandboxStatus(name="web", stopped_by_us=("8" * 64, "9" * 64), stopped=stopped, over_log_rate="8" * 64)
@@ -995,7 +995,7 @@ def test_a_pull_that_was_given_up_is_no_failure() -> None:
     scene = Scene()
     scene.declare("web")
     scene.remember("web")
-    outcome = Outcome(lane_of(scene), Pull("app:1"), failure=Reason.PULL_CANCELLED, message="its file has changed")
+    outcome = Outcome(plan_of(scene), Pull("app:1"), failure=Reason.PULL_CANCELLED, message="its file has changed")
     status = status_reducer.on_outcome(scene.statuses["web"], outcome, NOW)
     assert (status.failures, status.failure, status.reason) == (0, None, Reason.PULL_CANCELLED)
 

@@ -296,7 +296,7 @@ def test_a_write_that_fails_midway_leaves_the_old_content(tmp_path: Path) -> Non
 
 
 def test_only_what_must_outlive_the_machine_is_synced(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Statuses are many, and a cache; approvals and what withholds removals are neither."""
+    """Statuses are many, and a cache; approvals and what is pending approval are neither."""
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", synced.append)
     store.write_status(SandboxStatus(name="web"))

@@ -75,7 +75,7 @@ def test_who_uses_a_slot_is_told_in_the_order_of_names() -> None:
     "cause",
     [Reason.CHANGES_WAIT, Reason.DIRECTORY_UNREADABLE, Reason.DIRECTORY_REPLACED, Reason.REMOVAL_BUDGET_EXCEEDED],
 )
-def test_what_withholds_removals_is_told_as_a_freeze(cause: Reason) -> None:
+def test_what_lets_removals_wait_is_told_as_a_freeze(cause: Reason) -> None:
     """With the sentence of the first that waits, before what the scan says."""
     held = SandboxPlan("a", Verdict.HOLD, cause, "it waits")
     other = SandboxPlan("b", Verdict.HOLD, Reason.SUSPENDED, "why")
