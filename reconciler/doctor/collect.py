@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from reconciler.control.pin import Pin
 from reconciler.control.settings import Settings
-from reconciler.doctor import firewall
+from reconciler.doctor import firewall, nftables
 from reconciler.doctor.host import EVERYONE, Host, MountPoint, PathAccess, Room, Unknown
 from reconciler.engine.docker.client import DockerEngine
 from reconciler.engine.host import mount_of, mounts
@@ -29,7 +29,7 @@ Found = TypeVar("Found")
 
 COMMAND_SECONDS = 10
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-"""With the directories of iptables, which an ordinary user's PATH lacks."""
+"""With the directories of iptables and nft, which an ordinary user's PATH lacks."""
 
 TROUBLE = (OSError, ValueError, LookupError, RuntimeError, subprocess.SubprocessError, ReconcilerError)
 
@@ -62,7 +62,7 @@ def collect(settings: Settings) -> Host:
         pin_file=store.pin_file,
         network=network,
         interfaces=frozenset() if settings.address.remote else _interfaces(),
-        rules=_found(lambda: firewall.parse(_output("iptables", "-S"))) if network else Unknown("there is no network"),
+        rules=_found(_rules) if network else Unknown("there is no network"),
         clock_ahead_seconds=0 if isinstance(health, Unknown) else _outside(health.clock, before, after),
         synchronised=_synchronised(),
         inotify=_found(_inotify),
@@ -118,6 +118,13 @@ def _interfaces() -> frozenset[str]:
     """Their names; empty where the kernel does not tell."""
     names = _found(socket.if_nameindex)
     return frozenset() if isinstance(names, Unknown) else frozenset(name for _, name in names)
+
+
+def _rules() -> firewall.Rules:
+    """Those of iptables, and of nftables where its command is; iptables may be missing then."""
+    nft, iptables = (shutil.which(program, path=PATH) for program in ("nft", "iptables"))
+    rules = firewall.parse(_output("iptables", "-S")) if iptables or not nft else None
+    return nftables.parse(_output("nft", "--json", "list", "ruleset"), rules) if nft or not rules else rules
 
 
 def _inotify() -> Mapping[str, int]:

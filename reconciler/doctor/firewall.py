@@ -1,4 +1,4 @@
-"""What the packet filter of the host does with a connection, read from the rules that `iptables -S` prints."""
+"""What the packet filter of the host does with a connection, read from the rules of iptables and of nftables."""
 
 import shlex
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ DROPPING = {"DROP", "REJECT"}
 NOT_TCP_OR_UDP = {"icmp", "igmp", "esp", "ah", "gre", "sctp", "ipv6-icmp"}
 NO_CONDITION = {"conntrack", "state", "comment", "tcp", "udp"}
 """Modules that add no condition besides their own options, which are examined."""
-
+HOOKS = "INPUT", "FORWARD"
 
 Condition = tuple[str, str, bool]
 """Option, value, and whether it is negated."""
@@ -27,7 +27,10 @@ class Match(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Any new TCP or UDP connection from `bridge`, whose subnets are `sources`; with no `to`, to the host itself."""
+    """Any new TCP or UDP connection from `bridge`, whose subnets are `sources`; with no `to`, to the host itself.
+
+    A `+` at the end of `bridge` stands for any characters, and so for several bridges.
+    """
 
     bridge: str
     sources: tuple[IPv4Network, ...]
@@ -36,7 +39,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule of iptables, as far as it is understood."""
+    """One rule, in the words of iptables, as far as it is understood."""
 
     text: str
     conditions: tuple[Condition, ...]
@@ -63,9 +66,20 @@ class Rules:
 
     chains: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
     policies: Mapping[str, str] = field(default_factory=dict)
+    hooks: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {hook: (hook,) for hook in HOOKS})
+    """The chains in which a packet begins: what one of them drops is gone, whatever the others say."""
 
-    def fate(self, chain: str, connection: Connection) -> Fate:
+    @property
+    def iptables(self) -> bool:
+        """Whether its commands can be used here."""
+        return "INPUT" in self.hooks["INPUT"]
+
+    def fate(self, hook: str, connection: Connection) -> Fate:
         """What becomes of the connection. What may match, but need not, is never believed to drop all of it."""
+        fates = [self._fate(chain, connection) for chain in self.hooks[hook]]
+        return max(fates, key=lambda fate: (fate.dropped, -len(fate.except_for)), default=Fate(dropped=False))
+
+    def _fate(self, chain: str, connection: Connection) -> Fate:
         accepted: list[str] = []
         verdict = _walk(self.chains, chain, connection, Match.YES, accepted) or self.policies.get(chain, "ACCEPT")
         return Fate(dropped=True, except_for=tuple(accepted)) if verdict in DROPPING else Fate(dropped=False)
@@ -138,9 +152,9 @@ def _match(connection: Connection, condition: Condition) -> Match:
 def _plain_match(connection: Connection, option: str, value: str) -> Match:
     match option:
         case "-i":
-            return Match.YES if _same_interface(value, connection.bridge) else Match.NO
+            return _match_interface(value, connection.bridge)
         case "-o":
-            return Match.NO if _same_interface(value, connection.bridge) else Match.MAYBE
+            return Match.NO if _match_interface(value, connection.bridge) is Match.YES else Match.MAYBE
         case "-s":
             return _match_source(connection, IPv4Network(value, strict=False))
         case "-d":
@@ -156,8 +170,11 @@ def _plain_match(connection: Connection, option: str, value: str) -> Match:
     return Match.MAYBE
 
 
-def _same_interface(pattern: str, interface: str) -> bool:
-    return interface.startswith(pattern[:-1]) if pattern.endswith("+") else interface == pattern
+def _match_interface(pattern: str, bridge: str) -> Match:
+    """A `+` at the end stands for any characters."""
+    if bridge.endswith("+") and pattern != bridge and pattern.startswith(bridge[:-1]):
+        return Match.MAYBE
+    return Match.YES if pattern == bridge or (pattern.endswith("+") and bridge.startswith(pattern[:-1])) else Match.NO
 
 
 def _match_source(connection: Connection, network: IPv4Network) -> Match:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 class House:
     """`unit` is systemd's name of the engine, `configuration` its file, empty where no remedy is in it.
 
-    `driver` is the storage driver that can bound a container's size, `newest` what to install, and from where.
+    `driver` is the storage driver that can bound a container's size, `newest` what to install, and from where. `rules`
+    prints those of the network that a rootless engine has to itself.
     """
 
     client: str
@@ -17,6 +18,7 @@ class House:
     driver: str
     newest: str
     rootless: bool = False
+    rules: str = ""
 
     def systemctl(self, verb: str) -> str:
         """The command that has systemd start, restart or reload the engine."""
@@ -27,10 +29,13 @@ NEWEST_DOCKER = "Docker 28 or newer: https://docs.docker.com/engine/install/"
 DOCKER = House("docker", "docker", "/etc/docker/daemon.json", "overlay2", NEWEST_DOCKER)
 PODMAN = House("podman", "podman.socket", "", "overlay", "Podman 5 or newer: https://podman.io/docs/installation")
 
+INSIDE_DOCKER = 'nsenter -U --preserve-credentials -n -t "$(cat "$XDG_RUNTIME_DIR/docker.pid")" iptables -S'
+INSIDE_PODMAN = "podman unshare --rootless-netns nft list ruleset"
+
 HOUSES: Mapping[tuple[str, bool], House] = {
     ("Docker", False): DOCKER,
-    ("Docker", True): replace(DOCKER, configuration="~/.config/docker/daemon.json", rootless=True),
+    ("Docker", True): replace(DOCKER, configuration="~/.config/docker/daemon.json", rootless=True, rules=INSIDE_DOCKER),
     ("Podman", False): PODMAN,
-    ("Podman", True): replace(PODMAN, rootless=True),
+    ("Podman", True): replace(PODMAN, rootless=True, rules=INSIDE_PODMAN),
 }
 """By the name of the engine, and whether it is rootless."""

@@ -1,8 +1,11 @@
 """Checks of the network: what sandboxes can reach besides the internet."""
 
+import fnmatch
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from shlex import quote
+from string import digits
 
 from reconciler.doctor.finding import Finding, error, ok, unchecked, warning
 from reconciler.doctor.firewall import Connection, Rules
@@ -37,21 +40,41 @@ def bridge(host: Host, _: EngineHealth) -> Iterator[Finding]:
 
 def firewall(host: Host, _: EngineHealth) -> Iterator[Finding]:
     """Whether sandboxes are kept from the services of the host and of the cloud."""
-    if isinstance(host.network, Unknown):
+    if isinstance(host.network, Unknown) or host.address.remote:
         return
-    if host.network is None:
+    if host.house.rootless:
+        yield unchecked("firewall", "a rootless engine has a network of its own", host.house.rules)
+    elif host.network is None:
         yield unchecked("firewall", "the network is made with the first sandbox", "reconciler apply")
-    elif host.network.bridge not in host.interfaces:
-        yield unchecked("firewall", f"there is no {host.network.bridge} here; is the engine's network elsewhere?")
-    elif isinstance(host.rules, Unknown):
-        yield unchecked("firewall", host.rules.why, "sudo reconciler doctor  # with the same options")
     else:
         try:
-            sources = tuple(IPv4Network(subnet) for subnet in host.network.subnets if ":" not in subnet)
+            connection = _connection(host.network, of_podman=host.house.client == "podman")
         except ValueError as not_a_subnet:
             yield unchecked("firewall", str(not_a_subnet))
         else:
-            yield from _closed(host.network, host.rules, sources)
+            yield from _looked_at(host, host.network, connection)
+
+
+def _connection(network: Network, *, of_podman: bool) -> Connection:
+    """Podman's sandboxes have a network each, whose bridges have numbers, and addresses that are not known here."""
+    if of_podman:
+        return Connection(network.bridge.rstrip(digits) + "+", (IPv4Network("0.0.0.0/0"),))
+    return Connection(network.bridge, tuple(IPv4Network(subnet) for subnet in network.subnets if ":" not in subnet))
+
+
+def _looked_at(host: Host, network: Network, connection: Connection) -> Iterator[Finding]:
+    bridge = connection.bridge
+    if not fnmatch.filter(host.interfaces, bridge.replace("+", "*")):
+        yield unchecked("firewall", f"there is no {bridge} here; is the engine's network elsewhere?")
+    elif isinstance(host.rules, Unknown):
+        yield unchecked("firewall", host.rules.why, "sudo reconciler doctor  # with the same options")
+    else:
+        why = "Untrusted code can reach whatever listens on this host."
+        yield _judged("host's services", host.rules, "INPUT", connection, why)
+        why = "On a machine in a cloud, sandboxes could ask for its credentials."
+        yield _judged("cloud metadata", host.rules, "FORWARD", replace(connection, to=METADATA), why)
+        if any(":" in subnet for subnet in network.subnets):
+            yield unchecked("firewall", "the network has IPv6 too, whose rules are not looked at", "sudo ip6tables -S")
 
 
 def ports(host: Host) -> Iterator[Finding]:
@@ -68,33 +91,28 @@ def ports(host: Host) -> Iterator[Finding]:
         yield warning("published ports", f"{said}, which includes ports of databases", why, remedy)
 
 
-def _closed(network: Network, rules: Rules, sources: tuple[IPv4Network, ...]) -> Iterator[Finding]:
-    forward = "DOCKER-USER" if "DOCKER-USER" in rules.chains else "FORWARD"
-    bridge = quote(network.bridge)
-    yield _judged(
-        "host's services",
-        rules,
-        "INPUT",
-        Connection(network.bridge, sources),
-        "Untrusted code can reach whatever listens on this host.",
-        f"sudo iptables -I INPUT -i {bridge} -m conntrack --ctstate NEW -j DROP",
-    )
-    yield _judged(
-        "cloud metadata",
-        rules,
-        "FORWARD",
-        Connection(network.bridge, sources, METADATA),
-        "On a machine in a cloud, sandboxes could ask for its credentials.",
-        f"sudo iptables -I {forward} -i {bridge} -d {METADATA} -j DROP",
-    )
-    if len(sources) < len(network.subnets):
-        yield unchecked("firewall", "the network has IPv6 too, whose rules are not looked at", "sudo ip6tables -S")
+def _judged(check: str, rules: Rules, hook: str, connection: Connection, why: str) -> Finding:
+    fate = rules.fate(hook, connection)
+    if fate.dropped and not fate.except_for:
+        return ok(check, "closed to sandboxes")
+    remedy = [*_drop(rules, hook, connection), KEEP]
+    if connection.bridge.endswith("+"):
+        remedy.insert(0, "# for all of Podman's networks; containers that ask Podman for names lose that")
+    if fate.dropped:
+        return warning(check, f"closed to sandboxes but for: {fate.except_for[0]}", why, *remedy)
+    return error(check, "open to sandboxes", why, *remedy)
 
 
-def _judged(check: str, rules: Rules, chain: str, connection: Connection, why: str, remedy: str) -> Finding:
-    fate = rules.fate(chain, connection)
-    if not fate.dropped:
-        return error(check, "open to sandboxes", why, remedy, KEEP)
-    if fate.except_for:
-        return warning(check, f"closed to sandboxes but for: {fate.except_for[0]}", why, remedy, KEEP)
-    return ok(check, "closed to sandboxes")
+def _drop(rules: Rules, hook: str, connection: Connection) -> Iterator[str]:
+    """By iptables where it is, whatever else is: what it drops is gone."""
+    if rules.iptables:
+        chain = "DOCKER-USER" if hook == "FORWARD" and "DOCKER-USER" in rules.chains else hook
+        what = f"-d {connection.to}" if connection.to else "-m conntrack --ctstate NEW"
+        yield f"sudo iptables -I {chain} -i {quote(connection.bridge)} {what} -j DROP"
+    else:
+        chain, bridge = hook.lower(), connection.bridge.replace("+", "*")
+        what = f"ip daddr {connection.to}" if connection.to else "ct state new"
+        rule = f'add rule inet reconciler {chain} iifname "{bridge}" {what} drop'
+        yield "sudo nft add table inet reconciler"
+        yield f"sudo nft 'add chain inet reconciler {chain} {{ type filter hook {chain} priority 0; }}'"
+        yield f"sudo nft {quote(rule)}"

@@ -91,6 +91,21 @@ def test_the_firewall_closes_as_advised(patient: Operator) -> None:
         service.wait()
 
 
+def test_what_nftables_drops_is_closed(patient: Operator, tmp_path: Path) -> None:
+    """A host's firewall may be in nftables alone, as firewalld's is, beside the engine's rules in iptables."""
+    patient.declare("web")
+    patient.reconciler("apply", code=0)
+    assert levels(patient)["host's services"] == "error"
+    chain = {"family": "inet", "table": "firewalld", "name": "filter_INPUT", "type": "filter", "hook": "input"}
+    ruleset = json.dumps({"nftables": [{"chain": {**chain, "handle": 1, "prio": 10, "policy": "drop"}}]})
+    program = tmp_path / "nft"
+    program.write_text(f"#!/bin/sh\necho '{ruleset}'\n")
+    program.chmod(0o755)
+    patient.before = (*patient.before, "env", f"PATH={tmp_path}:{os.environ['PATH']}")
+    found = levels(patient)
+    assert (found["host's services"], found["cloud metadata"]) == ("ok", "error")
+
+
 def test_who_is_not_root_is_told_what_could_not_be_checked(patient: Operator) -> None:
     """Without the right to read the rules, they are neither ok nor an error."""
     patient.declare("web")

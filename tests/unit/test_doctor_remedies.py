@@ -6,10 +6,12 @@ import pytest
 
 from reconciler.doctor.checks import examine
 from reconciler.doctor.finding import Level
+from reconciler.doctor.firewall import Rules, parse
 from reconciler.doctor.host import Host, Room, Unknown
+from reconciler.doctor.nftables import parse as parse_nftables
 from reconciler.engine.address import Address
 from reconciler.model.capabilities import ALL, Knob, SetBy
-from reconciler.model.world import EngineFacts
+from reconciler.model.world import EngineFacts, Network
 from tests.unit.test_doctor import CASES, ENGINE, SOUND
 
 API = "WARNING: API is accessible on http://0.0.0.0:2375 without encryption."
@@ -41,7 +43,10 @@ class Kind:
             file_system="extfs",
             warnings=(API, "something else") if self.name == "Docker" else (),
         )
-        return replace(SOUND, address=Address(self.url, context=self.context), engine=sick, engine_room=Room(0, 0))
+        bridge = "br-1" if self.name == "Docker" else "podman1"
+        network = Network("n", "1", bridge=bridge, subnets=("10.89.0.0/24",))
+        found = replace(SOUND, network=network, interfaces=frozenset({"podman7", "br-1"}))
+        return replace(found, address=Address(self.url, context=self.context), engine=sick, engine_room=Room(0, 0))
 
 
 ENGINES = {
@@ -112,6 +117,7 @@ DOCKER = {
 }
 ROOTLESS_RESTART = "systemctl --user restart docker"
 ROOTLESS = {
+    "firewall": ('nsenter -U --preserve-credentials -n -t "$(cat "$XDG_RUNTIME_DIR/docker.pid")" iptables -S',),
     "live restore": ("# run the engine as root",),
     "engine says": ("# take the tcp:// host out of ~/.config/docker/daemon.json or the unit",),
     "engine says 2": ("docker --context rootless info",),
@@ -149,6 +155,7 @@ def elsewhere(advice: dict[str, tuple[str, ...]], **commands: str) -> dict[str, 
     told = {check: (*ON_FAR, *remedy) for check, remedy in advice.items()}
     client = commands["client"]
     told["host"] = ()
+    told.pop("firewall", None)
     told["engine's disk"] = (f"{client} system df", f"{client} image prune")
     if "engine says 2" in told:
         told["engine says 2"] = (f"{client} info",)
@@ -178,6 +185,7 @@ ADVICE: dict[str, dict[str, tuple[str, ...]]] = {
     ),
     "podman": PODMAN,
     "podman, rootless": {
+        "firewall": ("podman unshare --rootless-netns nft list ruleset",),
         "seccomp": KERNEL,
         "mandatory access": (
             "# Debian, Ubuntu: run the engine as root, a rootless one cannot use AppArmor",
@@ -261,3 +269,61 @@ def test_authors_who_may_use_the_engine(url: str, security: frozenset[str], word
     (found,) = (one for one in examine(host)["Engine"] if one.check == "socket")
     assert found.remedy[0].endswith(words)
     assert ("group" in found.remedy[0]) is not bool(security)
+
+
+NFT = """{"nftables": [{"chain": {"family": "inet", "table": "t", "name": "c", "type": "nat", "hook": "input"}}]}"""
+NAMES = "# for all of Podman's networks; containers that ask Podman for names lose that"
+KEEP = "# lost at the next boot, unless you save it with your firewall's rules"
+
+
+def nft(chain: str, rule: str) -> tuple[str, ...]:
+    return (
+        "sudo nft add table inet reconciler",
+        f"sudo nft 'add chain inet reconciler {chain} {{ type filter hook {chain} priority 0; }}'",
+        f"sudo nft 'add rule inet reconciler {chain} {rule} drop'",
+        KEEP,
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "rules", "host_remedy", "cloud_remedy"),
+    [
+        (
+            "docker",
+            parse("-P INPUT ACCEPT\n-P FORWARD DROP\n-N DOCKER-USER\n-A FORWARD -j DOCKER-USER\n-A FORWARD -j ACCEPT"),
+            ("sudo iptables -I INPUT -i br-1 -m conntrack --ctstate NEW -j DROP", KEEP),
+            ("sudo iptables -I DOCKER-USER -i br-1 -d 169.254.169.254 -j DROP", KEEP),
+        ),
+        (
+            "docker",
+            parse_nftables(NFT),
+            nft("input", 'iifname "br-1" ct state new'),
+            nft("forward", 'iifname "br-1" ip daddr 169.254.169.254'),
+        ),
+        (
+            "podman",
+            parse_nftables(NFT, parse("")),
+            (NAMES, "sudo iptables -I INPUT -i podman+ -m conntrack --ctstate NEW -j DROP", KEEP),
+            (NAMES, "sudo iptables -I FORWARD -i podman+ -d 169.254.169.254 -j DROP", KEEP),
+        ),
+        (
+            "podman",
+            parse_nftables(NFT),
+            (NAMES, *nft("input", 'iifname "podman*" ct state new')),
+            (NAMES, *nft("forward", 'iifname "podman*" ip daddr 169.254.169.254')),
+        ),
+    ],
+)
+def test_an_open_firewall(kind: str, rules: Rules, host_remedy: tuple[str, ...], cloud_remedy: tuple[str, ...]) -> None:
+    """It is closed by iptables where that is, otherwise by nft; of Podman, whose networks are many, for all of them."""
+    found = {one.check: one for one in examine(replace(ENGINES[kind].host(), rules=rules))["Network"]}
+    assert found["host's services"].remedy == host_remedy
+    assert found["cloud metadata"].remedy == cloud_remedy
+    assert {found[check].level for check in ("host's services", "cloud metadata")} == {Level.ERROR}
+
+
+def test_podman_with_no_sandbox() -> None:
+    """Without a network of a sandbox, nothing is said of the rules for it."""
+    host = replace(ENGINES["podman"].host(), interfaces=frozenset({"lo", "br-1"}))
+    (found,) = (one for one in examine(host)["Network"] if one.level is Level.WARNING)
+    assert found.text == "could not be checked: there is no podman+ here; is the engine's network elsewhere?"
