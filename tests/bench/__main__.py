@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 
 import reconciler
-from tests.bench import calls, commands, converge, decide, idle, memory, react
+from tests.bench import calls, commands, converge, decide, flood, idle, memory, react
 from tests.bench.measure import say
 from tests.bench.place import Place
 from tests.bench.table import Line, as_json, markdown
@@ -42,6 +42,7 @@ ORDER: tuple[tuple[int, Benchmark], ...] = (
     (9, lambda _: decide.linear([100, 1_000, 10_000], rounds=3)),
     (12, partial(converge.verification, rounds=10)),
     (13, partial(converge.among_many, files=10_000)),
+    (14, flood.flood),
     (10, partial(calls.per_sandbox, rounds=2)),
     (2, partial(react.edit, rounds=8)),
     (3, partial(react.new_file, rounds=8)),

@@ -26,6 +26,7 @@ from reconciler.engine.docker.causes import cause, refused
 from reconciler.engine.docker.credentials import CredentialsUnusable, credentials
 from reconciler.engine.docker.decode import full_id, unmistakable
 from reconciler.engine.docker.encode import encode
+from reconciler.engine.docker.output import outputs, pieces, unix_time
 from reconciler.engine.docker.podman import PodmanClient
 from reconciler.engine.docker.pulling import PullProgress
 from reconciler.engine.docker.refusals import WANTS_LOGIN, not_pulled
@@ -54,7 +55,6 @@ IDLE_MAX = 16
 """So many clients are kept for the next calls."""
 
 PROGRESS_SECONDS = 1.0
-OUTPUT_PIECE_BYTES = 64 * 1024
 
 ANSWER_MAX = 2000
 SHORT = 12
@@ -151,10 +151,10 @@ class DockerEngine:
         what, path = f"read the output of container {full_id(container)[:SHORT]}", f"/containers/{container}/logs"
         query = {"stdout": "1", "stderr": "1", "follow": "1", "timestamps": "1"}
         if since:
-            query["since"] = decode.unix_time(since)
+            query["since"] = unix_time(since)
         with self._streaming(what, path, query, None) as response:
-            for outputs in decode.outputs(response.raw.stream(OUTPUT_PIECE_BYTES)):
-                yield [output for output in outputs if output.at >= since]
+            for some in outputs(pieces(response)):
+                yield [one for one in some if one.at >= since]
 
     def written(self) -> tuple[Written, ...]:
         with self._asking("measure what the containers have written", MEASURE_SECONDS) as client:

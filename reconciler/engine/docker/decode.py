@@ -4,7 +4,6 @@ Where a field that matters is missing or misshapen, they raise one of `MALFORMED
 """
 
 import re
-from calendar import timegm
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -20,10 +19,9 @@ from reconciler.engine.docker.decode_spec import (
     words,
     working_dir,
 )
-from reconciler.engine.docker.encode import NANOSECONDS, number
+from reconciler.engine.docker.encode import number
 from reconciler.model import labels
 from reconciler.model.capabilities import ALL, Knob, SetBy
-from reconciler.model.output import Output
 from reconciler.model.world import (
     EngineFacts,
     EngineHealth,
@@ -68,11 +66,7 @@ PODMAN_STATES = {
     "stopped": State.EXITED,
 }
 
-STREAMS = {1: b"stdout", 2: b"stderr"}
-FRAME_HEADER_BYTES = 8
-FRAME_BYTES_MAX = 1024 * 1024
 """Engines cut lines into pieces of 16 KiB."""
-OUTPUT_TIME = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{9}Z")
 
 HEALTH_IN_STATUS = {
     "(health: starting)": Health.STARTING,
@@ -331,40 +325,3 @@ def event(item: Answer, instance: str) -> Event | None:
     if attributes.get("container"):
         return Event(attributes["container"], what)
     return Event("", what) if attributes.get("name") == labels.network_name(instance) else None
-
-
-def outputs(chunks: Iterable[bytes]) -> Iterator[list[Output]]:
-    """The frames of a stream of output, those of one chunk together."""
-    rest = b""
-    for chunk in chunks:
-        rest += chunk
-        found: list[Output] = []
-        begin = 0
-        while len(rest) >= (text := begin + FRAME_HEADER_BYTES):
-            end = text + int.from_bytes(rest[text - 4 : text], "big")
-            if end - text > FRAME_BYTES_MAX:
-                raise ValueError("a frame of output is too long")
-            if end > len(rest):
-                break
-            found.append(_output(rest[begin], rest[text:end]))
-            begin = end
-        rest = rest[begin:]
-        if found:
-            yield found
-
-
-def _output(stream: int, frame: bytes) -> Output:
-    at, _, text = frame.partition(b" ")
-    if not OUTPUT_TIME.fullmatch(at):
-        raise ValueError("output without its time")
-    return Output(at, STREAMS[stream], text)
-
-
-def unix_time(at: bytes) -> str:
-    """A microsecond before an `Output` was said, as the engine wants to be asked for it.
-
-    Podman loses digits, and what was said at that very moment.
-    """
-    seconds = timegm(datetime.fromisoformat(at[:19].decode()).timetuple())
-    before = seconds * NANOSECONDS + int(at[20:29]) - 1000
-    return f"{before // NANOSECONDS}.{before % NANOSECONDS:09}"
