@@ -19,7 +19,7 @@ RUN = frozenset({Reason.EXITED, Reason.EXIT_CODE, Reason.OOM_KILLED, Reason.UNHE
 SAID_BY_KERNEL = frozenset({Reason.MOUNT_MISMATCH, Reason.KERNEL_MISMATCH})
 """What runs, and is not what the engine says: it is stopped at once."""
 
-AFTER_START = RUN | SAID_BY_KERNEL
+AFTER_START = RUN | SAID_BY_KERNEL | {Reason.DRIFTED}
 """Failures that starting once more does not make good."""
 
 STOP_AND_REMOVE = frozenset({Reason.STOP_FAILED, Reason.REMOVE_FAILED, Reason.ENGINE_BUSY})

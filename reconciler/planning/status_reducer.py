@@ -204,7 +204,7 @@ def on_planned(
     elif planned.cause is Reason.TAKEN_DOWN:
         changes |= {"container_id": "", "container_name": ""}
     status = _change(status, now, **changes)
-    if planned.cause is Reason.KERNEL_MISMATCH and planned.actions:  # else a kernel that is misread would find no rest
+    if planned.cause in DRIFT and planned.actions:  # else what comes back otherwise each time would find no rest
         status = _failed(status, planned.cause, planned.message, now)
     told = _untold_stop(status, planned)
     message = f"{planned.message}; it was stopped, {told.reason}: {told.message}" if told else planned.message

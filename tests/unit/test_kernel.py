@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from math import inf
 
 import pytest
@@ -115,12 +116,15 @@ def test_what_has_other_limits_is_replaced() -> None:
     assert any(isinstance(action, Start) for action in found.actions)
 
 
+def known_to_the_engine() -> Scene:
+    scene = scene_with(None)
+    scene.containers[0] = replace(scene.containers[0], inspection=seen(RAISED, drift={"Privileged": True}))
+    return scene
+
+
 def test_what_the_engine_knows_of_too_is_drift() -> None:
     """Whatever the kernel says besides."""
-    scene = scene_with(None)
-    drifted = replace(seen(RAISED, drift={"Privileged": True}))
-    scene.containers[0] = replace(scene.containers[0], inspection=drifted)
-    assert planned(scene).cause is Reason.DRIFTED
+    assert planned(known_to_the_engine()).cause is Reason.DRIFTED
 
 
 def hold(scene: Scene) -> None:
@@ -153,15 +157,16 @@ def test_also_of_what_is_held(held: Callable[[Scene], None], verdict: Verdict, c
     assert (found.verdict, found.cause, TOLD in found.message) == (verdict, cause, True)
 
 
-def test_each_repair_counts_as_a_failure_so_that_a_misread_kernel_is_no_hot_loop() -> None:
+@pytest.mark.parametrize("changed", [partial(scene_with, RAISED), known_to_the_engine])
+def test_each_repair_counts_as_a_failure_so_that_what_comes_back_is_no_hot_loop(changed: Callable[[], Scene]) -> None:
     """The first is made at once; then there are growing pauses, in which it is down."""
-    scene = scene_with(RAISED)
+    scene = changed()
     for failures, pause in ((1, 1), (2, 2), (3, 4)):
         found = planned(scene)
         status = status_reducer.on_planned(scene.statuses["web"], found, "web.yaml", {}, NOW)
         assert (status.failures, status.retry_at - NOW) == (failures, pause)
         assert status.attested
-        assert (status.attested.ok, status.attested.mismatches) == (False, (TOLD,))
+        assert (status.attested.ok, status.attested.mismatches) == (False, tuple(map(str, found.changes)))
         started = status_reducer.on_outcome(status, Outcome(found, Start("1" * 64), "1" * 64), NOW)
         assert started.failures == failures
         scene.statuses["web"] = started
