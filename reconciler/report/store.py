@@ -64,8 +64,11 @@ class Store:
         return frozenset(approval.containers) if approval else frozenset()
 
     def requests(self) -> dict[str, Request]:
-        """What people ask of single sandboxes, by name, and has no answer yet."""
-        found = ((path.stem, read_whole(path, Request)) for path in self._requests.glob("*.json"))
+        """What people ask of single sandboxes, by name, and has no answer yet; nothing while that cannot be read."""
+        paths: list[Path] = []
+        with contextlib.suppress(OSError):
+            paths += self._requests.glob("*.json")
+        found = ((path.stem, read_whole(path, Request)) for path in paths)
         return {name: request for name, request in found if request is not None}
 
     @property

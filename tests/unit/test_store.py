@@ -1,5 +1,6 @@
 """The state directory is whole at any moment, and belongs to one controller."""
 
+import errno
 import fcntl
 import json
 import os
@@ -9,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -16,10 +18,12 @@ from reconciler.model.errors import StateUnusable
 from reconciler.model.plan import Reason
 from reconciler.model.status import (
     Approval,
+    Ask,
     ControllerStatus,
     Heartbeat,
     JournalEntry,
     PendingApproval,
+    Request,
     SandboxStatus,
 )
 from reconciler.report.journal import KEPT, Journal, JournalReader
@@ -293,6 +297,20 @@ def test_a_write_that_fails_midway_leaves_the_old_content(tmp_path: Path) -> Non
         write_whole(path, "not bytes")  # type: ignore[arg-type]
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_requests_that_cannot_be_read_wait(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As without a file descriptor left: that is no reason to end a pass."""
+    store.ask("web", Request(what=Ask.RETRY, at=1))
+
+    def none_left(_: object) -> NoReturn:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "scandir", none_left)
+        full.setattr(os, "listdir", none_left)
+        assert store.requests() == {}
+    assert set(store.requests()) == {"web"}
 
 
 def test_only_what_must_outlive_the_machine_is_synced(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
