@@ -221,7 +221,7 @@ def first_image() -> str:
     return line.removeprefix("FROM ")
 
 
-FLAGS = {"network_mode": "network", "environment": "env", "volumes": "volume"}
+FLAGS = {"cgroup": "cgroupns", "network_mode": "network", "environment": "env", "volumes": "volume"}
 """Keys of a service that `docker run` calls otherwise."""
 
 

@@ -49,7 +49,8 @@ def test_fault_20_sandboxes_that_do_not_stay_up(operator: Operator) -> None:
         for status in statuses:
             if failure := status.get("failure"):
                 is_in_backoff[status["name"]][status["failures"]] = status["retry_at"] - failure["at"]
-        return all(status.get("retry_at", 0) > time.time() + LONG_SECONDS for status in statuses)
+        later = time.time() + LONG_SECONDS
+        return all(status.get("phase") == "Backoff" and status["retry_at"] > later for status in statuses)
 
     with operator.run():
         operator.until_phase(web="Running")
@@ -57,7 +58,6 @@ def test_fault_20_sandboxes_that_do_not_stay_up(operator: Operator) -> None:
         operator.until(all_rest_long, 120)
         due = {name: operator.status(name)["retry_at"] for name in FAILING}
         for name, rest in is_in_backoff.items():
-            assert operator.phase(name) == "Backoff"
             assert len(rest) > 2
             assert [rest[failures] for failures in sorted(rest)] == sorted(set(rest.values()))
             assert sum(line["sandbox"] == name for line in operator.journal()) <= 3 * (max(rest) + 1)
