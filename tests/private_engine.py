@@ -315,6 +315,10 @@ class PrivateEngine:
         for top in self._cgroups():
             for cgroup in (*sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True), top):
                 cgroup.rmdir()
+        for shared in (f"{PODMAN_CGROUPS}/conmon", PODMAN_CGROUPS):
+            for cgroup in (CGROUPS / shared, *CGROUPS.glob(f"*/{shared}")):
+                with suppress(OSError):  # there is none, or another Podman uses it
+                    cgroup.rmdir()
 
 
 def _run(*command: str | Path) -> None:
