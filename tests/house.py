@@ -9,6 +9,7 @@ from typing import Any
 from reconciler.control.controller import Controller
 from reconciler.control.dependencies import Clock, Dependencies
 from reconciler.control.settings import Settings
+from reconciler.model.errors import EngineRefused, Refusal
 from reconciler.model.status import Approval, ControllerStatus, SandboxStatus
 from reconciler.report.store import Store
 from tests.fake_engine import FakeEngine
@@ -55,6 +56,17 @@ class House:
 
     def adopting(self, *sources: str) -> "House":
         return replace(self, adopted=sources)
+
+    def refuse_to_inspect(self, name: str) -> str:
+        """From now on the engine does not describe the sandbox's container, whose name this returns."""
+        container: str = self.engine.raw_containers[self.id_of(name)]["Name"][1:]
+
+        def refuse(call: str) -> None:
+            if call == f"inspect {container}":
+                raise EngineRefused(Refusal.OTHER, "layer does not exist")
+
+        self.engine.before_call = refuse
+        return container
 
     def lose_state(self) -> None:
         shutil.rmtree(self.root / "state")

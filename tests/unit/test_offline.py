@@ -13,7 +13,6 @@ from reconciler.cli.main import cli
 from reconciler.control.dependencies import SystemClock
 from reconciler.control.reconcile import reconcile_once
 from reconciler.model.capabilities import ALL, Knob, SetBy
-from reconciler.model.errors import EngineRefused, Refusal
 from reconciler.model.plan import Plan, Reason, SandboxPlan, Verdict
 from reconciler.model.status import Saved
 from reconciler.planning.offline import plan_from
@@ -221,13 +220,7 @@ def the_engine_is_unfit(house: House) -> None:
 def one_cannot_be_inspected(house: House) -> None:
     house.declare("web")
     house.apply()
-    name = house.engine.raw_containers[house.id_of("web")]["Name"][1:]
-
-    def refuse(call: str) -> None:
-        if call == f"inspect {name}":
-            raise EngineRefused(Refusal.OTHER, "layer does not exist")
-
-    house.engine.before_call = refuse
+    house.refuse_to_inspect("web")
     house.engine.kill(house.id_of("web"))
     house.apply()
 

@@ -12,7 +12,7 @@ from reconciler.cli.main import cli
 from reconciler.control.settings import Settings
 from reconciler.model.capabilities import ALL
 from reconciler.model.container import MOUNTED, Deviation
-from reconciler.model.errors import EngineRefused, OwnershipUnclear, Refusal
+from reconciler.model.errors import OwnershipUnclear
 from reconciler.model.labels import Owner
 from reconciler.model.world import EngineFacts, Image, Inspection, State, Summary, Unmanaged
 from reconciler.planning import ownership
@@ -112,13 +112,7 @@ def test_copied_labels_make_no_container_ours(pair: House, copied: str) -> None:
 
 def test_a_container_that_cannot_be_inspected_is_its_own_trouble(pair: House) -> None:
     """The engine refuses to describe one: the others are looked after, and nothing runs beside it."""
-    web = pair.engine.raw_containers[pair.id_of("web")]["Name"][1:]
-
-    def refuse(call: str) -> None:
-        if call == f"inspect {web}":
-            raise EngineRefused(Refusal.OTHER, "layer does not exist")
-
-    pair.engine.before_call = refuse
+    web = pair.refuse_to_inspect("web")
     pair.engine.kill(pair.id_of("other"))
     ready_at_once(pair)
     assert pair.apply().available
