@@ -11,7 +11,7 @@ help: ## say what can be made
 run: .venv/made ## keep the examples in sandboxes.d/ running, on an engine that is there or a private one; Ctrl-C ends it
 	@$(PYTHON) -m tests.run_with_engine $(BIN)/reconciler --dir sandboxes.d --state state run
 
-WORKERS := --numprocesses=4 --dist=loadgroup
+WORKERS := --numprocesses=4
 
 test: .venv/made ## pass the tests, against a Docker Engine of their own, and show what none of them has run
 	$(BIN)/pytest -m "not slow" --cov $(WORKERS)

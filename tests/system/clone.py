@@ -32,7 +32,7 @@ class Terminal:
         self._said = b""
 
     def said(self) -> str:
-        """All that it has said until now."""
+        """All that it has said until now, or until it was closed."""
         with suppress(OSError):  # nothing more for now, or for ever
             while more := os.read(self._ours, 65536):
                 self._said += more
@@ -68,10 +68,13 @@ class Clone:
 
     @contextmanager
     def terminal(self, *command: str) -> Iterator[Terminal]:
-        """Nothing that was begun in it is left when the block ends."""
+        """Nothing that was begun in it is left when the block ends. A failure tells what it has said."""
         terminal = Terminal([*command], self.root, self.environment)
         try:
             yield terminal
+        except AssertionError as failed:
+            failed.add_note(f"the terminal said:\n{terminal.said()}")
+            raise
         finally:
             terminal.close()
             terminal.process.wait(60)

@@ -1,5 +1,6 @@
 """`make run` in a clone, at a terminal: what it says, and that nothing of it outlives what has started it."""
 
+import fcntl
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -28,6 +29,14 @@ def clone(tmp_path: Path, private_engine: PrivateEngine, engine_instance: str) -
     return Clone.at(tmp_path / "clone", environment)
 
 
+@pytest.fixture
+def alone() -> Iterator[None]:
+    """No other test starts `make run`'s own engine meanwhile: it has one name, and its end would end this one's."""
+    with Path(__file__).open() as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        yield
+
+
 def kill_parent(terminal: Terminal) -> None:
     terminal.process.kill()
     terminal.process.wait()
@@ -41,8 +50,7 @@ def kill_parent(terminal: Terminal) -> None:
         pytest.param("exec make run", kill_parent, id="make"),
     ],
 )
-@pytest.mark.usefixtures("private_engine")  # for which all is installed
-@pytest.mark.xdist_group("make run")  # whose engine has one name: the end of one would kill another's
+@pytest.mark.usefixtures("private_engine", "alone")  # with the first, all that it needs is installed
 def test_nothing_outlives_what_has_started_it(tmp_path: Path, run: str, end: Callable[[Terminal], None]) -> None:
     """In a terminal that is closed, and without its parent, `make run` ends with the sandboxes and their engine."""
     clone = Clone.at(tmp_path / "clone", {})
