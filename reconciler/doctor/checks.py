@@ -18,7 +18,7 @@ def _if_known(check: Callable[[Host, EngineHealth], Iterator[Finding]]) -> Check
 CHECKS: Mapping[str, tuple[Check, ...]] = {
     "Engine": (
         *(engine.answers, _if_known(engine.version), engine.socket, engine.elsewhere),
-        *map(_if_known, (engine.pinned, engine.live_restore, engine.clock, engine.warnings)),
+        *map(_if_known, (engine.pinned, engine.live_restore, engine.lingering, engine.clock, engine.warnings)),
     ),
     "Kernel": (
         *map(_if_known, (kernel.seccomp, kernel.mandatory_access, kernel.limits, kernel.cgroups)),

@@ -31,6 +31,10 @@ COMMAND_SECONDS = 10
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 """With the directories of iptables and nft, which an ordinary user's PATH lacks."""
 
+SYSTEMD = Path("/run/systemd/system")
+"""Is there where systemd has booted; see sd_booted(3)."""
+LINGER = Path("/var/lib/systemd/linger")
+
 TROUBLE = (OSError, ValueError, LookupError, RuntimeError, subprocess.SubprocessError, ReconcilerError)
 
 KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
@@ -59,6 +63,7 @@ def collect(settings: Settings) -> Host:
         socket=_found(lambda: _place(settings.address.socket, TO_WRITE)),
         engine=health,
         another_engine=_found(Pin(engine, store).another),
+        ends_with_logout_of="" if isinstance(health, Unknown) else _found(lambda: _without_linger(settings, health)),
         pin_file=store.pin_file,
         network=network,
         interfaces=frozenset() if settings.address.remote else _interfaces(),
@@ -99,6 +104,15 @@ def _local_data(settings: Settings, health: EngineHealth) -> Path:
     if settings.address.socket is None or not health.facts.data:
         raise LookupError("where the engine keeps its data is not known here")
     return Path(health.facts.data)
+
+
+def _without_linger(settings: Settings, health: EngineHealth) -> str:
+    """The user of a rootless engine of this host, unless systemd keeps the user's services; see loginctl(1)."""
+    socket = settings.address.socket
+    if socket is None or "rootless" not in health.security or not SYSTEMD.exists():
+        return ""
+    user = pwd.getpwuid(socket.stat().st_uid).pw_name
+    return "" if (LINGER / user).exists() else user
 
 
 # --- the clock, the kernel, commands ---------------------------------------------------------------------------------

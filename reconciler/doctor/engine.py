@@ -134,6 +134,21 @@ def live_restore(host: Host, engine: EngineHealth) -> Iterator[Finding]:
         yield warning("live restore", "off", why, *host.there(*remedy))
 
 
+def lingering(host: Host, engine: EngineHealth) -> Iterator[Finding]:
+    """Whether a rootless engine goes on when nobody is logged in."""
+    if "rootless" not in engine.security or host.address.remote:
+        return
+    if isinstance(user := host.ends_with_logout_of, Unknown):
+        yield unchecked("logout", user.why)
+    elif user:
+        why = "The engine ends then, and all sandboxes stop."
+        yield warning(
+            "logout", f"nothing of {user} runs on after it", why, f"sudo loginctl enable-linger {quote(user)}"
+        )
+    else:
+        yield ok("logout", "the engine runs on after it")
+
+
 def clock(host: Host, _: EngineHealth) -> Iterator[Finding]:
     """Whether the engine's clock and ours agree."""
     ahead, remedy = host.clock_ahead_seconds, "sudo timedatectl set-ntp true"

@@ -56,8 +56,9 @@ class Host:
     """A `PathAccess` is None where nothing is; of `state`, it is then the nearest directory above that is there.
 
     `socket` is None too for an engine that is reached in another way than by a socket. `another_engine` says which one
-    answers, if it is not the one in the `pin_file`; empty if it is, or none is. `clock_ahead_seconds` is by how much
-    the engine's clock is ahead of ours, `synchronised` whether somebody keeps ours right, None where nobody says.
+    answers, if it is not the one in the `pin_file`; empty if it is, or none is. `ends_with_logout_of` is the user with
+    whose last session a rootless engine ends, empty if it goes on. `clock_ahead_seconds` is by how much the engine's
+    clock is ahead of ours, `synchronised` whether somebody keeps ours right, None where nobody says.
     `published` are the ports that the policy lets sandboxes publish, None where it cannot be read.
     """
 
@@ -65,6 +66,7 @@ class Host:
     socket: PathAccess | Unknown | None
     engine: EngineHealth | Unknown
     another_engine: str | Unknown
+    ends_with_logout_of: str | Unknown
     pin_file: Path
     network: Network | Unknown | None
     interfaces: frozenset[str]

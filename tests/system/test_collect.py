@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from reconciler.control.settings import Settings
 from reconciler.doctor.collect import collect
 from reconciler.doctor.host import PathAccess, Unknown
+from tests.unit.test_doctor import ENGINE
 
 ALICE, BOB, TEAM = 54_321, 54_322, 54_323
 """Nobody has these ids."""
@@ -87,6 +89,22 @@ def test_odd_things(settings: Settings, tmp_path: Path, make: Callable[[Path], N
     host = collect(settings)
     assert host.policy_invalid
     assert isinstance(host.engine, Unknown)
+
+
+def test_whether_a_rootless_engine_outlives_a_logout(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where systemd has booted, its engine ends with the last session of its user, unless the user lingers."""
+    rootless = replace(ENGINE, security=frozenset({"rootless"}))
+    monkeypatch.setattr("reconciler.doctor.collect.DockerEngine.health", lambda _: rootless)
+    monkeypatch.setattr("reconciler.doctor.collect.LINGER", tmp_path)
+    (tmp_path / "engine.sock").touch()
+    monkeypatch.setattr("reconciler.doctor.collect.SYSTEMD", tmp_path / "absent")
+    assert collect(settings).ends_with_logout_of == ""
+    monkeypatch.setattr("reconciler.doctor.collect.SYSTEMD", tmp_path)
+    assert collect(settings).ends_with_logout_of == "root"
+    (tmp_path / "root").touch()
+    assert collect(settings).ends_with_logout_of == ""
 
 
 def test_a_policy_that_is_broken(settings: Settings) -> None:

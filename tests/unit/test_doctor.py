@@ -39,6 +39,7 @@ SOUND = Host(
     socket=PathAccess(SOCKET, "socket", "docker", usable=True, writers={"group docker": SOCKET}),
     engine=ENGINE,
     another_engine="",
+    ends_with_logout_of="",
     pin_file=STATE / "engine",
     network=Network("reconciler.default", "n" * 64, bridge="br-1", subnets=("172.18.0.0/16",)),
     interfaces=frozenset({"lo", "br-1"}),

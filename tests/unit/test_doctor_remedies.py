@@ -12,7 +12,7 @@ from reconciler.doctor.nftables import parse as parse_nftables
 from reconciler.engine.address import Address
 from reconciler.model.capabilities import ALL, Knob, SetBy
 from reconciler.model.world import EngineFacts, Network
-from tests.unit.test_doctor import CASES, ENGINE, SOUND
+from tests.unit.test_doctor import CASES, ENGINE, SOUND, findings
 
 API = "WARNING: API is accessible on http://0.0.0.0:2375 without encryption."
 
@@ -45,7 +45,9 @@ class Kind:
         )
         bridge = "br-1" if self.name == "Docker" else "podman1"
         network = Network("n", "1", bridge=bridge, subnets=("10.89.0.0/24",))
-        found = replace(SOUND, network=network, interfaces=frozenset({"podman7", "br-1"}))
+        found = replace(
+            SOUND, network=network, interfaces=frozenset({"podman7", "br-1"}), ends_with_logout_of="ada lovelace"
+        )
         return replace(found, address=Address(self.url, context=self.context), engine=sick, engine_room=Room(0, 0))
 
 
@@ -115,10 +117,12 @@ DOCKER = {
     "engine's disk": ("docker system df", "docker image prune"),
     "disk quota": ON_XFS,
 }
+LINGER = ("sudo loginctl enable-linger 'ada lovelace'",)
 ROOTLESS_RESTART = "systemctl --user restart docker"
 ROOTLESS = {
     "firewall": ('nsenter -U --preserve-credentials -n -t "$(cat "$XDG_RUNTIME_DIR/docker.pid")" iptables -S',),
     "live restore": ("# run the engine as root",),
+    "logout": LINGER,
     "engine says": ("# take the tcp:// host out of ~/.config/docker/daemon.json or the unit",),
     "engine says 2": ("docker --context rootless info",),
     "seccomp": ('# take "seccomp-profile" out of ~/.config/docker/daemon.json', ROOTLESS_RESTART),
@@ -155,7 +159,8 @@ def elsewhere(advice: dict[str, tuple[str, ...]], **commands: str) -> dict[str, 
     told = {check: (*ON_FAR, *remedy) for check, remedy in advice.items()}
     client = commands["client"]
     told["host"] = ()
-    told.pop("firewall", None)
+    for of_this_host in ("firewall", "logout"):
+        told.pop(of_this_host, None)
     told["engine's disk"] = (f"{client} system df", f"{client} image prune")
     if "engine says 2" in told:
         told["engine says 2"] = (f"{client} info",)
@@ -185,6 +190,7 @@ ADVICE: dict[str, dict[str, tuple[str, ...]]] = {
     ),
     "podman": PODMAN,
     "podman, rootless": {
+        "logout": LINGER,
         "firewall": ("podman unshare --rootless-netns nft list ruleset",),
         "seccomp": KERNEL,
         "mandatory access": (
@@ -243,6 +249,23 @@ def test_what_is_to_be_done_on_another_host(case: str) -> None:
         for line in finding.remedy:
             is_of_the_engine = any(word in line for word in ("systemctl", "daemon.json", "reboot", "apt-get", "pquota"))
             assert not is_of_the_engine or finding.remedy[0] == "# on far:", finding
+
+
+@pytest.mark.parametrize(
+    ("user", "text"),
+    [
+        ("ada", "warning: logout: nothing of ada runs on after it"),
+        ("", "ok: logout: the engine runs on after it"),
+        (Unknown("no such user"), "warning: logout: could not be checked: no such user"),
+    ],
+)
+def test_a_rootless_engine_when_its_user_logs_out(user: str | Unknown, text: str) -> None:
+    """It ends, unless the user lingers."""
+    engine = replace(ENGINE, security=frozenset({"rootless"}))
+    (found,) = (
+        one for one in findings(replace(SOUND, engine=engine, ends_with_logout_of=user)) if one.check == "logout"
+    )
+    assert f"{found.level}: {found.check}: {found.text}" == text
 
 
 def test_a_rootless_engine_on_the_first_cgroups() -> None:
