@@ -101,7 +101,7 @@ def _repair(wanted: Wanted, current: Observed) -> SandboxPlan:
     """The replacement of a container that somebody has changed; its stop alone where nothing can be started now."""
     drift = wanted.mismatches[current.id]
     actions = (*stop_and_remove([current], FORCED_GRACE_SECONDS), *creation(wanted, wanted.others))
-    if (wanted.failures_count and _is_in_backoff(wanted, backoff.START)) or start_refused(wanted):
+    if (wanted.failures and _is_in_backoff(wanted, backoff.START)) or start_refused(wanted):
         actions = tuple(stops([current], FORCED_GRACE_SECONDS))
     message = "; ".join(map(str, drift))
     return SandboxPlan(wanted.name, Verdict.REPLACE, cause_of(drift), message, actions, changes=drift)
@@ -139,7 +139,7 @@ def _start(wanted: Wanted) -> SandboxPlan:
     name, current, old = wanted.name, wanted.current, wanted.old
     stops_first = wanted.status.unconfirmed_start or wanted.situation.up(name)
     after = backoff.START | backoff.STOP_AND_REMOVE if stops_first else backoff.START
-    if wanted.failures_count and _is_in_backoff(wanted, after):
+    if wanted.failures and _is_in_backoff(wanted, after):
         return backoff.wait(SandboxPlan(name, Verdict.WAIT, Reason.NOT_STARTED), wanted.status)
     if current is not None and current.state is State.REMOVING:
         return SandboxPlan(name, Verdict.WAIT, Reason.ENGINE_BUSY, "the engine is removing its container")

@@ -60,7 +60,8 @@ def _plan_wanted(situation: Situation, unwanted: list[SandboxPlan]) -> list[Sand
     with_slot = [(one, converge(one)) for one in wanted]
     slots = allot_slots(situation, with_slot, unwanted)
     decided = [
-        planned if one.name in slots.given else converge(one, no_slot=slots.why_no_more) for one, planned in with_slot
+        (one, planned if one.name in slots.given else converge(one, no_slot=slots.why_no_more))
+        for one, planned in with_slot
     ]
     return [*map(in_flight, busy), *few_at_a_time(situation, decided)]
 

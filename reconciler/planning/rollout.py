@@ -7,16 +7,18 @@ from reconciler.model.plan import Reason, SandboxPlan, Verdict
 from reconciler.planning.outranked import to_be_stopped
 from reconciler.planning.removals import unsure
 from reconciler.planning.situation import Situation
+from reconciler.planning.wanted import Wanted
 
 
-def few_at_a_time(situation: Situation, plans: Iterable[SandboxPlan]) -> Iterator[SandboxPlan]:
+def few_at_a_time(situation: Situation, plans: Iterable[tuple[Wanted, SandboxPlan]]) -> Iterator[SandboxPlan]:
     """The plans, with as many replacements as may be under way; the others wait, all of them during a freeze.
 
-    What the policy forbids waits for nobody.
+    The fewest failures go first: two whose images cannot be pulled would keep the turn between them. What the policy
+    forbids waits for nobody.
     """
     limit = situation.policy.replacements.max_parallel
     left = limit - len(situation.memory.replacing)
-    for planned in sorted(plans, key=lambda planned: planned.sandbox):
+    for _, planned in sorted(plans, key=lambda pair: (pair[0].failures, pair[0].name)):
         if not planned.is_update:
             yield planned
         elif found := to_be_stopped(situation, planned.sandbox):

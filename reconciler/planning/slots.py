@@ -52,7 +52,7 @@ def _rank(wanted: Wanted, planned: SandboxPlan) -> tuple[bool, bool, int]:
     tried now, the fewest failures first: two that take turns would keep the slot between them. Last comes who would
     not use it now, because of a backoff, or because the engine or the network is unfit.
     """
-    failures, failure = wanted.status.failures if wanted.failures_count else 0, wanted.status.failure
+    failures, failure = wanted.failures, wanted.status.failure
     idle = planned.verdict in {Verdict.WAIT, Verdict.HOLD}
     of_a_run = failure is not None and failure.reason in backoff.RUN
     keeps = wanted.exited and (not failures or (failures == 1 and of_a_run))

@@ -102,9 +102,9 @@ class Wanted:
         return current if self.exited and (on_failure_only or restart is Restart.NO) else None
 
     @property
-    def failures_count(self) -> bool:
-        """Whether the failures that are remembered are of what is rendered now."""
-        return is_about(self.status, self.rendered) or self.status.epoch < EPOCH
+    def failures(self) -> int:
+        """Failures in a row of what is rendered now; those of another version of its file do not count."""
+        return self.status.failures if is_about(self.status, self.rendered) or self.status.epoch < EPOCH else 0
 
     def stays_down(self, container: Observed) -> bool:
         """Whether a container, once it was stopped, certainly does not start again by itself.

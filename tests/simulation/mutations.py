@@ -140,9 +140,11 @@ def left_alone(planned: SandboxPlan, cause: Reason) -> SandboxPlan:
     return SandboxPlan(planned.sandbox, Verdict.KEEP, Reason.RUNNING) if planned.cause is cause else planned
 
 
-def at_once(plans: Iterable[SandboxPlan], decided: Iterable[SandboxPlan], *causes: Reason) -> Iterator[SandboxPlan]:
+def at_once(
+    plans: Iterable[tuple[Wanted, SandboxPlan]], decided: Iterable[SandboxPlan], *causes: Reason
+) -> Iterator[SandboxPlan]:
     """The plans as they were, where one of the causes has put them off."""
-    before = {planned.sandbox: planned for planned in plans}
+    before = {planned.sandbox: planned for _, planned in plans}
     return (before[planned.sandbox] if planned.cause in causes else planned for planned in decided)
 
 

@@ -117,6 +117,19 @@ def test_what_the_policy_refuses_ends_no_pull() -> None:
     assert simulation.host.engine.calls.count("pull missing:1") == 2
 
 
+def test_who_cannot_pull_an_image_keeps_no_turn_from_others() -> None:
+    """Two of them, replaced one at a time, would take turns for as long as their pauses are short."""
+    simulation = Simulation()
+    for name in "ade":
+        simulation.declare(name, "plain")
+    for _ in range(2):
+        simulation.work()
+    for name in "da":
+        simulation.declare(name, "missing image")
+    simulation.decree("one at a time")
+    simulation.settle()
+
+
 def change_to_a_missing_image(simulation: Simulation) -> None:
     simulation.declare("a", "missing image")
 

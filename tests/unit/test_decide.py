@@ -16,7 +16,7 @@ from reconciler.planning import backoff
 from reconciler.planning.decide import decide
 from reconciler.planning.describe import configuration
 from reconciler.planning.memo import Memo
-from reconciler.spec.policy import Limits, OnViolation, Policy, Removals
+from reconciler.spec.policy import Limits, OnViolation, Policy, Removals, Replacements
 from reconciler.spec.sandbox import Sandbox
 from tests.scene import IMAGE, NOW, Scene, up_to
 
@@ -489,6 +489,22 @@ def _(scene: Scene) -> None:
     for name in "abc":
         scene.declare(name, mem_limit="256m")
         scene.container(name)
+
+
+@case(
+    "who has failed is replaced after who has not",
+    "a WAIT ReplacementQueued",
+    f"b REPLACE ConfigurationChanged: create reconciler.default.b, verify new, stop {B}, verify new, start new, "
+    f"remove {B}",
+    "c WAIT ReplacementQueued",
+)
+def _(scene: Scene) -> None:
+    scene.policy = Policy(replacements=Replacements(max_parallel=1))
+    for name, failures in (("a", 1), ("b", 0), ("c", 2)):
+        scene.declare(name)
+        scene.container(name, mem_limit="256m")
+        if failures:
+            scene.failed(name, Reason.IMAGE_PULL_FAILED, failures=failures, retry_in=-1)
 
 
 @case("replacements that are under way count", "a WAIT InFlight", "b WAIT InFlight", "c WAIT ReplacementQueued")

@@ -23,6 +23,12 @@ LOOK_SECONDS = 0.05
 ANSWER_SECONDS = 5.0
 UP = ("running", "paused", "restarting")
 
+OF_PODMAN = {
+    *("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE"),
+    *("SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
+}
+"""The capabilities that Podman gives to whom it is not told otherwise."""
+
 
 @dataclass
 class WatchedOperator(Operator):
@@ -121,7 +127,7 @@ class Watcher:
         found = self._inspect(container)
         if found is not None and container not in self.excused:
             socket = Path(self._operator.engine.host.removeprefix("unix://"))
-            for what in outside_the_floor(found, socket):
+            for what in outside_the_floor(in_dockers_words(found), socket):
                 self._say(f"{found['Name']} is up with {what}")
 
     def _check_stranger(self, stranger: str) -> None:
@@ -150,6 +156,14 @@ class Watcher:
 
     def _say(self, what: str) -> None:
         self.wrong[what] = None
+
+
+def in_dockers_words(inspection: dict[str, Any]) -> dict[str, Any]:
+    """As Docker says it, that no capability is left and no new privileges are to be had, of what Podman may say."""
+    host = inspection["HostConfig"]
+    options = ["no-new-privileges:true" if one == "no-new-privileges" else one for one in host["SecurityOpt"] or []]
+    dropped = ["ALL"] if {*(host["CapDrop"] or [])} >= OF_PODMAN else host["CapDrop"]
+    return {**inspection, "HostConfig": {**host, "CapDrop": dropped, "SecurityOpt": options}}
 
 
 @pytest.fixture
