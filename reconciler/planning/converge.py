@@ -150,7 +150,7 @@ def _start(wanted: Wanted) -> SandboxPlan:
         return SandboxPlan(name, Verdict.WAIT, *why)
     if current is not None:
         actions = tuple(start_after(wanted, wanted.others, current.id))
-        if wanted.restart_asked:
+        if wanted.restart_asked and not wanted.situation.up(name):
             return SandboxPlan(name, Verdict.START, Reason.RESTART_ASKED, "", actions)
         if wanted.exited:
             return SandboxPlan(

@@ -13,7 +13,7 @@ from reconciler.model.world import Health, State
 from reconciler.planning import status_reducer
 from tests.scene import NOW, Scene, up_to, without_fingerprints
 
-A = "1" * 12
+A, B = "1" * 12, "2" * 12
 RESTARTED = f"web START RestartAsked: stop {A}, verify {A}, start {A}"
 STARTED = f"web START RestartAsked: verify {A}, start {A}"
 REMOVED = f"web REMOVE TakenDown: stop {A}, remove {A}"
@@ -92,6 +92,14 @@ def changed(scene: Scene) -> None:
     scene.declare("web", mem_limit="64m")
 
 
+def put_back(scene: Scene) -> None:
+    """Its file was changed and changed back: the first container is there, and the second one runs."""
+    scene.declare("web")
+    first = scene.container("web", State.EXITED)
+    scene.remember("web", first, stopped_by_us=(first.id,))
+    scene.container("web", mem_limit="64m")
+
+
 def crowded(scene: Scene) -> None:
     scene.policy = up_to(1)
     scene.declare("api")
@@ -114,6 +122,8 @@ TAKEN = {"restart": "taken up RestartAsked", "retry": "taken up RetryAsked", "do
         (down, "restart", "", CREATED),
         (lambda scene: scene.declare("web"), "restart", "", CREATED),
         (crowded, "restart", "", "web WAIT LimitExceeded"),
+        # it is the file that ends the run of the second one
+        (put_back, "restart", "", f"web START NotStarted: verify {A}, stop {B}, verify {A}, start {A}, remove {B}"),
         (suspended, "restart", "refused Suspended", "web HOLD Suspended"),
         (broken, "restart", "refused InvalidFile", "web HOLD InvalidFile"),
         (forbidden, "restart", "refused PolicyViolation", "web HOLD PolicyViolation"),
