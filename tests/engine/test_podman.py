@@ -31,7 +31,10 @@ KEYS: dict[str, Any] = {
     "image": "sandbox:test",
     "environment": {"A": "b"},
     "tmpfs": ["/scratch:size=1m"],
-    "volumes": [{"type": "bind", "source": "/srv", "target": "/data", "read_only": True}],
+    "volumes": [
+        {"type": "bind", "source": "/srv", "target": "/data", "read_only": True},
+        {"type": "bind", "source": "/srv", "target": "/also", "read_only": True},
+    ],
     "healthcheck": {"test": ["CMD", "true"], "interval": "20s"},
 }
 
@@ -86,7 +89,8 @@ def said(spec: ContainerSpec) -> Says:
         "Image": "docker.io/library/sandbox:test",
         "StopSignal": "15",
     }
-    mount = {"Type": "bind", "Source": "/srv", "Destination": "/data", "RW": False, "Propagation": "rprivate"}
+    mount = {"Type": "bind", "Source": "/srv", "RW": False, "Propagation": "rprivate"}
+    mounts = [mount | {"Destination": target} for target in ("/also", "/data")]
     ports = {"3000/tcp": [{"HostIp": "127.0.0.1", "HostPort": "41001"}]}
     state = {"Status": "running", "Running": True, "Pid": 7, "ExitCode": 0, "OOMKilled": False}
     times = {"StartedAt": "2026-11-28T08:42:10.2Z", "FinishedAt": "0001-01-01T00:00:00Z"}
@@ -97,7 +101,7 @@ def said(spec: ContainerSpec) -> Says:
             "Image": IMAGE_ID,
             "Config": config,
             "HostConfig": host,
-            "Mounts": [mount],
+            "Mounts": mounts,
             "State": state | times,
             "NetworkSettings": {"Ports": ports, "Networks": {network["name"]: {}}},
         },
@@ -107,9 +111,10 @@ def said(spec: ContainerSpec) -> Says:
             "BoundingCaps": None,
             "Config": {"Labels": dict(spec.labels)},
             "HostConfig": copy.deepcopy(host),
-            "Mounts": [mount | {"Options": ["bind"]}],
+            "Mounts": [mount | {"Options": ["bind"]} for mount in mounts],
         },
         "networks": [network | {"labels": dict(spec.labels), "options": {"isolate": "strict"}}],
+        "digests": [],
         "inside": tuple(
             Mount("0:6", "/", Path(path), read_only=True, file_system="proc", options=frozenset())
             for path in (*HIDDEN, *READ_ONLY)
@@ -190,12 +195,40 @@ def test_a_stop_signal(wanted: str | None, number: str, seen: str | None) -> Non
     assert spec.stop_signal == seen
 
 
+DIGEST = f"sha256:{'f2' * 32}"
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "tagged", "digests", "is_told"),
+    [
+        (f"sandbox@{DIGEST}", "docker.io/library/sandbox:test", [f"docker.io/library/sandbox@{DIGEST}"], True),
+        (f"sandbox:1@{DIGEST}", "docker.io/library/sandbox:test", [f"docker.io/library/sandbox@{DIGEST}"], True),
+        (f"sandbox@{DIGEST}", "f5" * 32, [f"docker.io/library/sandbox@{DIGEST}"], True),
+        (f"sandbox@{DIGEST}", "docker.io/library/sandbox:test", [f"docker.io/library/other@{DIGEST}"], False),
+        (f"sandbox@{DIGEST}", "docker.io/library/sandbox:test", [], False),
+        ("sandbox:1", "docker.io/library/sandbox:test", [f"docker.io/library/sandbox@{DIGEST}"], False),
+    ],
+)
+def test_an_image_by_its_digest(asked_for: str, tagged: str, digests: list[str], is_told: bool) -> None:
+    """Podman names an image by a tag that it has, whatever was asked for; its digests tell whether it is the same."""
+    says = said(replace(rendered().spec, image=asked_for)) | {"digests": digests}
+    says["answer"]["Config"]["Image"] = tagged
+    spec = decode.inspection(as_docker(**says)).spec
+    assert spec is not None
+    assert (spec.image == asked_for) is is_told
+
+
 def test_a_request() -> None:
     """The owner of a tmpfs is said in Podman's word, nothing is copied into it, and names go along, never values."""
     body = asked(encode(rendered().spec), {"Env": ["SECRET=of the image"], "StopSignal": "SIGQUIT"})
     assert body["HostConfig"]["Tmpfs"] == {"/scratch": "rw,nosuid,nodev,noexec,U,mode=755,size=1048576,notmpcopyup"}
     carried = json.loads(body["HostConfig"]["Annotations"]["reconciler.asked"])
-    assert carried == {"image": "sandbox:test", "environment": ["A", "SECRET"], "stop_signal": "SIGQUIT"}
+    assert carried == {
+        "image": "sandbox:test",
+        "environment": ["A", "SECRET"],
+        "stop_signal": "SIGQUIT",
+        "targets": ["/data", "/also"],
+    }
 
 
 def test_a_network() -> None:

@@ -59,7 +59,8 @@ class PodmanClient(Client):
         answer: dict[str, Any] = super().inspect_container(container)
         own = self._own("GET", f"/containers/{answer['Id']}/json")
         networks = [self._network(name) for name in answer["NetworkSettings"]["Networks"] or () if name != "none"]
-        return as_docker(answer, own, networks, mounts_of(container, answer["State"]["Pid"]))
+        digests = self._digests(answer["Image"]) if "@" in said_of(own).get("image", "") else []
+        return as_docker(answer, own, networks, mounts_of(container, answer["State"]["Pid"]), digests)
 
     def inspect_image(self, image: str) -> dict[str, Any]:
         """The image, with the times that Podman adds to its health check."""
@@ -109,6 +110,12 @@ class PodmanClient(Client):
         body = {"name": name, "driver": "bridge", "options": ISOLATED, "labels": options["labels"]}
         return {"Id": self._own("POST", "/networks/create", json=body)["id"]}
 
+    def _digests(self, image: str) -> list[str]:
+        """The references by digest that an image was pulled as; none of one that is gone."""
+        with suppress(HTTPError):
+            return list(super().inspect_image(image)["RepoDigests"] or ())
+        return []
+
     def _network(self, name: str) -> Answer:
         """As Podman's own API tells of it; of one that is gone, no more than its name."""
         try:
@@ -140,27 +147,35 @@ def asked(config: Answer, image: Answer) -> dict[str, Any]:
         "image": config["Image"],
         "environment": sorted({entry.partition("=")[0] for entry in (*config["Env"], *(image.get("Env") or ()))}),
         "stop_signal": config.get("StopSignal") or image.get("StopSignal") or "",
+        "targets": [mount["Target"] for mount in host["Mounts"]],
     }
     annotations = {ASKED: json.dumps(said)}
     return {**config, "HostConfig": {**host, "Tmpfs": tmpfs, "Annotations": annotations}}
 
 
-def as_docker(answer: Answer, own: Answer, networks: list[Answer], inside: tuple[Mount, ...] | None) -> dict[str, Any]:
+def said_of(own: Answer) -> Answer:
+    """What the container carries along."""
+    return dict(json.loads((own["HostConfig"].get("Annotations") or {}).get(ASKED) or "{}"))
+
+
+def as_docker(
+    answer: Answer, own: Answer, networks: list[Answer], inside: tuple[Mount, ...] | None, digests: list[str]
+) -> dict[str, Any]:
     """What Docker would say of a container.
 
     `answer` is Podman's of Docker's API, `own` that of its own API, `networks` are those that it is in, of that API
-    too, and `inside` its mounts, None where nobody knows them.
+    too, `inside` its mounts, None where nobody knows them, and `digests` the references by digest of its image.
     """
-    said = json.loads((own["HostConfig"].get("Annotations") or {}).get(ASKED) or "{}")
+    said = said_of(own)
     host = {**answer["HostConfig"], **_resources(answer["HostConfig"]), **_confinement(own, inside)}
     config = {
         **answer["Config"],
-        "Image": _image(answer, said.get("image", "")),
+        "Image": _image(answer, said.get("image", ""), digests),
         "StopSignal": _stop_signal(answer["Config"]["StopSignal"], said.get("stop_signal", "")),
         "Env": [entry for entry in answer["Config"]["Env"] or () if not _is_added(entry, said.get("environment"))],
     }
     host["Tmpfs"] = {path: _tmpfs(options, config["User"]) for path, options in (host.get("Tmpfs") or {}).items()}
-    host["Binds"], host["Mounts"] = None, [_bind(mount) for mount in own["Mounts"] if mount["Type"] == "bind"]
+    host["Binds"], host["Mounts"] = None, _binds(own["Mounts"], said.get("targets", []))
     joined: dict[str, Any] = {_network_name(network, own): {} for network in networks}
     if host["NetworkMode"] == "bridge":
         host["NetworkMode"] = next((name for name in joined if SHARED not in name), "bridge")
@@ -230,14 +245,19 @@ def _hidden(inside: tuple[Mount, ...] | None) -> tuple[list[str], list[str]]:
     return masked * all(path in points for path in masked), read_only * all(points.get(path) for path in read_only)
 
 
-def _image(answer: Answer, said: str) -> str:
-    """By the name that was asked for, if that is one for the same image."""
+def _image(answer: Answer, said: str, digests: list[str]) -> str:
+    """By the name that was asked for, if that is one for the same image; Podman prefers a tag to a digest."""
     found = re.sub("^docker.io/(library/)?", "", str(answer["Config"]["Image"]))
-    try:
-        is_same = said == answer["Image"] or Reference.parse(said) == Reference.parse(found)
-    except Mistake:
-        return found
-    return said if is_same else found
+    names = [_content(name) for name in (found, *digests)]
+    return said if said and (said == answer["Image"] or _content(said) in names) else found
+
+
+def _content(name: str) -> Reference | str:
+    """What decides which image a name is for: of tag and digest, the digest."""
+    with suppress(Mistake):
+        parsed = Reference.parse(name)
+        return parsed._replace(tag="") if parsed.digest else parsed
+    return name
 
 
 def _stop_signal(number: str, said: str) -> str:
@@ -263,6 +283,13 @@ def _owner(user: str) -> str:
 def _tmpfs(options: str, user: str) -> str:
     """Before the first start, it is only said that it belongs to the container's user."""
     return re.sub(r"\bU\b", _owner(user), options).removesuffix(",rprivate").removesuffix(",notmpcopyup")
+
+
+def _binds(mounts: list[Answer], said: list[str]) -> list[dict[str, Any]]:
+    """In the order that was asked for: Podman tells them in any."""
+    binds = [_bind(mount) for mount in mounts if mount["Type"] == "bind"]
+    order = {target: number for number, target in enumerate(said)}
+    return sorted(binds, key=lambda bind: order.get(bind["Target"], len(order)))
 
 
 def _bind(mount: Answer) -> dict[str, Any]:
