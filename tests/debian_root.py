@@ -22,6 +22,13 @@ default_ulimits = ["nofile=1024:4096", "nproc=1024:4096"]
 """
 """Podman would raise these above its own limits, which not every root may."""
 
+REGISTRIES_CONF = """\
+[[registry]]
+location = "127.0.0.1"
+insecure = true
+"""
+"""What Docker does by itself: registries of this host may speak plain HTTP, or have certificates of their own."""
+
 REMAPPED = "dockremap:100000:65536\n"
 """The users that `--userns-remap=default` gives to containers."""
 
@@ -60,6 +67,7 @@ def _make(suite: str, root: Path) -> None:
     for file in ("subuid", "subgid"):
         (unfinished / "etc" / file).write_text(REMAPPED)
     (unfinished / "etc/containers/containers.conf").write_text(CONTAINERS_CONF)
+    (unfinished / "etc/containers/registries.conf.d/local.conf").write_text(REGISTRIES_CONF)
     unfinished.rename(root)
 
 

@@ -20,6 +20,8 @@ from tests.private_engine import PrivateEngine
 
 COMMAND = Path(sysconfig.get_path("scripts")) / "reconciler"
 WAIT_SECONDS = 30
+API_SECONDS = 30
+"""Podman lets nobody kill what is being stopped, or removed by force: they wait until the grace is over."""
 
 STUBBORN = ["sh", "-c", "trap '' TERM; while true; do sleep 1; done"]
 """A program that ends by SIGKILL alone."""
@@ -147,8 +149,8 @@ class Operator:
     # --- the engine, from outside --------------------------------------------------------------------------------
 
     def api(self, method: str, path: str, query: Any = None, body: Any = None) -> Any:
-        text = ask(self.engine.host, method, path, query, body)
-        return json.loads(text) if text.strip() else None
+        text = ask(self.engine.host, method, path, query, body, API_SECONDS)
+        return json.loads(text) if text.startswith(("{", "[")) else None
 
     def containers(self, *, running: bool = False) -> list[dict[str, Any]]:
         filters = json.dumps({"label": [f"reconciler.instance={self.instance}"]})
@@ -164,6 +166,11 @@ class Operator:
         """The `version` of each running sandbox."""
         labels = [row["Labels"] for row in self.containers(running=True)]
         return {own["reconciler.sandbox"]: own.get("version", "") for own in labels}
+
+    def network(self, name: str) -> str:
+        """The one that the sandbox is in: the instance's, or on Podman one to itself."""
+        own = str(self.inspect(name)["Name"]).removeprefix("/")
+        return own if self.engine.program.name == "podman" else f"reconciler.{self.instance}"
 
     def inspect(self, name: str) -> dict[str, Any]:
         return dict(self.api("GET", f"/containers/{self.container(name)}/json"))

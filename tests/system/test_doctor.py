@@ -66,7 +66,7 @@ def test_the_firewall_closes_as_advised(patient: Operator) -> None:
     """The commands that are printed, run as they are, close the host to sandboxes and leave their ports open."""
     patient.declare("web", command=["httpd", "-f", "-p", "3000", "-h", "/www"])
     patient.reconciler("apply", code=0)
-    gateway = patient.inspect("web")["NetworkSettings"]["Networks"][f"reconciler.{patient.instance}"]["Gateway"]
+    gateway = patient.inspect("web")["NetworkSettings"]["Networks"][patient.network("web")]["Gateway"]
     service = subprocess.Popen([*patient.before, "busybox", "httpd", "-f", "-p", f"{gateway}:8099", "-h", "/"])
     reach = f"nc -w 2 {gateway} 8099 </dev/null && echo reached"
     opened = []

@@ -14,7 +14,8 @@ from types import TracebackType
 
 PIECE_BYTES = 64 * 1024
 END_OF_HEAD = b"\r\n\r\n"
-VERSION = re.compile(r"^/v[\d.]+(?=/)")
+VERSION = re.compile(r"^/v[\d.]+(/libpod)?(?=/)")
+"""Of Docker's API, or of Podman's own."""
 
 
 class Exchange:

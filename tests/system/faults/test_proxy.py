@@ -121,13 +121,13 @@ def test_something_else_happens_after_the_fault(operator: Operator, proxy: Proxy
     assert found == [1]
 
 
-def test_a_stream_whose_first_event_is_repeated(operator: Operator, proxy: Proxy) -> None:
+def test_a_stream_whose_first_event_is_repeated(operator: Operator, proxy: Proxy, create: Create) -> None:
     """The others are told once."""
     proxy.on("GET /events", repeated(3))
     events = DockerEngine(Address(proxy.host), operator.instance).events()
     assert next(events) == SUBSCRIBED
-    operator.api("POST", "/networks/create", body={"Name": f"reconciler.{operator.instance}"})
-    operator.api("DELETE", f"/networks/reconciler.{operator.instance}")
+    create()
+    operator.api("DELETE", f"/containers/{operator.instance}")
     assert [next(events).what for _ in range(4)] == [*[Happening.CHANGED] * 3, Happening.REMOVED]
 
 

@@ -89,7 +89,7 @@ def test_fault_21_eight_files_under_a_limit_of_five(operator: Operator) -> None:
 
 def test_fault_22_a_slow_stop_delays_no_other(operator: Operator) -> None:
     """While one sandbox is being stopped, its neighbours are changed, made and removed."""
-    operator.declare("slow", command=STUBBORN, stop_grace_period="2m")
+    operator.declare("slow", command=STUBBORN, stop_grace_period="20s")
     operator.declare("edited")
     operator.declare("removed")
     with operator.run():

@@ -163,7 +163,7 @@ def test_fault_18_drift_by_a_second_network(operator: Operator) -> None:
             operator.api("POST", f"/networks/{network}/connect", body={"Container": drifted})
             operator.until(lambda: operator.status("web")["container_id"] != drifted)
             operator.until_phase(web="Running")
-            assert list(operator.inspect("web")["NetworkSettings"]["Networks"]) == [f"reconciler.{operator.instance}"]
+            assert list(operator.inspect("web")["NetworkSettings"]["Networks"]) == [operator.network("web")]
     finally:
         operator.api("DELETE", f"/networks/{network}")
 
@@ -205,7 +205,7 @@ def test_fault_19_ours_removed_by_hand(operator: Operator) -> None:
 
 def test_fault_19_removed_by_hand_while_the_controller_removes_it(operator: Operator) -> None:
     """Two who remove the same container do not disturb each other, whoever comes first."""
-    operator.declare("web", command=STUBBORN, stop_grace_period="60s")
+    operator.declare("web", command=STUBBORN, stop_grace_period="20s")
     with operator.run():
         operator.until_phase(web="Running")
         container = operator.container("web")
@@ -218,7 +218,7 @@ def test_fault_19_removed_by_hand_while_the_controller_removes_it(operator: Oper
 @pytest.mark.parametrize("gone", ["old", "both"])
 def test_fault_19_removed_by_hand_while_the_controller_replaces_it(operator: Operator, gone: str) -> None:
     """Whichever of the two containers is taken away meanwhile, in the end the new one runs."""
-    operator.declare("web", command=STUBBORN, stop_grace_period="60s")
+    operator.declare("web", command=STUBBORN, stop_grace_period="20s")
     with operator.run():
         operator.until_phase(web="Running")
         old = operator.container("web")
