@@ -66,6 +66,10 @@ OF_PODMAN = {
     "test_what_a_registry_answers_is_not_told[no such page]": "its log has no answers of registries",
     "test_a_kernel_that_lets_neighbours_talk_starts_nobody": "no two of its sandboxes share a bridge",
     "test_the_firewall_closes_as_advised": "its rules are nftables', whose command is not on these machines",
+    "test_the_user_of_the_unit_can_do_all_that_is_needed": "its socket is for root alone",
+    "test_every_sandbox_port_and_failure_is_kept": "the version before starts nothing there",
+    "test_what_was_approved_before_is_removed": "the version before starts nothing there",
+    "test_what_is_for_a_shell_can_be_carried_out[security.md]": "there is no chain DOCKER-USER",
     "test_the_page_names_every_call_of_the_api_and_no_other": "the page is of Docker's API, and Podman's own is used",
     "test_a_stream_whose_first_event_is_repeated": "the first event that it tells has happened before",
 }

@@ -19,6 +19,9 @@ from tests.engine_api import ask
 from tests.private_engine import PrivateEngine
 
 COMMAND = Path(sysconfig.get_path("scripts")) / "reconciler"
+UP = {"running", "paused", "restarting", "stopping"}
+"""States of a container that has processes; the last is Podman's."""
+
 WAIT_SECONDS = 30
 API_SECONDS = 30
 """Podman lets nobody kill what is being stopped, or removed by force: they wait until the grace is over."""
@@ -154,8 +157,8 @@ class Operator:
 
     def containers(self, *, running: bool = False) -> list[dict[str, Any]]:
         filters = json.dumps({"label": [f"reconciler.instance={self.instance}"]})
-        rows = self.api("GET", "/containers/json", {"all": int(not running), "filters": filters})
-        return sorted(rows, key=lambda row: str(row["Names"]))
+        rows = self.api("GET", "/containers/json", {"all": 1, "filters": filters})
+        return sorted((row for row in rows if not running or row["State"] in UP), key=lambda row: str(row["Names"]))
 
     def container(self, name: str) -> str:
         """The id of the one running container of the sandbox."""

@@ -1,6 +1,5 @@
 """Each command that README.md and docs/ show, carried out in a clone: what they show is what is seen."""
 
-import json
 import os
 import re
 import subprocess
@@ -47,7 +46,7 @@ VARIES = {
     r"\bfor \d+[smh]\b": "for AGE",
     r"  \d+[smh]$": "  AGE",
     r"\b\d{4}-\d\d-\d\dT.*": "TIME",
-    r"Docker \S+,": "Docker VERSION,",
+    r"(Docker|Podman) \S+,": "ENGINE,",
     r"instance \S+,": "instance INSTANCE,",
     r" +": " ",
 }
@@ -135,11 +134,11 @@ def test_what_is_for_a_shell_can_be_carried_out(page: Path, operator: Operator) 
     """In order, beside a sandbox that runs, each command ends well, unless it is `ELSEWHERE`."""
     operator.declare("web")
     operator.reconciler("apply", code=0)
-    (network,) = operator.api("GET", "/networks", {"filters": json.dumps({"name": [operator.instance]})})
+    (network,) = (row for row in operator.api("GET", "/networks") if row["Name"] == operator.network("web"))
     names = {
         r"\binstance=default\b": f"instance={operator.instance}",
         r"\breconciler\.default\b": f"reconciler.{operator.instance}",
-        r"\bBRIDGE\b": network["Options"].get("com.docker.network.bridge.name", f"br-{network['Id'][:12]}"),
+        r"\bBRIDGE\b": (network["Options"] or {}).get("com.docker.network.bridge.name", f"br-{network['Id'][:12]}"),
     }
     environment = {**os.environ, "PATH": PATH, "DOCKER_HOST": operator.engine.host}
     for command in for_a_shell(page):

@@ -16,12 +16,11 @@ from reconciler.model.errors import PolicyInvalid
 from reconciler.sources.policy_file import read_policy
 from tests.engine_api import ask
 from tests.floor import outside_the_floor
-from tests.system.conftest import Operator
+from tests.system.conftest import UP, Operator
 from tests.system.faults.proxy import Proxy
 
 LOOK_SECONDS = 0.05
 ANSWER_SECONDS = 5.0
-UP = ("running", "paused", "restarting")
 
 OF_PODMAN = {
     *("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE"),
