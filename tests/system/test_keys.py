@@ -39,13 +39,16 @@ def test_a_missing_image_is_pulled_and_its_digest_recorded(operator: Operator, r
 
 def test_an_image_can_be_named_by_its_digest(operator: Operator, registry: PrivateRegistry) -> None:
     """A digest pins what runs."""
-    operator.declare("web", image=registry.offer("pinned:1"))
+    reference = registry.offer("pinned:1")
+    operator.declare("web", image=reference)
     operator.reconciler("apply", code=0)
     digest = operator.status("web")["digest"]
     operator.declare("web", image=digest)
     operator.reconciler("apply", code=0)
     assert operator.status("web")["digest"] == digest
-    assert operator.status("web")["image_id"] == operator.inspect("web")["Image"]
+    found = operator.inspect("web")
+    assert found["Config"]["Image"] == {"dockerd": digest, "podman": reference}[operator.engine.program.name]
+    assert operator.status("web")["image_id"] == found["Image"]
     operator.reconciler("plan", code=0)
 
 

@@ -126,7 +126,8 @@ class Watcher:
         found = self._inspect(container)
         if found is not None and container not in self.excused:
             socket = Path(self._operator.engine.host.removeprefix("unix://"))
-            for what in outside_the_floor(in_dockers_words(found), socket):
+            is_podman = self._operator.engine.program.name == "podman"
+            for what in outside_the_floor(in_dockers_words(found) if is_podman else found, socket):
                 self._say(f"{found['Name']} is up with {what}")
 
     def _check_stranger(self, stranger: str) -> None:
@@ -158,7 +159,7 @@ class Watcher:
 
 
 def in_dockers_words(inspection: dict[str, Any]) -> dict[str, Any]:
-    """As Docker says it, that no capability is left and no new privileges are to be had, of what Podman may say."""
+    """As Docker would say it, that no capability is left and no new privileges are to be had, of what Podman says."""
     host = inspection["HostConfig"]
     options = ["no-new-privileges:true" if one == "no-new-privileges" else one for one in host["SecurityOpt"] or []]
     dropped = ["ALL"] if {*(host["CapDrop"] or [])} >= OF_PODMAN else host["CapDrop"]
