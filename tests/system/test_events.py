@@ -50,9 +50,10 @@ def test_what_happens_is_followed(operator: Operator) -> None:
     operator.declare("web")
     with operator.run():
         operator.until_phase(web="Running")
-        with following(operator, "web", "--tail", "0") as told:
+        with following(operator, "web", "--tail", "1") as told:
+            operator.until(told.read_text)
             operator.declare("api")
             operator.declare("web", mem_limit="32m")
-            operator.until(lambda: "remove " in told.read_text())
+            operator.until(lambda: " remove " in told.read_text())
     assert all(" web: " in line for line in told.read_text().splitlines())
     assert "(ConfigurationChanged)" in told.read_text()
