@@ -11,6 +11,7 @@ import click
 from reconciler.cli.completion import known_names
 from reconciler.cli.format.terminal import dim, show
 from reconciler.control.settings import Settings
+from reconciler.model.output import GAP
 from reconciler.report.sandbox_log import Line, LogReader
 from reconciler.report.store import Store
 from reconciler.spec.mistake import Mistake
@@ -71,7 +72,8 @@ def _show(line: Line) -> None:
 
 
 def _show_raw(line: Line) -> None:
-    click.echo(line.text, nl=line.whole)  # noqa: TID251 - the bytes as they are
+    if line.stream != GAP:
+        click.echo(line.text, nl=line.whole)  # noqa: TID251 - the bytes as they are
 
 
 def _moment(since: str) -> bytes:

@@ -12,9 +12,9 @@ from typing import NamedTuple
 from reconciler.control.messages import LogRateExceeded, OutputEnded, Tell
 from reconciler.engine.protocol import EngineReader
 from reconciler.model.errors import EngineRefused, EngineUnavailable
-from reconciler.model.output import Output
+from reconciler.model.output import GAP, Output
 from reconciler.model.world import Observed
-from reconciler.report.sandbox_log import SandboxLog
+from reconciler.report.sandbox_log import Position, SandboxLog
 from reconciler.spec.units import SIZE_MAX
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,8 @@ RETRY_SECONDS = 5.0
 """Between two attempts to write to a disk that is full."""
 
 LAST_OUTPUT_LINES = 50
+
+DROPPED = Output(b"", GAP, b"output is missing here: the engine had dropped it before it was read\n")
 
 
 class _Reading(NamedTuple):
@@ -156,7 +158,7 @@ class LogCollector:
     def _copy(self, reading: _Reading, said: SandboxLog, tell: Tell) -> None:
         container, excess = reading.container, Excess()
         position = said.position(container)
-        for outputs in _after(position.at, position.lines, self._engine.output(container, position.at)):
+        for outputs in _after(position, self._engine.output(container, position.at)):
             if excess.of(outputs, self._rate) > self._rate * RATE_SECONDS:
                 excess = Excess()
                 tell(LogRateExceeded(reading.sandbox, container, _epoch(outputs[-1].at)))
@@ -177,12 +179,14 @@ def _append(said: SandboxLog, container: str, outputs: list[Output]) -> None:
             return
 
 
-def _after(at: bytes, lines: int, outputs: Iterable[list[Output]]) -> Iterator[list[Output]]:
-    """Without the lines of the first timestamp that are already written."""
-    for some in outputs:
+def _after(position: Position, outputs: Iterable[list[Output]]) -> Iterator[list[Output]]:
+    """Without the lines that are already written; behind `DROPPED` where the engine has lost the last of these."""
+    at, written = position
+    for number, some in enumerate(filter(None, outputs)):
+        gap = [DROPPED._replace(at=at)] if number == 0 and at and at != some[0].at else []
         known = 0
-        while known < len(some) and lines and some[known].at == at:
+        while known < len(some) and written and some[known].at == at:
             known += 1
-            lines -= 1
-        if fresh := some[known:]:
+            written -= 1
+        if fresh := [*gap, *some[known:]]:
             yield fresh

@@ -1,9 +1,9 @@
 """`logs/NAME.log`: the output of a sandbox, across restarts and replacements, bounded by rotation.
 
-Each line is `TIME CONTAINER STREAM TAG TEXT`: the engine's time, twelve digits of the container's id, `stdout` or
-`stderr`, and `F` for a full line or `P` for a part of one. The file itself records how far each container was read, so
-that position and content cannot disagree. The text is as the sandbox wrote it: read it with `reconciler logs`, which
-escapes control characters.
+Each line is `TIME CONTAINER STREAM TAG TEXT`: the engine's time, twelve digits of the container's id, `stdout`,
+`stderr` or `gap` (the text says what is missing), and `F` for a full line or `P` for a part of one. The file itself
+records how far each container was read, so that position and content cannot disagree. The text is as the sandbox wrote
+it: read it with `reconciler logs`, which escapes control characters.
 """
 
 import mmap

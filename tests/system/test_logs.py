@@ -93,6 +93,20 @@ def test_reading(operator: Operator) -> None:
     assert "known: web" in operator.reconciler("logs", "wep", code=1).stderr
 
 
+def test_what_the_engine_dropped_unread_is_marked(operator: Operator) -> None:
+    """While no controller reads, a sandbox says more than the engine keeps."""
+    flood = f"yes {'0123456789' * 8} | head -c 50000000"
+    script = f"echo first; until test -e /tmp/go; do sleep 0.1; done; {flood}; touch /tmp/said; sleep 1000"
+    operator.decree(limits={"log_rate": "1g"})
+    operator.declare("web", command=["sh", "-c", script])
+    with operator.run():
+        operator.until(lambda: known(operator) == ["first"])
+    operator.inside("web", "touch /tmp/go; until test -e /tmp/said; do sleep 0.1; done")
+    with operator.run():
+        log = operator.state / "logs" / "web.log"
+        operator.until(lambda: b" gap F output is missing here: " in log.read_bytes()[:1000])
+
+
 @pytest.mark.slow
 def test_a_flood_harms_nobody(operator: Operator) -> None:
     """Beside one that writes all it can, the disk is bounded, the controller answers, and the others are heard."""

@@ -95,6 +95,17 @@ def test_another_controller_goes_on_where_the_last_one_was_killed(talker: Talker
     assert texts(tmp_path) == [b"a", b"b", b"c"]
 
 
+def test_what_the_engine_dropped_unread_is_marked(talker: Talker, tmp_path: Path) -> None:
+    """Its rotation has taken the last line that is written: more went with it. It is said once."""
+    web = container(talker, State.EXITED, output(7, b"g\n"), output(8, b"h\n"))
+    SandboxLog(tmp_path / "web.log").append(web.id, [output(1, b"a\n"), output(1, b"b\n")])
+    for _ in range(2):
+        LogCollector(talker, tmp_path).finish("web", web.id)  # type: ignore[arg-type]
+    a, b, gap, g, h = texts(tmp_path)
+    assert (a, b, g, h) == (b"a", b"b", b"g", b"h")
+    assert b"output is missing here" in gap
+
+
 def test_what_has_ended_is_read_once(talker: Talker, follow: LogCollector) -> None:
     """The last output of a container that has stopped are told, and the engine is not asked for them again."""
     web = container(talker, State.EXITED, output(1, b"a\n"), output(2, b"last\n"))
