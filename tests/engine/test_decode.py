@@ -76,6 +76,10 @@ def test_refusals(status: int, message: str, kind: Refusal) -> None:
             "the registry has no such image, or wants a login",
         ),
         (
+            "unexpected status from HEAD request to https://x/v2/a/manifests/1: 401 Unauthorized",
+            "the registry has no such image, or wants a login",
+        ),
+        (
             "unexpected status from HEAD: 429 Too Many Requests",
             "the registry allows no more pulls for now",
         ),

@@ -29,7 +29,8 @@ PULL_SIGNS: tuple[tuple[str, re.Pattern[str]], ...] = (
         re.compile(
             r"dial tcp|no such host|lookup \S+ on|pinging container registry|i/o timeout|TLS handshake|tls: "
             r"|timed out|deadline exceeded|Timeout exceeded|connection (refused|reset|broken)|is unreachable"
-            r"|(^|: )(unexpected )?EOF|malformed HTTP|error parsing HTTP|HTTP (response|status)|unexpected status"
+            r"|(^|: )(unexpected )?EOF|malformed HTTP|error parsing HTTP|HTTP (response|status)"
+            r"|unexpected status(?!.*: 401 Unauthorized$)"
             r"|unknown: \d{3} |unexpected media type|invalid character '|of JSON input|cannot unmarshal"
             r"|missing signature|unsupported .* type",
             re.I,
@@ -39,7 +40,11 @@ PULL_SIGNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("no space left to store the image", re.compile(r"no space left", re.I)),
     (
         WANTS_LOGIN,
-        re.compile(r"access denied|denied: |unauthorized: |is denied|authentication required|no basic auth", re.I),
+        re.compile(
+            r"access denied|denied: |unauthorized: |: 401 Unauthorized$|is denied|authentication required"
+            r"|no basic auth",
+            re.I,
+        ),
     ),
     (
         "the registry has no such image",
