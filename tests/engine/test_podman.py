@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.engine.docker import decode
 from reconciler.engine.docker.encode import encode
-from reconciler.engine.docker.podman import HIDDEN, READ_ONLY, as_docker, asked, network_options
+from reconciler.engine.docker.podman import HIDDEN, READ_ONLY, as_docker, asked, limits, network_options
 from reconciler.engine.host import Mount
 from reconciler.model.container import ContainerSpec
 from reconciler.model.labels import Owner
@@ -81,6 +81,8 @@ def said(spec: ContainerSpec) -> Says:
         "CapDrop": CAPABILITIES,
         "Tmpfs": {"/scratch": "rw,nosuid,nodev,noexec,uid=1000,gid=1000,mode=755,size=1048576,rprivate"},
         "Annotations": annotations,
+        "CgroupParent": "",
+        "OomScoreAdj": 0,
     }
     config = {
         **{key: body[key] for key in ("User", "Labels", "StopTimeout", "Tty", "OpenStdin")},
@@ -142,6 +144,14 @@ def test_before_its_first_start_too() -> None:
     assert decode.inspection(as_docker(**says)).published == ()
 
 
+@pytest.mark.parametrize("slice_", ["user.slice", "machine.slice"])
+def test_as_a_unit_of_systemd_too(slice_: str) -> None:
+    """Its containers go where systemd has room for them, and are killed as early as a user's services are."""
+    says = said(rendered().spec)
+    says["own"]["HostConfig"] |= {"CgroupParent": slice_, "OomScoreAdj": 200}
+    assert read(says) == set()
+
+
 def change(*path: Any, to: Any) -> Callable[[Says], None]:
     def changed(says: Says) -> None:
         place = says
@@ -162,6 +172,8 @@ def change(*path: Any, to: Any) -> Callable[[Says], None]:
         (change("own", "HostConfig", "Annotations", "run.oci.keep_original_groups", to="1"), {"Annotations"}),
         (change("own", "Config", "SystemdMode", to=True), {"Annotations"}),
         (change("own", "HostConfig", "CgroupMode", to="host"), {"cgroup"}),
+        (change("own", "HostConfig", "CgroupParent", to="system.slice"), {"CgroupParent"}),
+        (change("own", "HostConfig", "OomScoreAdj", to=-500), {"OomScoreAdj"}),
         (change("answer", "HostConfig", "CpuQuota", to=200_000), {"CpuPeriod", "CpuQuota"}),
         (change("own", "Mounts", 0, "Options", to=["rbind"]), {"Mounts", "volumes"}),
         (change("answer", "Config", "Image", to="docker.io/library/another:test"), {"image"}),
@@ -216,6 +228,12 @@ def test_an_image_by_its_digest(asked_for: str, tagged: str, digests: list[str],
     spec = decode.inspection(as_docker(**says)).spec
     assert spec is not None
     assert (spec.image == asked_for) is is_told
+
+
+def test_limits() -> None:
+    """What a user's session was given decides."""
+    assert all(limits(["cpu", "memory", "pids"]).values())
+    assert [limit for limit, can_be_set in limits(["memory", "pids"]).items() if not can_be_set] == ["CpuCfsQuota"]
 
 
 def test_a_request() -> None:

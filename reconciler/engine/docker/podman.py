@@ -41,8 +41,14 @@ ADDED = {"HOME", "HOSTNAME", "PATH", "TERM", "container"}
 """Variables that Podman sets where nobody does."""
 CHECK_DEFAULTS = {"Interval": 30 * NANOSECONDS, "Timeout": 30 * NANOSECONDS, "Retries": 3}
 
+PARENTS = {"", "machine.slice", "user.slice"}
+"""Where containers go that were given no place of their own; the slices are of systemd, root's and a user's."""
+
 SHARED = " (others can be reached)"
 """After the name of a network in which a container is not by itself."""
+
+CONTROLLERS = {"MemoryLimit": "memory", "SwapLimit": "memory", "CpuCfsQuota": "cpu", "PidsLimit": "pids"}
+"""The controller of cgroups that each limit needs."""
 
 NOT_FOUND = 404
 CPU_PERIOD = 100_000
@@ -53,6 +59,13 @@ NOT_TOLD = ["not told"]
 
 class PodmanClient(Client):
     """Asks Podman, and answers as Docker does."""
+
+    def info(self) -> dict[str, Any]:
+        """What Podman says of itself, with the limits that it can set on cgroups of version 2."""
+        answer: dict[str, Any] = super().info()
+        if answer["CgroupVersion"] == "2":
+            answer |= limits(self._own("GET", "/info")["host"]["cgroupControllers"])
+        return answer
 
     def inspect_container(self, container: str) -> dict[str, Any]:
         """The container, as Docker would tell of it."""
@@ -137,6 +150,11 @@ class PodmanClient(Client):
         return response.json()
 
 
+def limits(controllers: list[str]) -> dict[str, bool]:
+    """Which limits there are; Podman denies those that have no file at the root of cgroups of version 2."""
+    return {limit: controller in controllers for limit, controller in CONTROLLERS.items()}
+
+
 def asked(config: Answer, image: Answer) -> dict[str, Any]:
     """A request for a container of an image, as Podman wants it. It carries along what its answers will not tell."""
     host = config["HostConfig"]
@@ -218,10 +236,14 @@ def _confinement(own: Answer, inside: tuple[Mount, ...] | None) -> dict[str, Any
     masked, read_only = ([], []) if host["Privileged"] else _hidden(inside)
     return {
         "Annotations": annotations,
+        "CgroupParent": "" if host["CgroupParent"] in PARENTS else host["CgroupParent"],
         "CapDrop": ["ALL"] if set(own["BoundingCaps"] or ()) <= set(host["CapAdd"] or ()) else _dropped(host),
         "CgroupnsMode": host.get("CgroupMode") or "",
         "LogConfig": {"Type": host["LogConfig"]["Type"], "Config": _log_options(size and size[1])},
         "MaskedPaths": masked,
+        "OomScoreAdj": min(
+            0, host["OomScoreAdj"]
+        ),  # a user's Podman passes its own on: who is killed first harms nobody
         "ReadonlyPaths": read_only,
         "Runtime": own["OCIRuntime"],
     }
