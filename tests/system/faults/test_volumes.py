@@ -124,6 +124,7 @@ def test_whatever_carries_a_source_it_is_found_again(operator: Operator, root: P
 def test_a_target_behind_a_link_of_the_image_is_found_again(operator: Operator, root: Path) -> None:
     """The kernel names the place that the link leads to."""
     maker = operator.foreign(f"maker-{operator.instance}", Cmd=["sh", "-c", "ln -s /www /link; exec sleep 1000"])
+    operator.until(lambda: "/link" in str(operator.api("GET", f"/containers/{maker}/changes")))
     operator.api("POST", "/commit", {"container": maker, "repo": "sandbox", "tag": "link"}, {})
     (root / "page").write_text("behind it")
     operator.declare("web", image="sandbox:link", command=["sleep", "1000"], volumes=[volume(root, "/link")])
