@@ -144,6 +144,13 @@ def test_before_its_first_start_too() -> None:
     assert decode.inspection(as_docker(**says)).published == ()
 
 
+def test_while_it_is_stopped_too() -> None:
+    """It is up until its last process has ended, and so are its ports."""
+    says = said(rendered().spec)
+    says["answer"]["State"] |= {"Running": False}
+    assert read(says) == set()
+
+
 @pytest.mark.parametrize("slice_", ["user.slice", "machine.slice"])
 def test_as_a_unit_of_systemd_too(slice_: str) -> None:
     """Its containers go where systemd has room for them, and are killed as early as a user's services are."""

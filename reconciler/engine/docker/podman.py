@@ -198,7 +198,7 @@ def as_docker(
     if host["NetworkMode"] == "bridge":
         host["NetworkMode"] = next((name for name in joined if SHARED not in name), "bridge")
     settings = {**answer["NetworkSettings"], "Networks": joined or answer["NetworkSettings"]["Networks"]}
-    if not answer["State"]["Running"]:
+    if not answer["State"]["Pid"]:  # what is being stopped is not `Running`, and is still up
         settings["Ports"] = {}
     return {**answer, "Config": config, "HostConfig": host, "NetworkSettings": settings}
 
