@@ -82,7 +82,6 @@ def said(spec: ContainerSpec) -> Says:
         "Tmpfs": {"/scratch": "rw,nosuid,nodev,noexec,uid=1000,gid=1000,mode=755,size=1048576,rprivate"},
         "Annotations": annotations,
         "CgroupParent": "",
-        "OomScoreAdj": 0,
     }
     config = {
         **{key: body[key] for key in ("User", "Labels", "StopTimeout", "Tty", "OpenStdin")},
@@ -155,7 +154,8 @@ def test_while_it_is_stopped_too() -> None:
 def test_as_a_unit_of_systemd_too(slice_: str) -> None:
     """Its containers go where systemd has room for them, and are killed as early as a user's services are."""
     says = said(rendered().spec)
-    says["own"]["HostConfig"] |= {"CgroupParent": slice_, "OomScoreAdj": 200}
+    says["own"]["HostConfig"]["CgroupParent"] = slice_
+    says["answer"]["HostConfig"]["OomScoreAdj"] = 200
     assert read(says) == set()
 
 
@@ -180,7 +180,6 @@ def change(*path: Any, to: Any) -> Callable[[Says], None]:
         (change("own", "Config", "SystemdMode", to=True), {"Annotations"}),
         (change("own", "HostConfig", "CgroupMode", to="host"), {"cgroup"}),
         (change("own", "HostConfig", "CgroupParent", to="system.slice"), {"CgroupParent"}),
-        (change("own", "HostConfig", "OomScoreAdj", to=-500), {"OomScoreAdj"}),
         (change("answer", "HostConfig", "CpuQuota", to=200_000), {"CpuPeriod", "CpuQuota"}),
         (change("own", "Mounts", 0, "Options", to=["rbind"]), {"Mounts", "volumes"}),
         (change("answer", "Config", "Image", to="docker.io/library/another:test"), {"image"}),

@@ -188,6 +188,12 @@ def test_every_knob_that_is_never_set_is_compared(rendered: Rendered, knob: str)
     assert knobs(rendered, readback(rendered, State.RUNNING, {knob: ["x"]})) == {knob}
 
 
+@pytest.mark.parametrize(("score", "found"), [(200, set()), (-500, {"OomScoreAdj"})])
+def test_who_dies_first_harms_nobody(rendered: Rendered, score: int, found: set[str]) -> None:
+    """A rootless engine passes its own OOM score on; a lower one would let others be killed instead."""
+    assert knobs(rendered, readback(rendered, State.RUNNING, {"OomScoreAdj": score})) == found
+
+
 def test_what_an_engine_says_that_nobody_knows_is_shown_and_stops_nothing(rendered: Rendered) -> None:
     """Or a newer engine would end all sandboxes; what is empty is not said, and what is known stays a reason."""
     raw = readback(rendered, State.RUNNING, {"NewKnob": {"of": 30}, "NewSwitch": False, "Devices": ["/dev/sda"]})

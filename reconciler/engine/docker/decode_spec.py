@@ -52,7 +52,6 @@ MUST_BE_EMPTY = (
     "Links",
     "MemoryReservation",
     "OomKillDisable",
-    "OomScoreAdj",
     "StorageOpt",
     "Sysctls",
     "VolumeDriver",
@@ -71,7 +70,7 @@ KNOWN = {
         *("Memory", "MemorySwap", "NanoCpus", "PidsLimit", "CapAdd", "CapDrop", "SecurityOpt", "Privileged", "Runtime"),
         *("NetworkMode", "PortBindings", "PublishAllPorts", "IpcMode", "CgroupnsMode", "PidMode", "UTSMode", "Init"),
         *("UsernsMode", "ReadonlyRootfs", "ShmSize", "Tmpfs", "Mounts", "LogConfig", "RestartPolicy", "AutoRemove"),
-        *("ConsoleSize", "ContainerIDFile", "KernelMemoryTCP", "MemorySwappiness", "Ulimits"),
+        *("ConsoleSize", "ContainerIDFile", "KernelMemoryTCP", "MemorySwappiness", "OomScoreAdj", "Ulimits"),
         *("CpuCount", "CpuPercent", "IOMaximumBandwidth", "IOMaximumIOps", "Isolation"),  # of Windows
         *(*MUST_BE_EMPTY, *MUST_NOT_BE_EMPTY),
     },
@@ -222,9 +221,12 @@ def _logging(log: Answer) -> Logging:
 def _deviations(
     spec: ContainerSpec, host: Answer, security: list[str], mounts: tuple[Answer, ...] | list[Answer]
 ) -> Iterator[Deviation]:
+    """A rootless engine passes its own OOM score on, under systemd 200: who dies first harms nobody."""
     for knob in MUST_BE_EMPTY:
         if host.get(knob):
             yield Deviation(knob, printable(host[knob]))
+    if int(host.get("OomScoreAdj") or 0) < 0:
+        yield Deviation("OomScoreAdj", printable(host["OomScoreAdj"]))
     for knob in MUST_NOT_BE_EMPTY:
         if not host.get(knob):
             yield Deviation(knob, NOTHING)

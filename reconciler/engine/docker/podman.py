@@ -227,7 +227,6 @@ def _resources(host: Answer) -> dict[str, Any]:
 
 
 def _confinement(own: Answer, inside: tuple[Mount, ...] | None) -> dict[str, Any]:
-    """A user's Podman passes its own OOM score on: who is killed first harms nobody."""
     host = own["HostConfig"]
     size = re.fullmatch(r"(\d+)MB", host["LogConfig"].get("Size") or "")
     annotations = {key: value for key, value in (host.get("Annotations") or {}).items() if not INERT.fullmatch(key)}
@@ -242,7 +241,6 @@ def _confinement(own: Answer, inside: tuple[Mount, ...] | None) -> dict[str, Any
         "CgroupnsMode": host.get("CgroupMode") or "",
         "LogConfig": {"Type": host["LogConfig"]["Type"], "Config": _log_options(size and size[1])},
         "MaskedPaths": masked,
-        "OomScoreAdj": min(0, host["OomScoreAdj"]),
         "ReadonlyPaths": read_only,
         "Runtime": own["OCIRuntime"],
     }
