@@ -53,7 +53,7 @@ OF_PODMAN = {
     "test_a_network_that_is_missing[real": "each container has a network to itself",
     "test_volumes_are_measured[real": "its volumes are the container's user's, and the test's root cannot fill them",
     "test_health[real": TIMERS,
-    "test_events_of_health_memory_and_networks[real": TIMERS,
+    "test_events_of_health[real": TIMERS,
     "test_health_decides_readiness": TIMERS,
     "test_what_is_unhealthy_is_restarted": TIMERS,
     "test_a_plan_tells_what_is_taken_away_with_an_engine_and_without": TIMERS,

@@ -661,12 +661,19 @@ def test_events_of_a_life(bench: Bench) -> None:
     listener.hears(container, Happening.REMOVED)
 
 
-def test_events_of_health_memory_and_networks(bench: Bench) -> None:
-    """A verdict on health, a container's new network and a kill for memory are told."""
+def test_events_of_health(bench: Bench) -> None:
+    """A verdict on health is told."""
     listener = Listener(bench)
     container = bench.checked()
     listener.hears(container)
     bench.outside.set_health(container, "healthy")
+    listener.hears(container)
+
+
+def test_events_of_memory_and_networks(bench: Bench) -> None:
+    """A container's new network and a kill for memory are told."""
+    listener = Listener(bench)
+    container = bench.started()
     listener.hears(container)
     bench.outside.connect(container, "bridge")
     listener.hears(container)

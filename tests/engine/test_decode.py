@@ -198,6 +198,7 @@ def test_health_without_a_check() -> None:
         ({"Type": "container", "Action": "exec_die"}, None),
         ({"Type": "container", "Action": "die", "of": "another"}, None),
         ({"Type": "network", "Action": "connect", "container": "c1", "name": "bridge"}, Event("c1", Happening.CHANGED)),
+        ({"Type": "network", "Action": "disconnect", "name": "of the container"}, Event(ID, Happening.CHANGED)),
         ({"Type": "network", "Action": "destroy", "name": "reconciler.default"}, Event("", Happening.REMOVED)),
         ({"Type": "network", "Action": "destroy", "name": "bridge"}, None),
     ],

@@ -314,7 +314,8 @@ def _is_seccomp(option: str) -> bool:
 def event(item: Answer, instance: str) -> Event | None:
     """None for what is not of this instance, or changes no decision.
 
-    That a container joins or leaves a network is told of every container, as such an event carries no label.
+    That a container joins or leaves a network is told of every container, as such an event carries no label. Podman has
+    the container where Docker has the network.
     """
     what = EVENTS.get(item["Action"].partition(":")[0])  # `health_status: healthy`
     if what is None:
@@ -322,6 +323,6 @@ def event(item: Answer, instance: str) -> Event | None:
     attributes = item["Actor"].get("Attributes") or {}
     if item["Type"] == "container":
         return Event(item["Actor"]["ID"], what) if attributes.get(labels.INSTANCE) == instance else None
-    if attributes.get("container"):
-        return Event(attributes["container"], what)
+    if item["Action"] in {"connect", "disconnect"}:
+        return Event(attributes.get("container") or item["Actor"]["ID"], what)
     return Event("", what) if attributes.get("name") == labels.network_name(instance) else None
