@@ -40,7 +40,7 @@ ENTER_ROOT = """
 set -e
 umount -q /sys/fs/cgroup/unified || true
 for directory in etc usr; do mount --bind "$0/$directory" "/$directory"; done
-for directory in run var/lib; do mount -t tmpfs tmpfs "/$directory"; done
+for directory in run var/lib dev/shm; do mount -t tmpfs tmpfs "/$directory"; done
 """
 """What makes a mount namespace another Debian's, where an engine finds none of this machine's files and leaves none.
 
