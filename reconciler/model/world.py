@@ -172,7 +172,7 @@ class Image:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EngineFacts:
     """What the engine says about itself; what it does not tell is empty.
 
@@ -187,7 +187,7 @@ class EngineFacts:
     id: str = ""
     host: str = ""
 
-    @property
+    @cached_property
     def lacking(self) -> tuple[Knob, ...]:
         """The knobs of the security floor that it has not."""
         return tuple(knob for knob in Knob if self.capabilities.get(knob, SetBy.NOBODY) is SetBy.NOBODY)

@@ -51,8 +51,8 @@ class Fingerprints(NamedTuple):
 def fingerprints(spec: ContainerSpec, salt: str) -> Fingerprints:
     """The same for the same spec and salt, in every process."""
     without_values = _fields(spec) | {"environment": dict.fromkeys(spec.environment, "")}
-    public = hashlib.sha256(_text([EPOCH, without_values])).hexdigest()
-    salted = hmac.digest(salt.encode(), _text([public, spec.environment]), "sha256").hex()
+    public = hashlib.sha256(_text([EPOCH, without_values]).encode()).hexdigest()
+    salted = hmac.digest(salt.encode(), _text([public, spec.environment]).encode(), "sha256").hex()
     return Fingerprints(public, salted, hashlib.sha256(salt.encode()).hexdigest())
 
 
@@ -66,10 +66,6 @@ def is_about(status: SandboxStatus, rendered: Rendered) -> bool:
     return status.fingerprint == rendered.fingerprint
 
 
-def _text(value: object) -> bytes:
-    return json.dumps(value, default=_fields, sort_keys=True).encode()
-
-
 def _fields(value: object) -> dict[str, object]:
     """A mapping that is no dictionary, or a part of the spec by its fields."""
     if isinstance(value, Mapping):
@@ -79,3 +75,6 @@ def _fields(value: object) -> dict[str, object]:
         for name in type(value).__slots__  # type: ignore[attr-defined]
         if (said := getattr(value, name)) is not None or name not in NEWER
     }
+
+
+_text = json.JSONEncoder(default=_fields, sort_keys=True).encode

@@ -19,7 +19,7 @@ from reconciler.planning.render import render
 from reconciler.spec.policy import Policy
 from reconciler.spec.sandbox import DesiredState, Sandbox
 
-NEW = SandboxStatus(name="")
+NOTHING_KNOWN = SandboxStatus(name="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,8 @@ class Situation:
     memo: Memo
 
     def status(self, name: str) -> SandboxStatus:
-        """An empty one for a sandbox of which nothing is remembered."""
-        return self.memory.statuses.get(name) or self.memo(_unknown, name, name)
+        """One without a name for a sandbox of which nothing is remembered."""
+        return self.memory.statuses.get(name, NOTHING_KNOWN)
 
     def is_down(self, name: str) -> bool:
         """Whether somebody has taken it down, and nobody has asked for it since."""
@@ -124,7 +124,3 @@ class Situation:
             if backoff.is_in_backoff(status, backoff.STOP_AND_REMOVE, self.now):
                 return backoff.wait(planned, status)
         return planned
-
-
-def _unknown(name: str) -> SandboxStatus:
-    return NEW.model_copy(update={"name": name})

@@ -82,10 +82,11 @@ class _Reader:
         return kept if kept or isinstance(path[-1], int) or path in OWN else _DROPPED
 
     def _single(self, path: KeyPath, rows: Sequence[Spelling], value: Any) -> Any:
-        unnamed = KEPT if path[:1] in OWN or len(path) == 1 else UNKNOWN
-        spelling, groups = next(
-            ((row, found) for row in rows if (found := _groups(row, value)) is not None), (unnamed, {})
-        )
+        spelling, groups = KEPT if path[:1] in OWN or len(path) == 1 else UNKNOWN, {}
+        for row in rows:
+            if (found := _groups(row, value)) is not None:
+                spelling, groups = row, found
+                break
         if (to := spelling.to) and (to in self._said or to in self.moved):
             spelling = refused("", ANY, f"'{{key}}' says what `{to}` says too", "keep one of them")
         reading = Reading(path, value, spelling, groups)

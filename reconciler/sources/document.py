@@ -291,14 +291,14 @@ class _Builder:
 
     def _content(self, event: Event, depth: int) -> Any:
         match event:
-            case MappingStartEvent():
-                return self._mapping(depth)
-            case SequenceStartEvent():
-                return self._sequence(depth)
             case ScalarEvent(value=text, style=None):
                 return self._resolved(event, text)
             case ScalarEvent(value=text):
                 return self._meant(event, text)
+            case MappingStartEvent():
+                return self._mapping(depth)
+            case SequenceStartEvent():
+                return self._sequence(depth)
         raise AssertionError(event)
 
     def _mapping(self, depth: int) -> _Entries:

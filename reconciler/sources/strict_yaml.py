@@ -15,6 +15,8 @@ from yaml.tokens import ScalarToken
 DEPTH_MAX = 20
 EVENTS_MAX = 1000
 
+SPACES_AND_COMMENT = re.compile(r" *(?:#[^\0\n]*)?")
+BLANKS = re.compile(r"[ \t]*")
 WORD = re.compile(r"(?:[^\0 \t\n:]|:(?![\0 \t\n]))+")
 WORD_IN_FLOW = re.compile(r"(?:[^\0 \t\n:,?[\]{}]|:(?![\0 \t\n,[\]{}]))+")
 
@@ -72,7 +74,7 @@ class Events(_Characters, Scanner, Parser):
         Scanner.__init__(self)
         Parser.__init__(self)
         self.taken, self._events_max = 0, events_max
-        self._scanned = False
+        self._next: type | None = None
 
     def take(self) -> Event:
         self.count(1)
@@ -91,16 +93,17 @@ class Events(_Characters, Scanner, Parser):
 
     def check_token(self, *choices: Any) -> bool:
         """As PyYAML's, which is asked six times an event: only the first time there may be more to scan."""
-        if not self._scanned:
-            while self.need_more_tokens():
-                self.fetch_more_tokens()
-            self._scanned = True
-        return bool(self.tokens) and (not choices or isinstance(self.tokens[0], choices))
+        if self._next is None:
+            self._next = type(self.peek_token())  # type: ignore[no-untyped-call]
+        return self._next in choices
 
     def get_token(self) -> Any:
-        """As PyYAML's: the next one may not be scanned yet."""
-        self._scanned = False
-        return super().get_token()  # type: ignore[no-untyped-call]
+        """As PyYAML's, which looks for more to scan again."""
+        if self._next is None:
+            self.peek_token()  # type: ignore[no-untyped-call]
+        self._next = None
+        self.tokens_taken += 1
+        return self.tokens.pop(0)
 
     def need_more_tokens(self) -> bool:
         """Also when the next token may turn out to be a key, whose mark comes before it."""
@@ -113,15 +116,20 @@ class Events(_Characters, Scanner, Parser):
 
     def scan_to_next_token(self) -> None:
         """As PyYAML's, but tabs separate too, as YAML says: everywhere but before what begins a line."""
-        super().scan_to_next_token()
-        while self.peek() == "\t":
-            length = self._blanks()
-            begins = not self.buffer[self.pointer - self.column : self.pointer].strip(" ")
-            if begins and self.peek(length) not in "#\n\0":
+        while True:
+            if self.peek() in " #":
+                self.forward(self._length(SPACES_AND_COMMENT))
+            if self.scan_line_break():
+                self.allow_simple_key = self.allow_simple_key or not self.flow_level
+            elif self.peek() != "\t":
                 return
-            self.forward(length)
-            self.allow_simple_key = self.allow_simple_key and self.flow_level > 0
-            super().scan_to_next_token()
+            else:
+                length = self._length(BLANKS)
+                begins = not self.buffer[self.pointer - self.column : self.pointer].strip(" ")
+                if begins and self.peek(length) not in "#\n\0":
+                    return
+                self.forward(length)
+                self.allow_simple_key = self.allow_simple_key and self.flow_level > 0
 
     def scan_plain(self) -> ScalarToken:
         """As PyYAML's, but by the word, not by the character."""
@@ -140,19 +148,17 @@ class Events(_Characters, Scanner, Parser):
 
     def scan_plain_spaces(self, indent: int, start_mark: Mark) -> Any:
         """As PyYAML's, but with tabs between words and at the end of a line."""
-        length = self._blanks()
-        blanks = self.prefix(length)
+        if self.peek() not in " \t\n":
+            return []
+        blanks = self.prefix(self._length(BLANKS))
         if "\t" not in blanks:
             return super().scan_plain_spaces(indent, start_mark)
-        self.forward(length)
+        self.forward(len(blanks))
         return [blanks] if self.peek() != "\n" else super().scan_plain_spaces(indent, start_mark)
 
-    def _blanks(self) -> int:
-        """How many spaces and tabs follow."""
-        length = 0
-        while self.peek(length) in " \t":
-            length += 1
-        return length
+    def _length(self, pattern: re.Pattern[str]) -> int:
+        """Of what follows and is such; the pattern matches nothing too."""
+        return cast("re.Match[str]", pattern.match(self.buffer, self.pointer)).end() - self.pointer
 
     def fetch_flow_collection_start(self, token_class: type) -> None:
         if self.flow_level >= DEPTH_MAX:
