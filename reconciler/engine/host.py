@@ -110,7 +110,7 @@ class EngineHost:
             real = Path(path).resolve(strict=True)
             mode = real.stat().st_mode
         except (OSError, RuntimeError) as error:
-            return Source(path, f"cannot be read: {getattr(error, 'strerror', None) or error}")
+            return Source(os.path.realpath(path), f"cannot be read: {getattr(error, 'strerror', None) or error}")
         if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
             return Source(str(real), "is neither a directory nor a file")
         return protected.judged(real)

@@ -99,16 +99,15 @@ def over_ceilings(sandbox: Sandbox | ContainerSpec, policy: Policy) -> Iterator[
 
 
 def volume_refused(volume: Volume | BindMount, policy: Policy, sources: Mapping[str, Source]) -> Iterator[_Violation]:
-    """Why it cannot be mounted, if it cannot."""
+    """Why it cannot be mounted, if it cannot. Of what is outside the policy's roots, nothing else is told."""
     source = sources.get(volume.source, Source(volume.source, "it was not examined"))
     allowed = ", ".join(root.root for root in policy.volumes) or "none"
-    if source.why_unfit:
-        hint = source.hint or f"mount an existing directory or file; allowed roots: {allowed}"
-        yield "source", source.why_unfit, hint, ""
-        return
     roots = [root for root in policy.volumes if _is_below(source.real, sources.get(root.root, Source(root.root)).real)]
     if not roots:
         yield "source", "the policy allows no mount from there", f"allowed roots: {allowed}", "volumes"
+    elif source.why_unfit:
+        hint = source.hint or f"mount an existing directory or file; allowed roots: {allowed}"
+        yield "source", source.why_unfit, hint, ""
     elif not volume.read_only and all(root.read_only for root in roots):
         yield "read_only", "the policy allows it read-only", "say `read_only: true`, or `:ro`", "volumes"
 

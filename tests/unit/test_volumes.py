@@ -153,7 +153,7 @@ def test_what_lies_in_what_a_container_can_write_is_refused(
     [
         ("shared/inner", "mount ROOT/shared itself, or let container stranger mount it read-only"),
         ("shared", ""),
-        ("gone", "mount an existing directory or file; allowed roots: none"),
+        ("gone", "mount an existing directory or file; allowed roots: ROOT"),
         ("own", "mount another directory or file"),
         ("own/inside", "mount another directory or file"),
         ("", "mount another directory or file"),
@@ -165,13 +165,23 @@ def test_the_hint_names_a_way_out(tmp_path: Path, place: str, hint: str) -> None
         (tmp_path / "root" / directory).mkdir(parents=True)
     root = tmp_path / "root"
     volumes = Volumes(host(tmp_path, own={root / "own": "the state directory"}))
-    wanted = declaration(root / place)
+    wanted, policy = declaration(root / place), Policy.model_validate({"volumes": [{"root": str(root)}]})
     writable = {str(root / "shared"): "container stranger"}
-    sources = volumes.examined([wanted], Policy(), "", lambda: writable)
-    refused = [
-        problem for problem in violations(wanted, Policy(), sources) if "the policy allows no" not in problem.message
-    ]
-    assert [problem.hint for problem in refused] == ([] if place == "shared" else [hint.replace("ROOT", str(root))])
+    sources = volumes.examined([wanted], policy, "", lambda: writable)
+    told = [problem.hint for problem in violations(wanted, policy, sources)]
+    assert told == ([] if place == "shared" else [hint.replace("ROOT", str(root))])
+
+
+def test_a_link_tells_nothing_of_what_is_outside(tmp_path: Path, source: Path) -> None:
+    """Whoever can make one inside a root of the policy does not learn by it whether something exists."""
+    policy = Policy.model_validate({"volumes": [{"root": str(source)}]})
+    outside = tmp_path / "outside"
+    (source / "link").symlink_to(outside)
+    wanted, volumes = declaration(source / "link"), Volumes(host(tmp_path))
+    before = violations(wanted, policy, volumes.examined([wanted], policy))
+    outside.mkdir()
+    assert before
+    assert violations(wanted, policy, volumes.examined([wanted], policy)) == before
 
 
 @pytest.mark.parametrize(
