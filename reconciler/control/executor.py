@@ -159,7 +159,7 @@ class Executor:
         return replace(outcome, duration_seconds=round(self._clock.monotonic() - begun, 3))
 
     def _call(self, outcome: Outcome) -> Outcome:
-        if not isinstance(outcome.action, Verify):
+        if isinstance(outcome.action, CreateNetwork | Pull | Create):  # all others name what only one engine has
             self._pin.check()
         match outcome.action:
             case Pull(reference):

@@ -121,7 +121,9 @@ class Observer:
         )
 
     def _look(self) -> tuple[EngineFacts, tuple[Summary, ...]]:
-        self._pin.check()
+        summaries = self._engine.containers()
+        if self._known.isdisjoint(one.id for one in summaries):  # no other engine has a container of the same id
+            self._pin.check()
         if self._facts is None:
             self._facts = self._engine.facts()
             self._check_host(self._facts.host)
@@ -130,7 +132,7 @@ class Observer:
             if network:
                 network = replace(network, why_unfiltered=self._host.why_unfiltered(network, self._facts))
             self._network = network
-        return self._facts, self._engine.containers()
+        return self._facts, summaries
 
     def _check_host(self, host: str) -> None:
         remote = self._host.remote  # whose name may be the same

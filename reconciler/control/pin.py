@@ -8,7 +8,9 @@ from reconciler.report.store import Store
 class Pin:
     """The first engine that is seen is pinned in the state directory, until somebody takes that file away.
 
-    Another one may come to be behind the same address: what the state says is not true of it.
+    Another one may come to be behind the same address: what the state says is not true of it. Which one answers is
+    asked (`GET /info`, some 15 ms of an engine) where nothing else tells: when the list shows no container that was
+    there before, as the id of one is on no other engine, and before whatever would happen on any engine alike.
     """
 
     def __init__(self, engine: EngineReader, store: Store) -> None:

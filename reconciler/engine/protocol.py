@@ -25,7 +25,7 @@ class EngineReader(Protocol):
         """What the engine says about itself."""
 
     def identity(self) -> str:
-        """What tells this engine from every other, on one line; it is asked for often."""
+        """What tells this engine from every other, on one line."""
 
     def containers(self) -> tuple[Summary, ...]:
         """All containers, in any state, that carry this instance's label."""

@@ -4,6 +4,7 @@ The fewest that could do it:
 
 - A pass asks for one list, as only the engine knows what there is. A pass finds what is to be done, and one looks
   afterwards at what came of it.
+- What is created is created on the engine that is pinned, so right before that it says which one it is.
 - What is created must be verified before it starts (one inspection), and looked at once it runs (another), as its
   addresses and state are not there before. Its log is followed from its start.
 - What replaces another is verified twice: before the old one is stopped, and right before its own start.
@@ -24,6 +25,7 @@ from tests.system.faults.proxy import Proxy
 LIST = "GET /containers/json"
 INSPECT = "GET /containers/ID/json"
 LOGS = "GET /containers/ID/logs"
+IDENTITY = "GET /info"
 CREATE = "POST /containers/create"
 START = "POST /containers/ID/start"
 STOP = "POST /containers/ID/stop"
@@ -31,8 +33,10 @@ REMOVE = "DELETE /containers/ID"
 
 FEWEST = {
     "idle pass": Counter([LIST]),
-    "created sandbox": Counter([LIST, CREATE, INSPECT, START, LOGS, LIST, INSPECT]),
-    "replaced sandbox": Counter([LIST, CREATE, INSPECT, STOP, INSPECT, START, LOGS, REMOVE, LOGS, LIST, INSPECT]),
+    "created sandbox": Counter([LIST, IDENTITY, CREATE, INSPECT, START, LOGS, LIST, INSPECT]),
+    "replaced sandbox": Counter(
+        [LIST, IDENTITY, CREATE, INSPECT, STOP, INSPECT, START, LOGS, REMOVE, LOGS, LIST, INSPECT]
+    ),
     "removed sandbox": Counter([LIST, STOP, LOGS, REMOVE, LIST]),
 }
 

@@ -7,7 +7,6 @@ python -m tests.simulation.mutations NAME SEEDS [FROM]     plays until a seed fi
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from copy import copy
 from dataclasses import dataclass, replace
 from functools import reduce
 from types import SimpleNamespace
@@ -171,11 +170,13 @@ def preferred(kept: Ports, allocated: Ports) -> Ports:
     return {name: {port: kept[name][port] or own for port, own in of.items()} for name, of in allocated.items()}
 
 
-def unpinned(executor: Executor) -> Any:
-    """One that takes any engine for the one that is pinned."""
-    free: Any = copy(executor)
-    free._pin = SimpleNamespace(check=lambda: "")
-    return free
+def unpinned(right: Any, one: Any, *arguments: Any) -> Any:
+    """As if any engine were the one that is pinned."""
+    pin, one._pin = one._pin, SimpleNamespace(check=lambda: "")
+    try:
+        return right(one, *arguments)
+    finally:
+        one._pin = pin
 
 
 def raised(found: Inspected) -> Inspected:
@@ -297,9 +298,9 @@ MUTATIONS = {
     # whose it is
     "take a stranger with our labels for ours": bug(5, Observer._not_ours_by_proof, lambda *_: None),
     "take what another source owns": bug(4, Owner.acts_for, lambda *_: True),
-    "take any engine for the one that is pinned": bug(7, Pin.another, lambda right, pin: ""),
-    "check the engine in observations only": bug(46, Executor._call,
-        lambda right, executor, outcome: right(unpinned(executor), outcome)),
+    "take any engine for the one that is pinned": bug(3, Pin.another, lambda right, pin: ""),
+    "check the engine in observations only": bug(68, Executor._call, unpinned),
+    "check the engine before actions only": bug(3, Observer._look, unpinned),
     "start beside what may be ours": bug(24, World.in_place_of,
         lambda right, world, name: found if (found := right(world, name)) and found.source else None),
     # what is secret

@@ -17,7 +17,7 @@ from reconciler.spec.sandbox import DesiredState
 from tests.floor import outside_the_floor
 from tests.simulation.story import FIXED_PORT, MISSING_IMAGE, PRIVATE_IMAGE
 from tests.simulation.witness import OTHERS, Raw, Settled, Witness, is_unhealthy, is_up, name_of, published, serves
-from tests.simulation.world import CHANGES, SOURCES
+from tests.simulation.world import SOURCES
 
 OUTRANK = {Reason.POLICY_VIOLATION, Reason.DISK_EXCEEDED, Reason.LOG_RATE_EXCEEDED}
 """Causes for which what runs is stopped whatever its file says, or cannot say."""
@@ -312,9 +312,18 @@ def only_ours_are_touched(_witness: Witness, call: str) -> None:
 
 
 def nothing_is_changed_on_another_engine(_witness: Witness, call: str) -> None:
-    """An engine that comes to be behind the address of the one that is pinned is looked at, and no more."""
-    if call.partition(" ")[0] in CHANGES:
+    """An engine that comes to be behind the address of the one that is pinned is given nothing.
+
+    It may be asked to stop or remove a container of the other one's, which it has not.
+    """
+    if call.partition(" ")[0] in {"create_network", "pull", "create"}:
         raise ViolationError(f"{call}: it is another engine")
+
+
+def no_plan_is_made_of_what_another_engine_shows(witness: Witness, _cycle: Cycle) -> None:
+    """A pass that finds another engine ends with that."""
+    if witness.host.engine.another_answers:
+        raise ViolationError("a plan is made of another engine's containers")
 
 
 def one_odd_container_stops_nobody_else(witness: Witness) -> None:
@@ -577,6 +586,7 @@ BEFORE_A_CALL_OF_ANOTHER_ENGINE = (nothing_is_changed_on_another_engine,)
 BEFORE_A_START = (only_what_was_verified_starts,)
 AFTER_A_START = (never_two_run_for_one_name, no_more_run_than_the_limit_allows)
 OF_A_PLAN = (
+    no_plan_is_made_of_what_another_engine_shows,
     what_is_remembered_changes_no_plan,
     public_fingerprints_know_no_values,
     what_is_to_be_retried_does_not_rest,

@@ -12,13 +12,17 @@ from tests.house import IMAGE, House
 
 
 class Engine(FakeEngine):
-    """Which engine it is, the test says."""
+    """It may become another one, with nothing but images."""
 
     name = "ID /var/lib/docker"
 
     def identity(self) -> str:
         super().identity()
         return self.name
+
+    def exchange(self) -> None:
+        self.name = "ANOTHER /var/lib/docker"
+        self._containers, self._networks = {}, {}
 
 
 @pytest.fixture
@@ -49,7 +53,7 @@ def test_another_engine_is_left_alone(house: House, engine: Engine) -> None:
     """By a controller that starts, by a plan, and while actions are under way; each says how to accept it."""
     house.apply()
     house.declare("other")
-    engine.name = "ANOTHER /var/lib/docker"
+    engine.exchange()
     status = house.apply()
     assert not status.available
     accept = f"another engine answers than before; to accept it: rm {house.store.pin_file}; it is ANOTHER"
@@ -59,20 +63,31 @@ def test_another_engine_is_left_alone(house: House, engine: Engine) -> None:
         reconcile_once(house.settings, engine, SystemClock())
     house.store.pin_file.unlink()
     assert house.apply().available
-    assert house.writes() == ["create other", "start other"]
+    assert house.running() == ["other", "web"]
     assert house.store.pinned() == "ANOTHER /var/lib/docker"
 
 
 def test_an_engine_that_changes_between_two_calls_gets_no_more(house: House, engine: Engine) -> None:
-    """Right before each call that changes something it is asked which one it is."""
+    """Right before whatever would happen on any engine alike, it is asked which one it is."""
 
     def exchanged(call: str) -> None:
-        if call.startswith("create "):
-            engine.name = "ANOTHER"
+        if call == "create_network":
+            engine.exchange()
 
     engine.after_call = exchanged
     house.apply()
-    assert house.writes() == ["create_network", "create web"]
+    assert house.writes() == ["create_network"]
+
+
+def test_an_engine_is_known_by_its_containers(house: House, engine: Engine) -> None:
+    """A pass that finds one which was there before does not ask; what is removed is on no other engine."""
+    house.declare("other")
+    house.apply()
+    engine.calls.clear()
+    house.remove("other")
+    house.apply()
+    assert house.running() == ["web"]
+    assert engine.calls.count("identity") == 0
 
 
 def test_a_plan_pins_nothing(house: House, engine: Engine) -> None:
