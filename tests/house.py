@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from reconciler.control.clock import Clock
 from reconciler.control.controller import Controller
-from reconciler.control.dependencies import Clock, Dependencies
+from reconciler.control.dependencies import Dependencies
 from reconciler.control.settings import Settings
 from reconciler.model.errors import EngineRefused, Refusal
 from reconciler.model.status import Approval, ControllerStatus, SandboxStatus

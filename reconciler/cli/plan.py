@@ -83,7 +83,7 @@ def plan(settings: Settings, output: str, against: TextIO | None) -> None:
 
 def _against_engine(settings: Settings) -> tuple[Plan, Desired]:
     """Against the engine. Imports here, since docker-py is slow to import."""
-    from reconciler.control.dependencies import SystemClock
+    from reconciler.control.clock import SystemClock
     from reconciler.control.reconcile import reconcile_once
     from reconciler.engine.docker.client import DockerEngine
 

@@ -3,11 +3,10 @@
 import os
 import random
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
+from reconciler.control.clock import Clock, SystemClock
 from reconciler.control.disk_meter import DiskMeter
 from reconciler.control.exclusive import Exclusive
 from reconciler.control.log_collector import LogCollector
@@ -22,27 +21,6 @@ from reconciler.report.metrics import Metrics
 from reconciler.report.store import Store
 from reconciler.sources.directory import Directory
 from reconciler.spec.policy import Policy
-
-
-class Clock(Protocol):
-    """The only times that there are; a simulation has its own."""
-
-    def now(self) -> float:
-        """Seconds since the epoch; the clock may be set, also back."""
-
-    def monotonic(self) -> float:
-        """Seconds since an arbitrary moment; never goes back."""
-
-    def worked(self) -> float:
-        """Seconds that all threads of this process have kept a core busy."""
-
-
-class SystemClock:
-    """The clock of this machine."""
-
-    now = staticmethod(time.time)
-    monotonic = staticmethod(time.monotonic)
-    worked = staticmethod(time.process_time)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import assert_never
 
-from reconciler.control.dependencies import Clock
+from reconciler.control.clock import Clock
 from reconciler.control.messages import Progress, SandboxPlanEnded, Tell
 from reconciler.control.pin import Pin
 from reconciler.control.volumes import Volumes

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable
 
 from reconciler import __version__
-from reconciler.control.dependencies import Clock
+from reconciler.control.clock import Clock
 from reconciler.control.read import Reading
 from reconciler.control.reconcile import Cycle
 from reconciler.control.settings import Settings

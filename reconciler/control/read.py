@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
-from reconciler.control.dependencies import Clock
+from reconciler.control.clock import Clock
 from reconciler.model.desired import Desired
 from reconciler.model.errors import DirectoryUnreadable, PolicyInvalid, PolicyUnknown
 from reconciler.spec.policy import Policy

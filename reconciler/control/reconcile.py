@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from reconciler.control.dependencies import Clock
+from reconciler.control.clock import Clock
 from reconciler.control.observer import Observer
 from reconciler.control.pin import Pin
 from reconciler.control.read import Reading, read_once

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any, TypeVarTuple
 
-from reconciler.control.dependencies import Clock
+from reconciler.control.clock import Clock
 from reconciler.model.desired import Desired
 from reconciler.model.plan import Outcome, Plan, Reason, SandboxPlan, Verdict
 from reconciler.model.status import JournalEntry, SandboxStatus

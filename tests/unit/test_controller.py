@@ -8,8 +8,8 @@ from copy import deepcopy
 
 import pytest
 
+from reconciler.control.clock import SystemClock
 from reconciler.control.controller import Controller
-from reconciler.control.dependencies import SystemClock
 from reconciler.control.executor import Executor
 from reconciler.control.messages import EngineEvent, LogRateExceeded, Notice
 from reconciler.engine.docker.decode import NO_TRAFFIC_BETWEEN

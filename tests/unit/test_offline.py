@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from reconciler.cli.main import cli
-from reconciler.control.dependencies import SystemClock
+from reconciler.control.clock import SystemClock
 from reconciler.control.reconcile import reconcile_once
 from reconciler.model.capabilities import ALL, Knob, SetBy
 from reconciler.model.plan import Plan, Reason, SandboxPlan, Verdict

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.control.dependencies import SystemClock
+from reconciler.control.clock import SystemClock
 from reconciler.control.reconcile import reconcile_once
 from reconciler.model.errors import EngineUnavailable
 from tests.fake_engine import FakeEngine

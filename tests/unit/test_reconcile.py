@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from reconciler.cli.main import cli
-from reconciler.control.dependencies import SystemClock
+from reconciler.control.clock import SystemClock
 from reconciler.control.reconcile import reconcile_once
 from reconciler.model.errors import PolicyUnknown
 from reconciler.model.plan import Verdict
