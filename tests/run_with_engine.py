@@ -22,6 +22,7 @@ from types import FrameType
 
 from tests.busybox_image import make_image
 from tests.engine_api import answers, ask, has_image, pull_image
+from tests.host_network import left_as_it_was
 from tests.private_engine import NoEngineError, PrivateEngine, end_with_parent, install, say
 
 EXAMPLES = Path(__file__).parent.parent / "sandboxes.d"
@@ -77,14 +78,15 @@ def engine() -> Iterator[str]:
             say(what_runs_on(host))
         return
     say(f"none answers; starting a private one, with its data in {private.data}")
-    try:
-        private.start()
-        say(f"it answers at {private.host}")
-        yield private.host
-    finally:
-        on_signals(signal.SIG_IGN)
-        say("ending the private one, and with it the sandboxes")
-        private.end()
+    with left_as_it_was(Path("/run") / f"{name}.network"):
+        try:
+            private.start()
+            say(f"it answers at {private.host}")
+            yield private.host
+        finally:
+            on_signals(signal.SIG_IGN)
+            say("ending the private one, and with it the sandboxes")
+            private.end()
 
 
 def found(private_host: str) -> str | None:

@@ -20,6 +20,13 @@ mount -t tmpfs tmpfs /var/lib
 """
 """For a network and mounts of its own: no engine of this machine is found, and its own is in nobody's way."""
 
+NETWORK = """{
+ip -brief link
+iptables-save | sed -n 's/ *\\[.*//; /^-A/p; /DROP$/p; /-$/p'
+cat /proc/sys/net/ipv4/ip_forward
+}"""
+"""Links, rules, chains, what is dropped if no rule says otherwise, and whether packets are passed on."""
+
 CTRL_C = b"\x03"
 
 
@@ -62,6 +69,19 @@ def test_nothing_outlives_what_has_started_it(tmp_path: Path, run: str, end: Cal
         eventually(lambda: not list(those_in(mounts)), 180)
     assert not [*Path("/sys/fs/cgroup").glob("*/reconciler-engine"), *Path("/sys/fs/cgroup").glob("reconciler-engine")]
     assert clone.status("hello").phase == "Running"
+
+
+@pytest.mark.usefixtures("private_engine", "alone")
+def test_the_network_is_left_as_it_was(tmp_path: Path) -> None:
+    """With an engine of its own, `make run` takes its bridges and rules away; what a Docker had made before stays."""
+    clone, before, after = Clone.at(tmp_path / "clone", {}), tmp_path / "before", tmp_path / "after"
+    run = f"trap : INT; iptables -N DOCKER-USER; {NETWORK} > {before}; make run || true; {NETWORK} > {after}"
+    with clone.terminal("unshare", "--net", "--mount", "sh", "-ec", ALONE + run) as terminal:
+        eventually(clone.run_all, 180)
+        terminal.press(CTRL_C)
+        terminal.process.wait(180)
+    assert "DOCKER-USER" in before.read_text()
+    assert after.read_text() == before.read_text()
 
 
 def test_ctrl_c_says_what_runs_on(clone: Clone, private_engine: PrivateEngine) -> None:
