@@ -27,14 +27,17 @@ class Match(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Any new TCP or UDP connection from `bridge`, whose subnets are `sources`; with no `to`, to the host itself.
+    """Any new TCP or UDP connection from `bridge`, whose subnets are `sources`.
 
-    A `+` at the end of `bridge` stands for any characters, and so for several bridges.
+    With no `to` it is to the host itself, or to whoever is behind the bridge `out`. A `+` at the end of `bridge` stands
+    for any characters, and so for several bridges.
     """
 
     bridge: str
     sources: tuple[IPv4Network, ...]
     to: IPv4Address | None = None
+    out: str = ""
+    """Empty: any but `bridge`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,8 @@ def _plain_match(connection: Connection, option: str, value: str) -> Match:
     match option:
         case "-i":
             return _match_interface(value, connection.bridge)
+        case "-o" if connection.out:
+            return _match_interface(value, connection.out)
         case "-o":
             return Match.NO if _match_interface(value, connection.bridge) is Match.YES else Match.MAYBE
         case "-s":

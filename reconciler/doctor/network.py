@@ -18,6 +18,8 @@ METADATA = IPv4Address("169.254.169.254")
 DATABASES = {3306: "MySQL", 5432: "PostgreSQL", 6379: "Redis", 27017: "MongoDB"}
 """Ports on which clients of this host expect a database, and to which they send passwords."""
 
+ANYWHERE = IPv4Network("0.0.0.0/0")
+
 KEEP = "# lost at the next boot, unless you save it with your firewall's rules"
 
 
@@ -34,8 +36,20 @@ def bridge(host: Host, _: EngineHealth) -> Iterator[Finding]:
         remedy = "sudo modprobe br_netfilter", "sudo sysctl -w net.bridge.bridge-nf-call-iptables=1"
         why = "Sandboxes could reach one another, so none is started."
         yield error("bridge", host.network.why_unfiltered, why, *remedy)
+    elif _is_open_inside(host, host.network):
+        text, why = "no rule of the firewall keeps neighbours apart", "Sandboxes can reach one another."
+        restart = host.house.systemctl("restart")
+        yield error("bridge", text, why, f'# take "iptables": false out of {host.house.configuration}', restart)
     else:
         yield ok("bridge", f"{host.network.name} keeps neighbours apart")
+
+
+def _is_open_inside(host: Host, network: Network) -> bool:
+    """By the rules of Docker on this host; elsewhere, all that is known is what the network is set to."""
+    elsewhere = host.address.remote or host.house.rootless or network.bridge not in host.interfaces
+    if isinstance(host.rules, Unknown) or host.house.client != "docker" or elsewhere:
+        return False
+    return not host.rules.fate("FORWARD", Connection(network.bridge, (ANYWHERE,), out=network.bridge)).dropped
 
 
 def firewall(host: Host, _: EngineHealth) -> Iterator[Finding]:
@@ -58,7 +72,7 @@ def firewall(host: Host, _: EngineHealth) -> Iterator[Finding]:
 def _connection(network: Network, *, of_podman: bool) -> Connection:
     """Podman's sandboxes have a network each, whose bridges have numbers, and addresses that are not known here."""
     if of_podman:
-        return Connection(network.bridge.rstrip(digits) + "+", (IPv4Network("0.0.0.0/0"),))
+        return Connection(network.bridge.rstrip(digits) + "+", (ANYWHERE,))
     return Connection(network.bridge, tuple(IPv4Network(subnet) for subnet in network.subnets if ":" not in subnet))
 
 

@@ -91,6 +91,21 @@ def test_the_firewall_closes_as_advised(patient: Operator) -> None:
         service.wait()
 
 
+def test_neighbours_that_no_rule_keeps_apart(patient: Operator) -> None:
+    """Without the engine's rules it is an error, whatever the engine says of its network."""
+    patient.declare("web")
+    patient.reconciler("apply", code=0)
+    assert levels(patient)["bridge"] == "ok"
+    rules = subprocess.run([*patient.before, "iptables-save"], stdout=subprocess.PIPE, check=True).stdout
+    for command in (["-F", "FORWARD"], ["-P", "FORWARD", "ACCEPT"]):
+        subprocess.run([*patient.before, "iptables", *command], check=True)
+    try:
+        assert levels(patient)["bridge"] == "error"
+    finally:
+        subprocess.run([*patient.before, "iptables-restore"], input=rules, check=True)
+    assert levels(patient)["bridge"] == "ok"
+
+
 def test_what_nftables_drops_is_closed(patient: Operator, tmp_path: Path) -> None:
     """A host's firewall may be in nftables alone, as firewalld's is, beside the engine's rules in iptables."""
     patient.declare("web")

@@ -169,7 +169,14 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         "warning: firewall: could not be checked: you must be root",
     ),
     "open host": ({"rules": parse("-P FORWARD DROP")}, "error: host's services: open to sandboxes"),
-    "open cloud": ({"rules": parse("-P INPUT DROP")}, "error: cloud metadata: open to sandboxes"),
+    "open cloud": (
+        {"rules": parse("-P INPUT DROP\n-A FORWARD -i br-1 -o br-1 -j DROP")},
+        "error: cloud metadata: open to sandboxes",
+    ),
+    "open to neighbours": (
+        {"rules": parse("-P INPUT DROP\n-A FORWARD -i br-1 ! -o br-1 -j DROP")},
+        "error: bridge: no rule of the firewall keeps neighbours apart",
+    ),
     "leak": (
         {"rules": parse("-P INPUT DROP\n-P FORWARD DROP\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT")},
         "warning: host's services: closed to sandboxes but for: -A INPUT -p tcp -m tcp --dport 22 -j ACCEPT",

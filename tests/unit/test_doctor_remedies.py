@@ -345,6 +345,16 @@ def test_an_open_firewall(kind: str, rules: Rules, host_remedy: tuple[str, ...],
     assert {found[check].level for check in ("host's services", "cloud metadata")} == {Level.ERROR}
 
 
+def test_neighbours_that_no_rule_keeps_apart() -> None:
+    """A Docker of this host that was told to leave the firewall alone is told to take care of it again."""
+    host = replace(ENGINES["docker"].host(), rules=parse(""))
+    (found,) = (one for one in examine(host)["Network"] if one.check == "bridge")
+    assert (found.level, found.remedy) == (
+        Level.ERROR,
+        ('# take "iptables": false out of /etc/docker/daemon.json', RESTART),
+    )
+
+
 def test_podman_with_no_sandbox() -> None:
     """Without a network of a sandbox, nothing is said of the rules for it."""
     host = replace(ENGINES["podman"].host(), interfaces=frozenset({"lo", "br-1"}))
