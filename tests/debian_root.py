@@ -12,6 +12,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", "/var/cache")) / "reconciler-engin
 
 DOCKER = ("docker.io", "iptables", "iproute2")
 PODMAN = ("podman", "crun", "netavark", "aardvark-dns", "nftables", "catatonit")
+KERNEL = ("user-mode-linux", "kmod")
 
 NO_SERVICES = "#!/bin/sh\nexit 101\n"
 """Debian's `policy-rc.d`: nothing that is installed is started."""
@@ -39,6 +40,8 @@ def debian_root(suite: str) -> Path:
     Raises `NoEngineError` where it cannot be had.
     """
     root = CACHE / suite
+    if root.exists():
+        return root
     try:
         CACHE.mkdir(parents=True, exist_ok=True)
         with (CACHE / "turn").open("w") as turn:
@@ -62,10 +65,11 @@ def _make(suite: str, root: Path) -> None:
     policy.chmod(0o755)
     shutil.copy("/etc/resolv.conf", unfinished / "etc/resolv.conf")
     inside = ("chroot", str(unfinished))
-    _run(*inside, "apt-get", "install", "-qq", "-y", "--no-install-recommends", *DOCKER, *PODMAN)
+    _run(*inside, "apt-get", "install", "-qq", "-y", "--no-install-recommends", *DOCKER, *PODMAN, *KERNEL)
     _run(*inside, "useradd", "--system", "dockremap")
     for file in ("subuid", "subgid"):
         (unfinished / "etc" / file).write_text(REMAPPED)
+    (unfinished / "usr/lib/modules").symlink_to("uml/modules")
     (unfinished / "etc/containers/containers.conf").write_text(CONTAINERS_CONF)
     (unfinished / "etc/containers/registries.conf.d/local.conf").write_text(REGISTRIES_CONF)
     unfinished.rename(root)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
+from tests import user_mode_kernel
 from tests.debian_root import debian_root
 from tests.private_engine import PATH, NoEngineError, Program, install, say
 
@@ -29,12 +30,17 @@ class Kind:
     program: str
     debian: str | None
     flags: tuple[str, ...] = ()
+    cgroup2: bool = False
+    """On a kernel of its own, whose only cgroups are of version 2."""
     lacks: Mapping[str, str] = field(default_factory=dict)
     """What cannot be had of it: how the names of the tests for it begin, and why. These must fail, all others pass."""
 
 
 TIMERS = "its health checks are timers of systemd, which is not on these machines"
 IMPORT = "its import of an image knows no HEALTHCHECK"
+
+NO_NAT = ("--iptables=false", "--ip6tables=false")
+"""A kernel in user mode has no address translation."""
 
 REMAPPED = "such a container is refused while users are remapped"
 
@@ -65,6 +71,7 @@ OF_PODMAN = {
     "test_what_a_registry_answers_is_not_told[JSON]": "what it says of such an answer is told as unknown",
     "test_what_a_registry_answers_is_not_told[no such page]": "its log has no answers of registries",
     "test_a_kernel_that_lets_neighbours_talk_starts_nobody": "no two of its sandboxes share a bridge",
+    "test_neighbours_that_no_rule_keeps_apart": "no two of its sandboxes share a bridge",
     "test_the_firewall_closes_as_advised": "its rules are nftables', whose command is not on these machines",
     "test_the_user_of_the_unit_can_do_all_that_is_needed": "its socket is for root alone",
     "test_every_sandbox_port_and_failure_is_kept": "the version before starts nothing there",
@@ -82,18 +89,30 @@ KINDS = {
         "dockerd",
         "testing",
         ("--feature=containerd-snapshotter=true",),
-        {"test_what_a_registry_answers_is_not_told[no such page]": "a page that is not found looks like a registry's"},
+        lacks={
+            "test_what_a_registry_answers_is_not_told[no such page]": "a page that is not found looks like a registry's"
+        },
     ),
     "docker-28-userns": Kind(
         "dockerd",
         "testing",
         ("--userns-remap=default",),
-        {
+        lacks={
             "test_what_was_loosened_reads_back_as_loose[real-Privileged": REMAPPED,
             "test_what_was_loosened_reads_back_as_loose[real-PidMode": REMAPPED,
         },
     ),
+    "docker-28-cgroup2": Kind("dockerd", "testing", NO_NAT, cgroup2=True),
     "podman-5": Kind("podman", "testing", lacks=OF_PODMAN),
+    "podman-5-cgroup2": Kind(
+        "podman",
+        "testing",
+        cgroup2=True,
+        lacks={
+            **OF_PODMAN,
+            "test_what_was_loosened_reads_back_as_loose[real-OomKillDisable": "it repeats what version 2 has not",
+        },
+    ),
 }
 
 SUITES = {
@@ -150,12 +169,16 @@ def _run(suite: str, engine: str, program: Program) -> Result:
     with tempfile.TemporaryDirectory(prefix="rec-suite-", dir="/tmp") as directory:
         told = Path(directory) / "results.xml"
         options = ["--engine", engine, "-m", "not slow", "-k", "not fake", "--junit-xml", str(told), "-n", str(WORKERS)]
-        done = subprocess.run([sys.executable, "-m", "pytest", "-q", *options, *SUITES[suite]], check=False)
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, *SUITES[suite]]
+        if KINDS[engine].cgroup2:
+            code = user_mode_kernel.run(command, Path(directory))
+        else:
+            code = subprocess.run(command, check=False).returncode
         suites = ElementTree.parse(told).getroot() if told.exists() else ()  # noqa: S314 - pytest has written it
     tests, failures, errors, skipped = (
         sum(int(one.get(key, 0)) for one in suites) for key in ("tests", "failures", "errors", "skipped")
     )
-    failed = max(failures + errors, int(done.returncode != 0))
+    failed = max(failures + errors, int(code != 0))
     passed = tests - failures - errors - skipped
     return Result(engine, _version(program), passed, failed, skipped, time.monotonic() - began)
 

@@ -21,6 +21,7 @@ def commands(place: Place, wanted: int, rounds: int) -> Iterator[Line]:
     python, plan, status, validate, *composed = alternate(rounds, empty, *own, *theirs)
     dry_run, config = composed or (None, None)
     at_100 = Goal(1, 0.2) if wanted == 100 else None
+    yield Line(6, f"`plan`, {wanted} sandboxes", plan, "empty Python", python, Goal(18) if wanted == 5 else None)
     yield Line(6, f"`plan`, {wanted} sandboxes", plan, "Compose `--dry-run`", dry_run, Goal(1.3))
     yield Line(6, f"`validate`, {wanted} sandboxes", validate, "empty Python", python, at_100)
     yield Line(6, f"`validate`, {wanted} sandboxes", validate, "Compose `config -q`", config)
