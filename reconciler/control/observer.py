@@ -167,14 +167,14 @@ class Observer:
         for summary, inspection in zip(missing, found, strict=True):
             if isinstance(inspection, EngineRefused):
                 unreadable.append(ownership.counted(summary, f"it cannot be inspected: {inspection}"))
-            elif inspection is not None:
-                self._seen[summary.id] = _Seen(summary, inspection, now)
+            elif inspection is not None:  # the kernel is asked by this thread alone: others would only wait for it
+                self._seen[summary.id] = _Seen(summary, self.volumes.witnessed(summary.id, inspection), now)
         return unreadable
 
     def _inspected(self, container: str) -> Inspection | EngineRefused | None:
         """None for a container that is gone; the error for one that cannot be inspected."""
         try:
-            return self.volumes.witnessed(container, self._engine.inspect(container))
+            return self._engine.inspect(container)
         except EngineRefused as error:
             if error.refusal is Refusal.NOT_FOUND:
                 return None
