@@ -185,11 +185,13 @@ def raised(found: Inspected) -> Inspected:
     return found
 
 
-def unmounted(found: Inspected) -> Inspected:
-    """Without what the kernel has told."""
-    if not isinstance(found, Inspection):
-        return found
-    return replace(found, deviations=tuple(one for one in found.deviations if one.knob != MOUNTED))
+def unmounted(right: Any, observer: Observer, *call: Any) -> Any:
+    """Without what the kernel has told of mounts."""
+    unreadable = right(observer, *call)
+    for one, seen in observer._seen.items():
+        told = tuple(found for found in seen.inspection.deviations if found.knob != MOUNTED)
+        observer._seen[one] = replace(seen, inspection=replace(seen.inspection, deviations=told))
+    return unreadable
 
 
 # fmt: off
@@ -315,8 +317,7 @@ MUTATIONS = {
         lambda right, spec, salt: right(spec, salt)._replace(salted_with=salt)),
     # what is observed
     "let one odd container stop the whole": bug(4, Observer._inspected, lambda right, *call: raised(right(*call))),
-    "look at no volumes in an observation": bug(1257, Observer._inspected,
-        lambda right, *call: unmounted(right(*call))),
+    "look at no volumes in an observation": bug(1257, Observer._inspect, unmounted),
     "look no more at volumes once they are mounted": bug(42, start_after,
         lambda right, *call: unchecked(right(*call), Start)),
     "let an exchanged source be read until the next pass": bug(42, Executor.carry_out,
