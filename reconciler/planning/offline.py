@@ -100,7 +100,7 @@ def _unmanaged(saved: Saved) -> Iterator[Unmanaged]:
 def _container(status: SandboxStatus, rendered: Rendered | None, *, up: bool) -> Observed:
     """The sandbox's container; what is rendered now, when it was made from the same."""
     state = State.RUNNING if up else State.EXITED if status.started_at else State.CREATED
-    claims = bool(status.fingerprint) and status.container_name.endswith(f".{status.fingerprint[:8]}")
+    claims = status.container_name.endswith(f".{status.fingerprint[:8]}")
     name, fingerprint = status.container_name, ""
     if rendered is not None and claims and is_about(status, rendered):
         name, fingerprint = rendered.name, rendered.fingerprint

@@ -264,7 +264,7 @@ def _configuration(status: SandboxStatus, planned: SandboxPlan, current: Observe
         return {}
     if rendered and (current.fingerprint, current.ports) == (rendered.fingerprint, rendered.ports):
         return {"configuration": configuration(rendered.spec)}
-    return {} if current.id == status.container_id else {"configuration": {}}
+    return {"configuration": {}}
 
 
 def _attestation(planned: SandboxPlan, current: Observed) -> dict[str, Any]:

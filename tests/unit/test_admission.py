@@ -81,12 +81,14 @@ def test_a_volume_that_is_not_there(tmp_path: Path) -> None:
     assert problem.hint == "mount an existing directory or file; allowed roots: /usr"
 
 
+@pytest.mark.parametrize(("roots", "allowed"), [([], "none"), (["/usr"], "/usr"), (["/usr", "/srv"], "/usr, /srv")])
 @pytest.mark.parametrize("there", ["/etc", "/gone"])
-def test_nobody_learns_what_is_outside_of_the_roots(there: str, tmp_path: Path) -> None:
+def test_nobody_learns_what_is_outside_of_the_roots(there: str, roots: list[str], allowed: str, tmp_path: Path) -> None:
     """What is there and what is not are refused in the same words."""
-    (problem,) = problems_of(f"image: app:1\nvolumes: ['{there}:/a:ro']", POLICY, tmp_path)
+    policy = Policy.model_validate({"volumes": [{"root": root} for root in roots]})
+    (problem,) = problems_of(f"image: app:1\nvolumes: ['{there}:/a:ro']", policy, tmp_path)
     assert problem.message == f"volume {there}: the policy allows no mount from there"
-    assert problem.hint == "allowed roots: /usr"
+    assert problem.hint == f"allowed roots: {allowed}"
 
 
 def test_what_the_defaults_say(tmp_path: Path) -> None:

@@ -799,6 +799,15 @@ def test_each_cause_has_its_phase(verdict: Verdict, reason: Reason, phase: Phase
     assert stalled.status is (phase is Phase.FAILED or reason in {Reason.ENGINE_UNFIT, Reason.NETWORK_UNFIT})
 
 
+@pytest.mark.parametrize("reason", [Reason.DRIFTED, Reason.KERNEL_MISMATCH])
+def test_drift_is_a_failure_only_when_it_is_repaired(reason: Reason) -> None:
+    """While nothing is done about it, there is nothing that could rest."""
+    planned = SandboxPlan("web", Verdict.HOLD, reason, "why")
+    for actions, failures in (((), 0), ((Stop("c1", 10),), 1)):
+        after = status_reducer.on_planned(SandboxStatus(name="web"), replace(planned, actions=actions), "", {}, NOW)
+        assert after.failures == failures
+
+
 @pytest.mark.parametrize(
     ("reason", "told"),
     [
