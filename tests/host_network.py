@@ -4,6 +4,7 @@ A Docker of the machine's own may have some of the same, also while it is stoppe
 """
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -11,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from tests.private_engine import PATH
 
 BRIDGE = re.compile(r"docker0|br-[0-9a-f]{12}")
 OF_AN_ENGINE = re.compile(rf"DOCKER|\b({BRIDGE.pattern})\b")
@@ -55,7 +58,7 @@ def _back_to(before: HostNetwork) -> None:
         _run("iptables", "-t", table, "-D", *shlex.split(rule)[1:])
     for table, chain in (one for one in added if one[1].startswith(":")):
         _run("iptables", "-t", table, "-X", chain[1:].split()[0])
-    if "filter :FORWARD ACCEPT" in before.rules:
+    if "filter :FORWARD DROP" in {*now.rules} - {*before.rules}:
         _run("iptables", "-P", "FORWARD", "ACCEPT")
 
 
@@ -76,4 +79,5 @@ def _rules(saved: str) -> Iterator[str]:
 
 
 def _run(*command: str) -> str:
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    environment = {**os.environ, "PATH": PATH}
+    return subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout

@@ -80,7 +80,7 @@ def engine() -> Iterator[str]:
     say(f"none answers; starting a private one, with its data in {private.data}")
     with left_as_it_was(Path("/run") / f"{name}.network"):
         try:
-            private.start()
+            private.start("--ip6tables=false")  # its networks have no IPv6
             say(f"it answers at {private.host}")
             yield private.host
         finally:

@@ -71,16 +71,25 @@ def test_nothing_outlives_what_has_started_it(tmp_path: Path, run: str, end: Cal
     assert clone.status("hello").phase == "Running"
 
 
+@pytest.mark.parametrize(
+    ("first", "there"),
+    [("iptables -N DOCKER-USER", "DOCKER-USER"), ("echo 0 > /proc/sys/net/ipv4/ip_forward", "\n0\n")],
+    ids=["a Docker was there", "no rule was there and nothing was forwarded"],
+)
 @pytest.mark.usefixtures("private_engine", "alone")
-def test_the_network_is_left_as_it_was(tmp_path: Path) -> None:
-    """With an engine of its own, `make run` takes its bridges and rules away; what a Docker had made before stays."""
+def test_the_network_is_left_as_it_was(tmp_path: Path, first: str, there: str) -> None:
+    """With an engine of its own, `make run` takes its bridges and rules away; what a Docker had made before stays.
+
+    Also where the tools for that are not in the user's own PATH.
+    """
     clone, before, after = Clone.at(tmp_path / "clone", {}), tmp_path / "before", tmp_path / "after"
-    run = f"trap : INT; iptables -N DOCKER-USER; {NETWORK} > {before}; make run || true; {NETWORK} > {after}"
+    make = "PATH=$(echo $PATH | tr : '\n' | grep -v sbin | paste -sd :) make run || true"
+    run = f"trap : INT; {first}; {NETWORK} > {before}; {make}; {NETWORK} > {after}"
     with clone.terminal("unshare", "--net", "--mount", "sh", "-ec", ALONE + run) as terminal:
         eventually(clone.run_all, 180)
         terminal.press(CTRL_C)
         terminal.process.wait(180)
-    assert "DOCKER-USER" in before.read_text()
+    assert there in before.read_text()
     assert after.read_text() == before.read_text()
 
 
