@@ -155,10 +155,10 @@ def main(suite: str, *engines: str) -> int:
     try:
         install()
         programs = {engine: program(engine) for engine in engines or KINDS}
+        results = [_run(suite, engine, found) for engine, found in programs.items()]
     except NoEngineError as error:
         say(str(error))
         return 1
-    results = [_run(suite, engine, found) for engine, found in programs.items()]
     print(_table(results))
     return int(any(result.failed or not result.passed for result in results))
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from tests.debian_root import debian_root
 from tests.private_engine import CGROUPS, PATH, NoEngineError
 
+DEBIAN = "testing"
+"""Whose kernel is run: that of Debian 13 has panicked on these machines."""
 KERNEL = "usr/bin/linux.uml"
 MEMORY = "3G"
 HERE = "mnt"
@@ -50,7 +52,7 @@ def run(command: Sequence[str], shared: Path) -> int:
 
     Raises `NoEngineError` where such a kernel cannot be had, or ends early.
     """
-    root = debian_root("testing")
+    root = debian_root(DEBIAN)
     if not (root / KERNEL).exists():
         raise NoEngineError(f"{root} is of a time before it had a kernel; remove it, to have it made anew")
     order, code = shared / "order.json", shared / "code"
@@ -111,7 +113,7 @@ def _leave_the_first_cgroup() -> None:
 def _let_modules_be_loaded() -> None:
     """They are in the other Debian's root."""
     helper = Path("/run/modprobe")
-    helper.write_text(LOAD_MODULE.format(root=debian_root("testing")))
+    helper.write_text(LOAD_MODULE.format(root=debian_root(DEBIAN)))
     helper.chmod(0o755)
     Path("/proc/sys/kernel/modprobe").write_text(str(helper))
 

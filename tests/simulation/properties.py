@@ -314,7 +314,7 @@ def only_ours_are_touched(_witness: Witness, call: str) -> None:
 def nothing_is_changed_on_another_engine(_witness: Witness, call: str) -> None:
     """An engine that comes to be behind the address of the one that is pinned is given nothing.
 
-    It may be asked to stop or remove a container of the other one's, which it has not.
+    What is asked of a container of the other one's comes to nothing: it has none of that id.
     """
     if call.partition(" ")[0] in {"create_network", "pull", "create"}:
         raise ViolationError(f"{call}: it is another engine")
